@@ -1,0 +1,175 @@
+"""The synchronous client: ``requests``, for hooks and operators."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import requests
+from requests.structures import CaseInsensitiveDict
+from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ReadTimeoutError
+
+from airflow_provider_robofy.api.answers import content_type
+from airflow_provider_robofy.api.deadline import DeadlineAdapter
+from airflow_provider_robofy.api.errors import RobofyCancelledError
+from airflow_provider_robofy.api.exchange import Answered, Clock, Lost, Received, Send, exchange
+from airflow_provider_robofy.api.network import Network
+from airflow_provider_robofy.api.pace import pace_of
+from airflow_provider_robofy.api.pagination import Listing, Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.envelopes import Rows
+    from airflow_provider_robofy.api.settings import Settings
+
+T = TypeVar("T")
+
+_PIECE = 1 << 18
+_NAP = 0.1  # seconds between two looks at the flag that a killed task sets
+
+
+class RobofyClient:
+    """Talk to Robofy, one call after another, from one thread.
+
+    Usage::
+
+        with RobofyClient(Settings(api_key=key)) as client:
+            agent = client.call(retrieve_agent(24017, "UOmf..."))
+            for page in client.pages(list_leads(24017, "UOmf...")):
+                ...
+
+    Proxies and CA bundles are taken from the environment as ``requests`` does it (HTTPS_PROXY, NO_PROXY,
+    REQUESTS_CA_BUNDLE); a ``.netrc`` never replaces the key.
+
+    :param settings: How to reach Robofy and how long to try.
+    :param clock: Clocks and dice, for tests.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+        self.settings = settings
+        #: Requests sent so far, repeated ones included.
+        self.requests = 0
+        self.cancelled = False
+        self._clock = clock or Clock()
+        self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_minute)
+        self._adapter = DeadlineAdapter()
+        self._network = Network.of(settings.base_url)
+
+    def call(self, call: Call[T]) -> T:
+        """Make one call and return its value.
+
+        :raises RobofyError: It failed, after the attempts that the settings allow.
+        """
+        return self.exchange(call).value
+
+    def exchange(self, call: Call[T]) -> Answered[T]:
+        """Make one call and return its value with the answer's date."""
+        steps = exchange(call, self.settings, self._pace, self._clock)
+        outcome: Received | Lost | None = None
+        try:
+            while True:
+                self._heed_cancel()
+                step = steps.send(outcome)
+                if isinstance(step, Send):
+                    outcome = self._send(step)
+                else:
+                    outcome = None
+                    self._sleep(step.seconds)
+        except StopIteration as end:
+            answered: Answered[T] = end.value
+            return answered
+
+    def pages(self, first: Call[Rows]) -> Iterator[Page]:
+        """Yield a listing page by page, each asked for when the one before has been dealt with."""
+        listing = Listing(first)
+        while listing.call is not None:
+            yield listing.accept(self.exchange(listing.call))
+
+    def cancel(self) -> None:
+        """End the call under way and refuse further ones. May be called from a signal handler or another thread."""
+        self.cancelled = True
+        self._adapter.interrupt()
+
+    def close(self) -> None:
+        """Close the connections. The client may be used again."""
+        self._adapter.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _heed_cancel(self) -> None:
+        if self.cancelled:
+            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
+
+    def _sleep(self, seconds: float) -> None:
+        # In slices, because Python resumes an interrupted sleep; and without an Event, whose lock a signal handler
+        # could find taken by the very thread that it interrupts.
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.cancelled:
+            time.sleep(min(_NAP, left))
+
+    def _send(self, step: Send) -> Received | Lost:
+        request = step.request
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+        prepared.headers = CaseInsensitiveDict(request.headers)
+        if request.body is not None:
+            prepared.headers["Content-Length"] = str(len(request.body))
+        self.requests += 1
+        timeout = (self.settings.connect_timeout, self.settings.read_timeout)
+        with self._adapter.until(step.deadline):
+            try:
+                response = self._adapter.send(
+                    prepared,
+                    stream=True,
+                    timeout=timeout,
+                    verify=self._network.ca_bundle,
+                    proxies=self._network.proxies,
+                )
+            except requests.RequestException as error:
+                return Lost("deadline" if self._adapter.expired else _how(error))
+            return self._read(response, step.max_bytes)
+
+    def _read(self, response: requests.Response, max_bytes: int) -> Received | Lost:
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        pieces: list[bytes] = []
+        size = 0
+
+        def lost(how: Any) -> Lost:
+            response.close()
+            return Lost("deadline" if self._adapter.expired else how, response.status_code, content_type(headers))
+
+        try:
+            for piece in response.raw.stream(_PIECE, decode_content=True):
+                pieces.append(piece)
+                size += len(piece)
+                if size > max_bytes:
+                    return lost("oversize")
+        except ReadTimeoutError:
+            return lost("stalled")
+        except DecodeError:
+            return lost("truncated")
+        except (HTTPError, OSError):
+            return lost("truncated")
+        return Received(response.status_code, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+
+def _how(error: requests.RequestException) -> Any:
+    """Say how far a request got that has no answer."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return "tls"
+    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+        return "connect"
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return "stalled"
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return "connect" if isinstance(reason, NewConnectionError) else "dropped"

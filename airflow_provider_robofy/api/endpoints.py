@@ -1,0 +1,267 @@
+"""Every endpoint of Robofy's API that this provider calls, as a function that returns a :class:`Call`.
+
+Each path bears how sure it is: D is documented (docs.robofy.ai), N stands in the documentation's table of contents
+only. Where an account differs, the connection's extra ``endpoints`` replaces a path by its endpoint's name.
+
+Project ids are integers in documented paths and strings in bodies; both are accepted everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import unquote
+
+from airflow_provider_robofy.api.call import Call
+from airflow_provider_robofy.api.envelopes import Rows, read_object, read_rows
+from airflow_provider_robofy.api.errors import RobofyConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+Id = str | int
+
+#: Endpoint name to method and path template.
+ENDPOINTS: Final[Mapping[str, tuple[str, str]]] = {
+    "list_leads": ("GET", "/v1/ai-agent/leads/{project_id}/{chatbot_id}"),  # D
+    "list_sessions": ("GET", "/v1/ai-agent/inbox/sessions/{chatbot_id}"),  # N
+    "list_session_messages": ("GET", "/v1/ai-agent/inbox/chats/{chatbot_id}/{session_id}"),  # N
+    "list_agents": ("GET", "/v1/ai-agent/chatbot/{project_id}"),  # N
+    "create_agent": ("POST", "/v1/ai-agent/chatbot/{project_id}"),  # D
+    "retrieve_agent": ("GET", "/v1/ai-agent/chatbot/{project_id}/{chatbot_id}"),  # N
+    "update_agent": ("PUT", "/v1/ai-agent/chatbot/{project_id}/{chatbot_id}"),  # N
+    "delete_agent": ("DELETE", "/v1/ai-agent/chatbot/{project_id}/{chatbot_id}"),  # N
+    "retrieve_agent_settings": ("GET", "/v1/ai-agent/chatbot_ai_settings/{project_id}/{chatbot_id}"),  # D
+    "list_linked_assets": ("GET", "/v1/ai-agent/chatbot_asset_link/{project_id}/{chatbot_id}"),  # N
+    "delink_asset": ("DELETE", "/v1/ai-agent/chatbot_asset_delink"),  # N
+    "add_text_content": ("POST", "/v1/ai-agent/link_content/{project_id}"),  # N
+    "add_website": ("POST", "/v1/ai-agent/crawl_website"),  # N
+    "get_crawl_status": ("GET", "/v1/ai-agent/crawl_status/{project_id}/{chatbot_id}"),  # N
+    "send_message": ("POST", "/v1/ai-agent/chat"),  # D
+    "message_stats": ("GET", "/v1/ai-agent/message_stats"),  # N
+    "list_projects": ("GET", "/v1/projects"),  # N
+    "retrieve_project": ("GET", "/v1/projects/{project_id}"),  # N
+    "account_details": ("GET", "/v1/account/details"),  # N
+    "account_limit": ("GET", "/v1/account/limit"),  # N
+}
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_PLAIN_WORD = re.compile(r"[a-z][a-z_-]*|v\d+|")
+_OVERRIDE = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*")
+
+
+def check_override(name: str, template: object) -> None:
+    """Check a path template that a connection sets in place of a built-in one.
+
+    :param name: Endpoint name, a key of :data:`ENDPOINTS`.
+    :param template: Path that starts with one ``/``, without host, query or ``..``; placeholders as in the built-in.
+    :raises RobofyConfigError: It is anything else; the message names the endpoint.
+    """
+    field = f"Connection extra endpoints, {name!r}"
+    if name not in ENDPOINTS:
+        raise RobofyConfigError(f"{field}: no such endpoint. Known are {', '.join(sorted(ENDPOINTS))}.")
+    if not isinstance(template, str) or not _OVERRIDE.fullmatch(template) or ".." in template:
+        raise RobofyConfigError(
+            f"{field}: a path template must start with a single '/', and hold no host, query or '..'."
+        )
+    known = set(_PLACEHOLDER.findall(ENDPOINTS[name][1]))
+    if strangers := set(_PLACEHOLDER.findall(template)) - known:
+        raise RobofyConfigError(
+            f"{field}: unknown placeholder {', '.join(sorted(strangers))}; "
+            f"this endpoint fills in {', '.join(sorted(known)) or 'none'}."
+        )
+
+
+def _call(
+    name: str,
+    read: Callable[[Any], T],
+    *,
+    path: Mapping[str, object] | None = None,
+    query: Mapping[str, object] | None = None,
+    json: Any = None,
+) -> Call[T]:
+    method, template = ENDPOINTS[name]
+    return Call(
+        endpoint=name,
+        method=method,
+        template=template,
+        path=path or {},
+        query=query or {},
+        json=json,
+        read=read,
+        repeatable=method == "GET",
+    )
+
+
+def _agent_path(project_id: Id, chatbot_id: str) -> dict[str, object]:
+    return {"project_id": project_id, "chatbot_id": chatbot_id}
+
+
+def list_leads(project_id: Id, chatbot_id: str, *, session_id: str | None = None) -> Call[Rows]:
+    """List an agent's leads, a page at a time. There is no filter by time and no order parameter.
+
+    :param project_id: Project of the agent.
+    :param chatbot_id: The agent.
+    :param session_id: Only the leads of this session; a row itself does not say its session.
+    """
+    return _call(
+        "list_leads",
+        partial(read_rows, names=("rows", "leads")),
+        path=_agent_path(project_id, chatbot_id),
+        query={"sessionId": session_id},
+    )
+
+
+def list_sessions(chatbot_id: str) -> Call[Rows]:
+    """List the inbox sessions of an agent."""
+    return _call(
+        "list_sessions",
+        partial(read_rows, names=("sessions", "rows"), guess=True),
+        path={"chatbot_id": chatbot_id},
+    )
+
+
+def list_session_messages(chatbot_id: str, session_id: str) -> Call[Rows]:
+    """List what visitor and agent said to each other in one session."""
+    return _call(
+        "list_session_messages",
+        partial(read_rows, names=("messages", "chats", "rows"), guess=True),
+        path={"chatbot_id": chatbot_id, "session_id": session_id},
+    )
+
+
+def list_agents(project_id: Id) -> Call[Rows]:
+    """List the agents of a project."""
+    return _call(
+        "list_agents",
+        partial(read_rows, names=("agents", "chatbots", "rows"), guess=True),
+        path={"project_id": project_id},
+    )
+
+
+def create_agent(project_id: Id, body: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Create an agent."""
+    return _call("create_agent", read_object, path={"project_id": project_id}, json=dict(body))
+
+
+def retrieve_agent(project_id: Id, chatbot_id: str) -> Call[dict[str, Any]]:
+    """Read one agent."""
+    return _call("retrieve_agent", read_object, path=_agent_path(project_id, chatbot_id))
+
+
+def update_agent(project_id: Id, chatbot_id: str, body: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Change one agent."""
+    return _call("update_agent", read_object, path=_agent_path(project_id, chatbot_id), json=dict(body))
+
+
+def delete_agent(project_id: Id, chatbot_id: str) -> Call[Any]:
+    """Delete one agent."""
+    return _call("delete_agent", _as_is, path=_agent_path(project_id, chatbot_id))
+
+
+def retrieve_agent_settings(project_id: Id, chatbot_id: str) -> Call[dict[str, Any]]:
+    """Read an agent's AI settings; the secret among them is dropped before anybody sees it."""
+    return _call("retrieve_agent_settings", _without_secret, path=_agent_path(project_id, chatbot_id))
+
+
+def list_linked_assets(project_id: Id, chatbot_id: str) -> Call[Rows]:
+    """List the knowledge that is linked to an agent."""
+    return _call(
+        "list_linked_assets",
+        partial(read_rows, names=("assets", "linked_assets", "rows"), guess=True),
+        path=_agent_path(project_id, chatbot_id),
+    )
+
+
+def delink_asset(body: Mapping[str, Any]) -> Call[Any]:
+    """Take an asset's link away."""
+    return _call("delink_asset", _as_is, json=dict(body))
+
+
+def add_text_content(project_id: Id, body: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Upload text as knowledge."""
+    return _call("add_text_content", read_object, path={"project_id": project_id}, json=dict(body))
+
+
+def add_website(body: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Start a crawl."""
+    return _call("add_website", read_object, json=dict(body))
+
+
+def get_crawl_status(project_id: Id, chatbot_id: str) -> Call[Any]:
+    """Ask how an agent's crawling goes. The answer's shape is not documented."""
+    return _call("get_crawl_status", _as_is, path=_agent_path(project_id, chatbot_id))
+
+
+def send_message(body: Mapping[str, Any]) -> Call[dict[str, Any]]:
+    """Say something to an agent."""
+    return _call("send_message", read_object, json=dict(body))
+
+
+def message_stats(query: Mapping[str, object] | None = None) -> Call[Any]:
+    """Read message statistics. Parameters and answer are not documented."""
+    return _call("message_stats", _as_is, query=query)
+
+
+def list_projects() -> Call[Rows]:
+    """List the projects that the key can see."""
+    return _call("list_projects", partial(read_rows, names=("projects", "rows"), guess=True))
+
+
+def retrieve_project(project_id: Id) -> Call[dict[str, Any]]:
+    """Read one project."""
+    return _call("retrieve_project", read_object, path={"project_id": project_id})
+
+
+def account_details() -> Call[dict[str, Any]]:
+    """Read the account."""
+    return _call("account_details", read_object)
+
+
+def account_limit() -> Call[dict[str, Any]]:
+    """Read the account's limits."""
+    return _call("account_limit", read_object)
+
+
+def anything(method: str, path: str, *, params: Mapping[str, object] | None = None, json: Any = None) -> Call[Any]:
+    """Call a path that is not modelled here.
+
+    :param method: HTTP method; only GET, HEAD and OPTIONS are sent again when an answer is lost.
+    :param path: Path as it goes over the wire, already percent-encoded, without host and query.
+    :param params: Query parameters.
+    :param json: Body.
+    :raises RobofyConfigError: The path holds a host, a query or ``..``, so that the key might go elsewhere.
+    """
+    if not _OVERRIDE.fullmatch(path) or ".." in path or "{" in path:
+        raise RobofyConfigError("path must start with a single '/', and hold no host, query, '{' or '..'.")
+    method = method.upper()
+    # Whatever may be an id becomes a placeholder, so that no phone number reaches a log.
+    words: list[str] = []
+    values: dict[str, object] = {}
+    for word in path.split("/"):
+        if _PLAIN_WORD.fullmatch(word):
+            words.append(word)
+        else:
+            values[name := f"id{len(values) + 1}"] = unquote(word)
+            words.append(f"{{{name}}}")
+    return Call(
+        endpoint="request",
+        method=method,
+        template="/".join(words),
+        path=values,
+        query=params or {},
+        json=json,
+        read=_as_is,
+        repeatable=method in {"GET", "HEAD", "OPTIONS"},
+    )
+
+
+def _as_is(payload: Any) -> Any:
+    return payload
+
+
+def _without_secret(payload: Any) -> dict[str, Any]:
+    settings = read_object(payload)
+    return {name: value for name, value in settings.items() if name != "llm_api_key"}

@@ -1,0 +1,201 @@
+"""One call with its retries, as a generator that does no I/O.
+
+A driver runs it: it carries out each :class:`Send` and :class:`Sleep` that the generator yields and sends back what
+happened. So retries, deadlines and the reading of errors are written once for ``requests`` and ``aiohttp``, and are
+tested without a socket.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api.answers import http_date, lost, read_answer, retry_after
+from airflow_provider_robofy.api.errors import RobofyCallError, RobofyRateLimitError, RobofyResponseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.pace import Pace
+    from airflow_provider_robofy.api.settings import Settings
+
+T = TypeVar("T")
+
+MAX_BACKOFF = 60.0
+MAX_REDIRECTS = 3
+_REDIRECTS = {301, 302, 303, 307, 308}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Hold what goes over the wire."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Ask the driver to send a request and read the whole answer.
+
+    :param deadline: Monotonic second at which the answer must be complete.
+    :param max_bytes: Bytes of body, after decompression, to accept.
+    """
+
+    request: Request
+    deadline: float
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """Ask the driver to wait."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Tell the generator that a complete answer came. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Tell the generator that none came, and how far it got.
+
+    ``connect`` and ``tls``: the request never arrived. ``dropped``: no answer began. ``truncated``: an answer began
+    and broke off. ``stalled``: nothing came for ``read_timeout``. ``deadline``: ``total_timeout`` ended it.
+    ``oversize``: it was larger than ``max_response_mb``.
+    """
+
+    how: Literal["connect", "tls", "dropped", "truncated", "stalled", "deadline", "oversize"]
+    status: int | None = None
+    content_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[T]):
+    """Hold what a call came to.
+
+    :param value: What :attr:`Call.read` made of the answer.
+    :param date: The answer's ``Date`` header, or None.
+    :param requested_at: When the successful attempt was sent.
+    """
+
+    value: T
+    date: datetime | None
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Hold the clocks and the dice; tests give their own."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    #: A number from 0 to 1.
+    chance: Callable[[], float] = random.random
+
+
+Step = Send | Sleep
+Outcome = Received | Lost | None
+
+
+def exchange(call: Call[T], settings: Settings, pace: Pace, clock: Clock) -> Generator[Step, Outcome, Answered[T]]:
+    """Carry out one call.
+
+    Sent again, up to ``max_attempts``: 429, 500, 502, 503, 504, dropped, truncated and stalled answers. A call that
+    changes something is sent again only if it never arrived (no connection) or was refused (429). ``Retry-After`` is
+    obeyed up to two minutes; without it the pause is random up to a bound that doubles.
+
+    :return: The call's value.
+    :raises RobofyCallError: The last failure, with the number of attempts.
+    """
+    request = _prepare(call, settings)
+    deadline = 0.0
+    attempt = redirects = 0
+    while True:
+        if (pause := pace.reserve(clock.monotonic())) > 0:
+            if deadline:
+                deadline += pause  # waiting for the budget is our own wish and costs the call nothing
+            yield Sleep(pause)
+        asked, asked_at = clock.monotonic(), clock.now()
+        deadline = deadline or asked + settings.total_timeout
+        outcome = yield Send(request, deadline, settings.max_bytes)
+        attempt += 1
+        try:
+            if isinstance(outcome, Received):
+                if outcome.status in _REDIRECTS and redirects < MAX_REDIRECTS:
+                    request = _redirected(request, outcome, call, asked_at)
+                    redirects, attempt = redirects + 1, attempt - 1
+                    continue
+                value = read_answer(call, outcome, asked_at, settings)
+                return Answered(value, http_date(outcome.headers.get("date")), asked_at)
+            raise lost(call, outcome, asked_at, settings)
+        except RobofyCallError as error:
+            error.attempts = attempt
+            again = error.transient and (call.repeatable or error.refused)
+            if not again or attempt >= settings.max_attempts:
+                raise
+            if isinstance(outcome, Received):
+                error.retry_after = retry_after(outcome.headers, clock.now())
+            asked_for = error.retry_after
+            if asked_for is not None:
+                pause = asked_for
+            else:
+                pause = clock.chance() * min(MAX_BACKOFF, settings.backoff * 2 ** (attempt - 1))
+            now = clock.monotonic()
+            if now + pause >= deadline:
+                raise
+            if isinstance(error, RobofyRateLimitError) and asked_for:
+                pace.hold(now + pause)  # the whole process was told to wait, not only this call
+        yield Sleep(pause)
+
+
+def _prepare(call: Call[T], settings: Settings) -> Request:
+    headers = {
+        "Authorization": f"Bearer {settings.api_key}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate",
+        "User-Agent": settings.user_agent,
+    }
+    body = None
+    if call.json is not None:
+        headers["Content-Type"] = "application/json"
+        body = codec.dump_line(call.json)
+    url = settings.base_url + call.target(settings.endpoints.get(call.endpoint))
+    return Request(call.method, url, headers, body)
+
+
+def _redirected(request: Request, answer: Received, call: Call[T], asked_at: datetime) -> Request:
+    """Follow a redirect that stays with the same server; the key goes nowhere else."""
+    old = urlsplit(request.url)
+    try:
+        target = urlsplit(urljoin(request.url, answer.headers.get("location", "")))
+        port = target.port
+    except ValueError:
+        target, port = urlsplit(""), None
+    same = (target.scheme, target.hostname, port) == (old.scheme, old.hostname, old.port)
+    if same and call.method == "GET" and target.geturl() != request.url:
+        return Request(request.method, target._replace(fragment="").geturl(), request.headers, request.body)
+    where = f"to {target.scheme}://{target.hostname}" if target.hostname and not same else "that cannot be followed"
+    raise RobofyResponseError(
+        f"HTTP {answer.status}, a redirect {where}",
+        endpoint=call.title,
+        requested_at=asked_at,
+        status=answer.status,
+        advice="The key is not sent elsewhere. If the API has moved, set the connection's host, "
+        f"or the path in the extra 'endpoints' under {call.endpoint!r}.",
+    )

@@ -1,0 +1,130 @@
+"""What a client needs to know to talk to Robofy: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from airflow_provider_robofy import __version__
+from airflow_provider_robofy.api.endpoints import check_override
+from airflow_provider_robofy.api.errors import RobofyConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_BASE_URL = "https://agents.robofy.ai"
+
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
+
+
+def user_agent(*hosts: str) -> str:
+    """Name the provider, whatever hosts it, and Python, for the API's logs.
+
+    :param hosts: Products around the provider, for example ``apache-airflow/3.3.2``.
+    """
+    return " ".join((f"airflow-provider-robofy/{__version__}", *hosts, f"python/{platform.python_version()}"))
+
+
+def base_url(host: str | None) -> str:
+    """Turn a connection's host field into the URL that every path is put behind.
+
+    :param host: ``agents.robofy.ai``, ``https://host:port`` or, for a loopback address only, ``http://...``.
+        Empty means the public API.
+    :return: Scheme and authority, without a trailing slash.
+    :raises RobofyConfigError: The host is no URL, holds more than a host, or would send the key unencrypted.
+    """
+    text = (host or "").strip()
+    if not text:
+        return DEFAULT_BASE_URL
+    try:
+        url = urlsplit(text if "://" in text else f"https://{text}")
+        port = url.port
+    except ValueError:
+        raise RobofyConfigError(f"Connection field host: {text!r} is not a host or URL.") from None
+    if url.username is not None or url.password is not None:
+        raise RobofyConfigError(
+            "Connection field host holds user info (something before an @). The API key belongs in the password field."
+        )
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise RobofyConfigError(f"Connection field host: {text!r} is not a host or an http(s) URL.")
+    if url.path.strip("/") or url.query or url.fragment:
+        raise RobofyConfigError(
+            f"Connection field host: {text!r} must end after the host. Paths start with /v1/ by themselves; "
+            "one that differs is set in the extra 'endpoints'."
+        )
+    if url.scheme == "http" and not _is_loopback(url.hostname):
+        raise RobofyConfigError(
+            f"Connection field host: {text!r} would send the API key unencrypted. Use https://; "
+            "http:// is accepted for loopback addresses only."
+        )
+    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return f"{url.scheme}://{name}" + (f":{port}" if port is not None else "")
+
+
+def _is_loopback(name: str) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Hold how to reach Robofy and how long to try.
+
+    :param api_key: Permanent key from Robofy's dashboard. Sent as a bearer token, shown nowhere.
+    :param base_url: As :func:`base_url` returns it.
+    :param connect_timeout: Seconds to wait for a connection.
+    :param read_timeout: Seconds to wait for the next bytes.
+    :param total_timeout: Seconds for one call, all its attempts and pauses and a trickling body included.
+    :param max_attempts: How often one call is sent at most.
+    :param max_response_mb: Megabytes (2**20) accepted per answer, counted after decompression.
+    :param requests_per_minute: What this process may send, or None for no limit of our own.
+    :param endpoints: Endpoint name to the path template that replaces the built-in one.
+    :param backoff: Seconds; before attempt n+1 the client waits a random time up to ``backoff * 2**(n-1)``, 60 at most.
+    :param user_agent: Value of the User-Agent header.
+    :raises RobofyConfigError: A value cannot be used; the message names the connection field.
+    """
+
+    api_key: str = field(repr=False)
+    base_url: str = DEFAULT_BASE_URL
+    connect_timeout: float = 5.0
+    read_timeout: float = 30.0
+    total_timeout: float = 300.0
+    max_attempts: int = 5
+    max_response_mb: float = 64.0
+    requests_per_minute: float | None = None
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    backoff: float = 1.0
+    user_agent: str = field(default_factory=user_agent)
+
+    def __post_init__(self) -> None:
+        if not self.api_key:
+            raise RobofyConfigError(
+                "Connection field password is empty. Put the API key from Robofy's dashboard there."
+            )
+        if not _HEADER_SAFE.fullmatch(self.api_key):
+            raise RobofyConfigError(
+                "Connection field password holds a character that no API key has (a space, a line break or a "
+                "non-ASCII letter). Copy the key again."
+            )
+        for name in ("connect_timeout", "read_timeout", "total_timeout", "max_response_mb"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise RobofyConfigError(f"Connection extra {name} must be a number above 0.")
+        if self.max_attempts < 1:
+            raise RobofyConfigError("Connection extra max_attempts must be at least 1.")
+        if self.requests_per_minute is not None and not 0 < self.requests_per_minute < float("inf"):
+            raise RobofyConfigError("Connection extra requests_per_minute must be above 0, or left out.")
+        for name, template in self.endpoints.items():
+            check_override(name, template)
+
+    @property
+    def max_bytes(self) -> int:
+        """Return the cap of one answer in bytes."""
+        return int(self.max_response_mb * 2**20)

@@ -1,0 +1,1 @@
+"""How rows become a landed, counted result, without Airflow."""

@@ -1,0 +1,236 @@
+"""One run, from the first page to the published manifest."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_robofy.api.codec import dump_line
+from airflow_provider_robofy.api.errors import RobofyLandingError
+from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.extract.manifest import Manifest, identity
+from airflow_provider_robofy.extract.order import NEWEST_FIRST
+from airflow_provider_robofy.extract.progress import Progress
+from airflow_provider_robofy.extract.sieve import Sieve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.api.times import TimeReader
+    from airflow_provider_robofy.extract.sieve import Sifted
+    from airflow_provider_robofy.extract.spool import Spool
+    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.window import Window
+
+#: A row this far ahead of the clock is not the clock's fault any more.
+FUTURE = timedelta(minutes=5)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extraction:
+    """Read a listing and land it.
+
+    Usage::
+
+        manifest = Extraction(resource="leads", ..., store=store).run(client.pages(call), lambda: client.requests)
+
+    :param resource: What the rows are.
+    :param time_field: Field of the row's time.
+    :param window: Which rows are wanted.
+    :param lag: How late a row may turn up; only warned about.
+    :param times: Reads the API's times.
+    :param order: What the account's listing is known to do: ``newest_first``, so that it need not be read to its end,
+        or ``unknown``.
+    :param run_key: Which task of which run this is.
+    :param store: Where the rows go.
+    :param now: Clock, for tests.
+    """
+
+    resource: str
+    project_id: str
+    chatbot_id: str
+    time_field: str
+    window: Window
+    lag: timedelta
+    times: TimeReader
+    order: str
+    run_key: str
+    store: Store
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def run(self, pages: Iterable[Page], requests: Callable[[], int]) -> Manifest:
+        """Land every row that is wanted, publish, and return the manifest.
+
+        Until everything has been read nothing is published, so an earlier good file survives a run that fails.
+
+        :param pages: The listing.
+        :param requests: Tells how many requests it took.
+        :raises RobofyError: The listing could not be read to its end, or the result could not be landed.
+        """
+        started = self.now()
+        landing = Landing(self.store, self._identity())
+        sieve = Sieve(
+            window=self.window,
+            read_time=self.times.read,
+            stamp={"_project_id": self.project_id, "_chatbot_id": self.chatbot_id},
+            time_field=self.time_field,
+        )
+        progress = Progress(_log, self.resource)
+        received = count = 0
+        end_marker: str | None = None
+        with _speaking_of(self.store.uri):
+            landing.check()
+            with landing.spool() as data, landing.spool_rejected() as rejected:
+                for page in pages:
+                    if page.number == 1:
+                        started = min(started, page.date or started)
+                        sieve.ahead_of = started + FUTURE
+                        self._warn_of_lag(started)
+                    sifted = sieve.sift(page.rows)
+                    data.append(sifted.lines)
+                    rejected.append(_rejected_lines(page.number, sifted))
+                    received, count, end_marker = received + len(page.rows), page.number, page.end_marker
+                    progress.tick(count, received)
+                    if end_marker is None and self._may_stop(sieve, sifted):
+                        end_marker = "early"
+                        break
+                data.finish()
+                rejected.finish()
+                manifest = self._manifest(
+                    sieve,
+                    data,
+                    rejected,
+                    format=landing.format,
+                    rejected_uri=landing.rejected_uri if rejected.rows else None,
+                    received=received,
+                    pages=count,
+                    requests=requests(),
+                    end_marker=end_marker,
+                    started_at=started.isoformat(),
+                    finished_at=self.now().isoformat(),
+                )
+                landing.publish(data, rejected, manifest)
+        self._summarise(manifest, progress.seconds)
+        return manifest
+
+    def _identity(self) -> dict[str, Any]:
+        return identity(
+            {
+                "resource": self.resource,
+                "project_id": self.project_id,
+                "chatbot_id": self.chatbot_id,
+                "mode": self.window.mode,
+                "since": _iso(self.window.since),
+                "until": _iso(self.window.until),
+                "run_key": self.run_key,
+            }
+        )
+
+    def _manifest(self, sieve: Sieve, data: Spool, rejected: Spool, **rest: Any) -> Manifest:
+        return Manifest(
+            resource=self.resource,
+            mode=self.window.mode,
+            project_id=self.project_id,
+            chatbot_id=self.chatbot_id,
+            uri=self.store.uri,
+            rows=data.rows,
+            duplicates=sieve.duplicates,
+            outside_window=sieve.outside_window,
+            rejected=rejected.rows,
+            undated=sieve.undated,
+            future=sieve.future,
+            since=_iso(self.window.since),
+            until=_iso(self.window.until),
+            first_at=_iso(sieve.first_at),
+            last_at=_iso(sieve.last_at),
+            row_order=sieve.order.verdict,
+            mark_before=None,
+            mark_after=None,
+            bytes=data.bytes,
+            sha256=data.sha256,
+            run_key=self.run_key,
+            **rest,
+        )
+
+    def _may_stop(self, sieve: Sieve, sifted: Sifted) -> bool:
+        if self.order != NEWEST_FIRST or not sifted.all_older:
+            return False
+        if sieve.order.rises:
+            if not sieve.order.warned:
+                sieve.order.warned = True
+                _log.warning(
+                    "The connection says %s_order=newest_first, but a row came that is newer than the one before it. "
+                    "Reading the listing to its end, so that none is missed.",
+                    self.resource,
+                )
+            return False
+        return True
+
+    def _warn_of_lag(self, now: datetime) -> None:
+        if self.window.may_miss_late_rows(now, self.lag):
+            _log.warning(
+                "until (%s) is less than lag (%s) ago: rows that turn up late may be missed by this window and the "
+                "next. Shift since and until back by the lag.",
+                _iso(self.window.until),
+                self.lag,
+            )
+
+    def _summarise(self, manifest: Manifest, seconds: float) -> None:
+        _log.info(
+            "Landed %s %s in %s (%s): received %s, duplicates %s, outside the window %s, rejected %s; "
+            "%s pages, %s requests, %.1f s",
+            manifest.rows,
+            self.resource,
+            manifest.uri,
+            manifest.mode,
+            manifest.received,
+            manifest.duplicates,
+            manifest.outside_window,
+            manifest.rejected,
+            manifest.pages,
+            manifest.requests,
+            seconds,
+        )
+        if manifest.future:
+            _log.warning(
+                "%s rows lie more than five minutes ahead of the clock. The connection's extra timezone is %r; "
+                "is that the zone of Robofy's timestamps?",
+                manifest.future,
+                self.times.timezone,
+            )
+        if manifest.row_order == NEWEST_FIRST and self.order != NEWEST_FIRST and manifest.pages > 1:
+            _log.info(
+                "The listing came newest first over all its %s pages. If that is so for this account always, the "
+                "connection's extra %s_order=newest_first lets a windowed read stop early.",
+                manifest.pages,
+                self.resource,
+            )
+
+
+def _rejected_lines(page: int, sifted: Sifted) -> list[bytes]:
+    return [
+        dump_line({"page": page, "position": position, "reason": reason, "row": row})
+        for position, reason, row in sifted.rejected
+    ]
+
+
+def _iso(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat()
+
+
+@contextmanager
+def _speaking_of(uri: str) -> Iterator[None]:
+    """Say which file it was when a disk is full or a store refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise RobofyLandingError(
+            f"{uri} could not be written ({type(error).__name__}: {error}). Nothing was published under that name. "
+            "Check its permissions and free space, and those of TMPDIR, where rows are spooled for remote targets."
+        ) from error

@@ -1,0 +1,170 @@
+"""Publishing a result: rejected rows, data, manifest, in this order, each whole or not at all. And reading it back."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any, Final
+
+import fsspec
+
+from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
+from airflow_provider_robofy.extract.manifest import SUFFIX, identity
+from airflow_provider_robofy.extract.spool import Spool
+from airflow_provider_robofy.extract.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from airflow_provider_robofy.extract.manifest import Manifest
+
+REJECTED_SUFFIX: Final = ".rejected.jsonl"
+FORMATS: Final = ("jsonl", "jsonl.gz")
+
+
+def format_of(uri: str) -> str:
+    """Return the format that a path's ending asks for.
+
+    :raises RobofyConfigError: The ending is none that can be written.
+    """
+    for name in FORMATS:
+        if uri.endswith(f".{name}"):
+            return name
+    endings = " or ".join(f".{name}" for name in FORMATS)
+    raise RobofyConfigError(f"output_path must end in {endings}, but is {uri!r}.")
+
+
+class Landing:
+    """Land one result at one place.
+
+    Usage::
+
+        landing = Landing(store, {"resource": "leads", ...})
+        landing.check()
+        with landing.spool() as data, landing.spool_rejected() as rejected:
+            data.append(lines)
+            ...
+            landing.publish(data, rejected, manifest)
+
+    :param store: Where the data goes; manifest and rejected rows go beside it.
+    :param identity: What the file is for, as :func:`~airflow_provider_robofy.extract.manifest.identity` tells it. A
+        file that is for something else is never overwritten.
+    """
+
+    def __init__(self, store: Store, identity: Mapping[str, Any]) -> None:
+        self.store = store
+        self.format = format_of(store.uri)
+        self._identity = dict(identity)
+        self._manifest = store.beside(SUFFIX)
+        self._rejected = store.beside(REJECTED_SUFFIX)
+
+    @property
+    def rejected_uri(self) -> str:
+        """Return where rows go that cannot be understood."""
+        return self._rejected.uri
+
+    def check(self) -> None:
+        """Refuse a place that holds the file of another agent, window or run.
+
+        :raises RobofyLandingError: It does; the message says whose it is.
+        """
+        if self._manifest.exists():
+            try:
+                theirs = identity(dict(codec.loads(self._manifest.read())))
+            except (ValueError, TypeError):
+                raise self._foreign("a manifest that cannot be read lies beside it") from None
+            different = [
+                f"{name} is {theirs[name]!r} there and {ours!r} here"
+                for name, ours in self._identity.items()
+                if theirs.get(name) != ours
+            ]
+            if different:
+                raise self._foreign(f"it belongs to another result: {'; '.join(different)}")
+        elif self.store.exists() and not self._is_unfinished():
+            raise self._foreign("it bears no manifest, and was not written by this task")
+
+    def spool(self) -> Spool:
+        """Start the data file."""
+        return Spool(self.store.spool_path(), compress=self.format.endswith(".gz"))
+
+    def spool_rejected(self) -> Spool:
+        """Start the file of rejected rows."""
+        return Spool(self._rejected.spool_path(), compress=False)
+
+    def publish(self, data: Spool, rejected: Spool, manifest: Manifest) -> None:
+        """Publish what was spooled and finished.
+
+        Killed at any moment, this leaves under each name either a whole file or none, and a manifest only where the
+        data it describes is there.
+
+        :raises RobofyLandingError: The place has meanwhile been taken by another result, or a file did not arrive
+            whole.
+        """
+        self.check()
+        if rejected.rows:
+            self._rejected.publish(rejected.path, rejected.bytes)
+        self.store.publish(data.path, data.bytes)
+        with Spool(self._manifest.spool_path(), compress=False) as spool:
+            spool.write(codec.dump_pretty(manifest.as_dict()))
+            spool.finish()
+            self._manifest.publish(spool.path, spool.bytes)
+        if not rejected.rows:
+            self._rejected.remove()
+
+    def _foreign(self, why: str) -> RobofyLandingError:
+        return RobofyLandingError(
+            f"{self.store.uri} is not overwritten: {why}. Put {{{{ run_id }}}} or the window's bounds, and for mapped "
+            "tasks the agent, into output_path; or move the file away."
+        )
+
+    def _is_unfinished(self) -> bool:
+        """Tell whether a file without a manifest is what an attempt for this agent left when it was killed."""
+        try:
+            with self.store.open() as raw, gzip.open(raw) if self.format.endswith(".gz") else raw as file:
+                line = file.readline()
+            row = codec.loads(line) if line else None
+        except (OSError, EOFError, ValueError):
+            return False
+        if row is None:
+            return True
+        ours = (self._identity.get("project_id"), self._identity.get("chatbot_id"))
+        return isinstance(row, dict) and (row.get("_project_id"), row.get("_chatbot_id")) == ours
+
+
+def rows(manifest: Mapping[str, Any], path: Any = None) -> Iterator[dict[str, Any]]:
+    """Read a landed file back, a row at a time.
+
+    Usage, in a TaskFlow task::
+
+        @task
+        def count_hot_leads(manifest: dict) -> int:
+            return sum(row["source"] == "chatbot" for row in rows(manifest))
+
+    :param manifest: What a fetch operator returned.
+    :param path: Where to read instead of the manifest's ``uri``. Needed where the URI names an Airflow connection
+        (``s3://my_conn@bucket/...``): give ``ObjectStoragePath(manifest["uri"])``.
+    :return: The rows, in the order they landed.
+    :raises RobofyLandingError: The file does not hold the rows that the manifest says, so it has been replaced or cut.
+    """
+    uri = str(manifest["uri"])
+    if path is None and "@" in uri.partition("://")[2].partition("/")[0]:
+        raise RobofyLandingError(
+            f"{uri} names an Airflow connection. Read it with rows(manifest, ObjectStoragePath(manifest['uri']))."
+        )
+    store = Store(path.fs, path.path, uri) if path is not None else _open_uri(uri)
+    count = 0
+    with store.open() as raw, gzip.open(raw) if manifest["format"].endswith(".gz") else raw as file:
+        for line in file:
+            count += 1
+            row: dict[str, Any] = codec.loads(line)
+            yield row
+    if count != manifest["rows"]:
+        raise RobofyLandingError(
+            f"{uri} holds {count} rows, but its manifest says {manifest['rows']}. "
+            "It was replaced by a later run, or cut."
+        )
+
+
+def _open_uri(uri: str) -> Store:
+    fs, path = fsspec.url_to_fs(uri)
+    return Store(fs, path, uri)

@@ -1,0 +1,77 @@
+"""The stretch of time that a run reads: half-open, stateless, the same again when run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from airflow_provider_robofy.api.errors import RobofyConfigError
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Bound = datetime | str | None
+
+# A template that renders a missing value gives one of these.
+_ABSENT = {"", "none", "null"}
+
+_ZERO_LENGTH = (
+    "since and until are the same moment ({moment}), so the window is empty. Airflow 3 gives cron schedules a data "
+    "interval of length zero; use schedule=CronDataIntervalTimetable(...) for one that spans the time since the run "
+    "before, or set the config [scheduler] create_cron_data_intervals."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hold from when (included) to when (excluded) rows are wanted; None leaves a side open."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @classmethod
+    def of(cls, since: Bound, until: Bound) -> Self:
+        """Read the bounds as an operator got them.
+
+        :param since: Datetime, ISO 8601 text, None or empty text. Without a zone it means UTC, as dates in Airflow's
+            templates do.
+        :param until: Likewise.
+        :raises RobofyConfigError: A bound cannot be read, or the window is empty or backwards.
+        """
+        window = cls(_read("since", since), _read("until", until))
+        if window.since is not None and window.until is not None:
+            if window.since == window.until:
+                raise RobofyConfigError(_ZERO_LENGTH.format(moment=window.since.isoformat()))
+            if window.since > window.until:
+                raise RobofyConfigError(
+                    f"since ({window.since.isoformat()}) is after until ({window.until.isoformat()})."
+                )
+        return window
+
+    @property
+    def mode(self) -> str:
+        """Return ``full`` where both sides are open, else ``window``."""
+        return "full" if self.since is None and self.until is None else "window"
+
+    def may_miss_late_rows(self, now: datetime, lag: timedelta) -> bool:
+        """Tell whether rows of the window may still turn up after it was read."""
+        return self.until is not None and self.until > now - lag
+
+
+def _read(name: str, value: Bound) -> datetime | None:
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in _ABSENT:
+            return None
+        try:
+            value = datetime.fromisoformat(text)
+        except ValueError:
+            raise RobofyConfigError(
+                f"{name}={text[:60]!r} is not a date or time. Write ISO 8601, for example 2025-01-15T10:30:00+00:00."
+            ) from None
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        raise RobofyConfigError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

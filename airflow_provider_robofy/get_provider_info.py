@@ -1,0 +1,127 @@
+"""What Airflow is told about this provider: pure data. Airflow reads it at every start, so it imports nothing."""
+
+
+def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] would need an import
+    """Return the provider's metadata, as Airflow's provider_info schema wants it."""
+    text = {"type": ["string", "null"]}
+    number = {"type": ["integer", "null"]}
+    order = {"type": ["string", "null"], "enum": ["unknown", "newest_first", None]}
+    return {
+        "package-name": "airflow-provider-robofy",
+        "name": "Robofy",
+        "description": "`Robofy <https://www.robofy.ai/>`__ hosts AI chat agents.",
+        "integrations": [
+            {
+                "integration-name": "Robofy",
+                "external-doc-url": "https://docs.robofy.ai/",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {"integration-name": "Robofy", "python-modules": ["airflow_provider_robofy.hooks.robofy"]},
+        ],
+        "operators": [
+            {"integration-name": "Robofy", "python-modules": ["airflow_provider_robofy.operators.leads"]},
+        ],
+        "connection-types": [
+            {
+                "connection-type": "robofy",
+                "hook-class-name": "airflow_provider_robofy.hooks.robofy.RobofyHook",
+                "hook-name": "Robofy",
+                "ui-field-behaviour": {
+                    "hidden-fields": ["login", "schema", "port", "extra"],
+                    "relabeling": {"host": "Base URL", "password": "API key"},
+                    "placeholders": {
+                        "host": "https://agents.robofy.ai",
+                        "password": "Permanent key from Robofy's dashboard",
+                        "timezone": "UTC",
+                        "endpoints": '{"list_leads": "/v1/ai-agent/leads/{project_id}/{chatbot_id}"}',
+                    },
+                },
+                "conn-fields": {
+                    "project_id": {
+                        "label": "Project id",
+                        "schema": text,
+                        "description": "Default for every operator.",
+                    },
+                    "chatbot_id": {
+                        "label": "Agent (chatbot) id",
+                        "schema": text,
+                        "description": "Default for every operator.",
+                    },
+                    "timezone": {
+                        "label": "Time zone",
+                        "schema": text,
+                        "description": "IANA name of the zone of Robofy's timestamps, which name none. Default UTC.",
+                    },
+                    "leads_order": {
+                        "label": "Order of leads",
+                        "schema": order,
+                        "description": "unknown (default), or newest_first if this account's leads come so: "
+                        "windowed reads then stop early.",
+                    },
+                    "sessions_order": {
+                        "label": "Order of sessions",
+                        "schema": order,
+                        "description": "The same for inbox sessions.",
+                    },
+                    "connect_timeout": {
+                        "label": "Connect timeout (s)",
+                        "schema": number,
+                        "description": "Seconds to wait for a connection. Default 5.",
+                    },
+                    "read_timeout": {
+                        "label": "Read timeout (s)",
+                        "schema": number,
+                        "description": "Seconds to wait for the next bytes. Default 30.",
+                    },
+                    "total_timeout": {
+                        "label": "Total timeout (s)",
+                        "schema": number,
+                        "description": "Seconds for one call with all its retries. Default 300.",
+                    },
+                    "max_attempts": {
+                        "label": "Attempts per call",
+                        "schema": number,
+                        "description": "Default 5.",
+                    },
+                    "max_response_mb": {
+                        "label": "Largest answer (MB)",
+                        "schema": number,
+                        "description": "Default 64.",
+                    },
+                    "requests_per_minute": {
+                        "label": "Requests per minute",
+                        "schema": number,
+                        "description": "Budget of each process. Default none; across tasks, use a pool.",
+                    },
+                    "endpoints": {
+                        "label": "Endpoint paths (JSON)",
+                        "schema": text,
+                        "description": "Endpoint name to path template, where this account differs.",
+                    },
+                    "pseudonym_key": {
+                        "label": "Pseudonym key",
+                        "schema": {"type": ["string", "null"], "format": "password"},
+                        "description": "Key of the hash that stands for personal data where it must not be shown.",
+                    },
+                },
+            }
+        ],
+        "config": {
+            "robofy": {
+                "description": "Settings of the Robofy provider.",
+                "options": {
+                    "landing_root": {
+                        "description": "Folder or bucket under which fetch operators land what has no output_path. "
+                        "Anything that Airflow's ObjectStoragePath opens, with the connection before an @ if it "
+                        "needs one.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "s3://aws_default@my-bucket/robofy",
+                        "default": "",
+                    }
+                },
+            }
+        },
+    }

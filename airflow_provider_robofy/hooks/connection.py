@@ -1,0 +1,125 @@
+"""Reading a Robofy connection: which field means what, and what is wrong with it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.settings import Settings, base_url
+from airflow_provider_robofy.api.times import TimeReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+log = logging.getLogger(__name__)
+
+ORDERS: Final = ("unknown", "newest_first")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobofyConnection:
+    """Hold what a connection says, checked.
+
+    :param settings: How to reach the API.
+    :param times: Reads the API's timestamps in the connection's zone.
+    :param project_id: Default for every operator, or None; likewise ``chatbot_id``.
+    :param leads_order: What the account's listing of leads does: ``unknown`` or ``newest_first``; likewise
+        ``sessions_order``.
+    :param pseudonym_key: Key of the keyed hash that stands for personal data, or None.
+    """
+
+    settings: Settings
+    times: TimeReader
+    project_id: str | None = None
+    chatbot_id: str | None = None
+    leads_order: str = "unknown"
+    sessions_order: str = "unknown"
+    pseudonym_key: str | None = field(default=None, repr=False)
+
+
+def read_connection(
+    *, host: str | None, password: str | None, extra: Mapping[str, Any], user_agent: str
+) -> RobofyConnection:
+    """Read a connection's fields.
+
+    :param host: Base URL or bare host; empty means the public API.
+    :param password: The API key.
+    :param extra: The connection's extra. Read by name; an unknown one is named in a warning and goes nowhere.
+    :param user_agent: How to present ourselves.
+    :raises RobofyConfigError: A field cannot be used; the message names it.
+    """
+    given = {name: value for name, value in extra.items() if value is not None and value != ""}
+    if strangers := sorted(given.keys() - _EXTRAS.keys()):
+        log.warning(
+            "The Robofy connection has unknown extras, which are ignored: %s. Known are %s.",
+            ", ".join(strangers),
+            ", ".join(_EXTRAS),
+        )
+    values = {name: read(name, given[name]) for name, read in _EXTRAS.items() if name in given}
+    timezone = values.pop("timezone", "UTC")
+    connection = {name: values.pop(name) for name in _OURS if name in values}
+    return RobofyConnection(
+        settings=Settings(api_key=(password or "").strip(), base_url=base_url(host), user_agent=user_agent, **values),
+        times=TimeReader(timezone),
+        **connection,
+    )
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise RobofyConfigError(f"Connection extra {name} must be text.")
+    return str(value).strip()
+
+
+def _order(name: str, value: Any) -> str:
+    if value not in ORDERS:
+        raise RobofyConfigError(f"Connection extra {name} must be one of {', '.join(ORDERS)}, not {str(value)[:40]!r}.")
+    return str(value)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        raise RobofyConfigError(f"Connection extra {name} must be a number, not {str(value)[:40]!r}.") from None
+
+
+def _whole_number(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if not number.is_integer():
+        raise RobofyConfigError(f"Connection extra {name} must be a whole number, not {number:g}.")
+    return int(number)
+
+
+def _object(name: str, value: Any) -> dict[str, Any]:
+    if isinstance(value, str):
+        try:
+            value = codec.loads(value)
+        except ValueError:
+            raise RobofyConfigError(f"Connection extra {name} is not JSON.") from None
+    if not isinstance(value, dict):
+        raise RobofyConfigError(f"Connection extra {name} must be an object: endpoint name to path template.")
+    return value
+
+
+#: Every extra that is read, and how.
+_EXTRAS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
+    "project_id": _text,
+    "chatbot_id": _text,
+    "timezone": _text,
+    "leads_order": _order,
+    "sessions_order": _order,
+    "connect_timeout": _number,
+    "read_timeout": _number,
+    "total_timeout": _number,
+    "max_attempts": _whole_number,
+    "max_response_mb": _number,
+    "requests_per_minute": _number,
+    "endpoints": _object,
+    "pseudonym_key": _text,
+}
+#: Those among them that are for the provider; the others are for the client.
+_OURS: Final = ("project_id", "chatbot_id", "leads_order", "sessions_order", "pseudonym_key")

@@ -1,0 +1,210 @@
+"""The hook: a connection turned into a client, and typed ways to ask it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow import __version__ as airflow_version
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_robofy.api import endpoints
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError, RobofyResponseError
+from airflow_provider_robofy.api.models import Agent, Lead, Project, parse
+from airflow_provider_robofy.api.settings import user_agent
+from airflow_provider_robofy.get_provider_info import get_provider_info
+from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.envelopes import Rows
+    from airflow_provider_robofy.api.models import M
+
+
+class RobofyHook(BaseHook):
+    """Talk to Robofy with the key of an Airflow connection.
+
+    Usage::
+
+        hook = RobofyHook("robofy_default")
+        for lead in hook.iter_leads():
+            print(lead.id, lead.created_at, lead.field("email"))
+
+        hook.request("GET", "/v1/account/limit")  # what is not modelled
+
+    :param robofy_conn_id: Id of a connection of type ``robofy``. The key stands in its password field and can be given
+        nowhere else.
+    """
+
+    conn_name_attr = "robofy_conn_id"
+    default_conn_name = "robofy_default"
+    conn_type = "robofy"
+    hook_name = "Robofy"
+
+    def __init__(self, robofy_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.robofy_conn_id = robofy_conn_id
+
+    @cached_property
+    def connection(self) -> RobofyConnection:
+        """Return the connection's fields, checked; read once.
+
+        :raises RobofyConfigError: A field cannot be used; the message names it.
+        """
+        found = self.get_connection(self.robofy_conn_id)
+        try:
+            connection = read_connection(
+                host=found.host,
+                password=found.password,
+                extra=found.extra_dejson,
+                user_agent=user_agent(f"apache-airflow/{airflow_version}"),
+            )
+        except RobofyConfigError as error:
+            raise RobofyConfigError(f"Connection {self.robofy_conn_id!r}: {error}") from None
+        if connection.pseudonym_key:
+            mask_secret(connection.pseudonym_key)  # Airflow masks the password by itself, extras only by their names
+        return connection
+
+    @cached_property
+    def client(self) -> RobofyClient:
+        """Return the client; one a hook, so that its connections are used again."""
+        return RobofyClient(self.connection.settings)
+
+    def get_conn(self) -> RobofyClient:
+        """Return the client."""
+        return self.client
+
+    def project_id(self, given: str | int | None = None) -> str:
+        """Return the given project id, or the connection's.
+
+        :raises RobofyConfigError: There is neither.
+        """
+        return self._id("project_id", given, self.connection.project_id)
+
+    def chatbot_id(self, given: str | None = None) -> str:
+        """Return the given agent id, or the connection's.
+
+        :raises RobofyConfigError: There is neither.
+        """
+        return self._id("chatbot_id", given, self.connection.chatbot_id)
+
+    def _id(self, name: str, given: object, default: str | None) -> str:
+        value = str(given if given is not None else "").strip() or default
+        if not value or value == "None":  # what a template makes of a missing value
+            raise RobofyConfigError(
+                f"{name} is not set: give it to the operator or hook, or set the extra {name!r} of connection "
+                f"{self.robofy_conn_id!r}."
+            )
+        return value
+
+    def iter_leads(
+        self,
+        project_id: str | int | None = None,
+        chatbot_id: str | None = None,
+        session_id: str | None = None,
+    ) -> Iterator[Lead]:
+        """Yield an agent's leads, in the API's order, a page in memory at a time.
+
+        For files use :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator`, which is faster,
+        counts and leaves duplicates out.
+
+        :param project_id: Default: the connection's; likewise ``chatbot_id``.
+        :param session_id: Only the leads of this session.
+        :raises RobofyError: The listing could not be read to its end.
+        """
+        call = endpoints.list_leads(self.project_id(project_id), self.chatbot_id(chatbot_id), session_id=session_id)
+        yield from self._iter(Lead, call)
+
+    def list_agents(self, project_id: str | int | None = None) -> list[Agent]:
+        """Return the agents of a project.
+
+        :param project_id: Default: the connection's.
+        :raises RobofyError: The listing could not be read to its end.
+        """
+        return list(self._iter(Agent, endpoints.list_agents(self.project_id(project_id))))
+
+    def list_projects(self) -> list[Project]:
+        """Return the projects that the key can see.
+
+        :raises RobofyError: The listing could not be read to its end.
+        """
+        return list(self._iter(Project, endpoints.list_projects()))
+
+    def request(self, method: str, path: str, *, params: dict[str, Any] | None = None, json: Any = None) -> Any:
+        """Call a path of the API that has no method here, with the same key, retries and limits.
+
+        :param method: HTTP method. Only GET, HEAD and OPTIONS are sent again when their answer is lost.
+        :param path: Path that starts with ``/``, percent-encoded, on the connection's host.
+        :param params: Query parameters.
+        :param json: Body.
+        :return: The decoded answer, None for an empty one.
+        :raises RobofyError: The call failed.
+        """
+        return self.client.call(endpoints.anything(method, path, params=params, json=json))
+
+    def _iter(self, model: type[M], call: Call[Rows]) -> Iterator[M]:
+        times = self.connection.times
+        for page in self.client.pages(call):
+            for row in page.rows:
+                yield parse(model, row, call, times)
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Make one read-only call, and say in a sentence what it found or what to fix.
+
+        Lists the agents of the connection's project, or without one the projects of the key.
+        """
+        try:
+            connection = self.connection
+            host = urlsplit(connection.settings.base_url).netloc
+            project = connection.project_id
+            call = endpoints.list_agents(project) if project else endpoints.list_projects()
+            try:
+                rows = self.client.call(call)
+            except RobofyResponseError as error:
+                if error.status is None or error.status >= 300:
+                    raise
+                # The key was accepted; only this listing, whose answer is documented nowhere, is not understood.
+                return (
+                    True,
+                    f"{host} accepted the key, but its answer to {call.endpoint} is not understood: {error}",
+                )
+        except RobofyError as error:
+            return False, str(error)
+        count = f"{len(rows.items)}{' or more' if rows.token else ''}"
+        if project:
+            return True, f"{host} accepted the key; project {project} has {count} agents"
+        return (
+            True,
+            f"{host} accepted the key; it can see {count} projects (no project_id is set as a default)",
+        )
+
+    # Airflow below 3.2 takes the form from these two; later ones read get_provider_info() and do not call them.
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the form's extra fields, built from the provider's metadata."""
+        from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+        from wtforms import IntegerField, PasswordField, StringField
+        from wtforms.validators import Optional
+
+        def widget(field: dict[str, Any]) -> Any:
+            kind: Any = StringField
+            if "integer" in field["schema"]["type"]:
+                kind = IntegerField
+            elif field["schema"].get("format") == "password":
+                kind = PasswordField
+            look = BS3PasswordFieldWidget() if kind is PasswordField else BS3TextFieldWidget()
+            return kind(field["label"], widget=look, description=field["description"], validators=[Optional()])
+
+        fields = get_provider_info()["connection-types"][0]["conn-fields"]
+        return {name: widget(field) for name, field in fields.items()}
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return how the form's standard fields look, from the provider's metadata."""
+        behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}

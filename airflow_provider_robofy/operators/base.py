@@ -1,0 +1,96 @@
+"""What every Robofy operator does in the same way."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, ObjectStoragePath, conf
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.providers.common.compat.sdk import Context
+
+
+class RobofyBaseOperator(BaseOperator):
+    """Hold the connection, end it when the task is killed, and fail at once where a retry cannot help.
+
+    :param robofy_conn_id: Id of the Robofy connection.
+    """
+
+    ui_color = "#e7f0ff"
+
+    def __init__(self, *, robofy_conn_id: str = RobofyHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.robofy_conn_id = robofy_conn_id
+
+    @cached_property
+    def hook(self) -> RobofyHook:
+        """Return the hook of the connection."""
+        return RobofyHook(self.robofy_conn_id)
+
+    def on_kill(self) -> None:
+        """End the call under way; every loop sees it and nothing is published."""
+        if "hook" in self.__dict__ and "client" in self.hook.__dict__:
+            self.hook.client.cancel()
+
+
+@contextmanager
+def failing_at_once() -> Iterator[None]:
+    """Turn an error that a retry cannot mend into one that Airflow does not retry.
+
+    The cause is cut off: its traceback could show a URL.
+    """
+    try:
+        yield
+    except RobofyError as error:
+        if error.permanent:
+            raise AirflowFailException(str(error)) from None
+        raise
+
+
+def run_key(context: Context) -> str:
+    """Name the task of the run: the same for a retry and for a cleared task."""
+    ti = context["ti"]
+    mapped = f"/{ti.map_index}" if getattr(ti, "map_index", -1) >= 0 else ""
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}"
+
+
+def landing_store(output_path: str | None, context: Context, *folders: str) -> Store:
+    """Return where a task lands its rows.
+
+    :param output_path: Where the user says, or None.
+    :param context: The task's context.
+    :param folders: Folders below the landing root: resource, project, agent.
+    :raises RobofyConfigError: Neither ``output_path`` nor a landing root is set.
+    """
+    text = str(output_path or "").strip()
+    if not text:
+        root = conf.get("robofy", "landing_root", fallback="").strip()
+        if not root:
+            raise RobofyConfigError(
+                "There is nowhere to land: set output_path on the operator, or landing_root in Airflow's config "
+                "section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
+            )
+        text = "/".join([root.rstrip("/"), *map(_folder, folders), *_file(context)])
+    path = ObjectStoragePath(text)
+    return Store(path.fs, path.path, text)
+
+
+def _file(context: Context) -> tuple[str, ...]:
+    ti = context["ti"]
+    mapped = f"-{ti.map_index}" if getattr(ti, "map_index", -1) >= 0 else ""
+    return _folder(ti.dag_id), _folder(ti.run_id), f"{_folder(ti.task_id)}{mapped}.jsonl"
+
+
+def _folder(name: str) -> str:
+    """Make one path component of an id, which may hold slashes."""
+    encoded = quote(name, safe=":+=@ ")
+    return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
