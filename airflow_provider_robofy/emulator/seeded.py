@@ -1,0 +1,150 @@
+"""Believable data from a seed alone: no clock, no state, any row on its own by its number."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import uuid
+from typing import Any
+
+from airflow_provider_robofy.emulator.words import (
+    ANSWERS,
+    COMPANIES,
+    FIRST_NAMES,
+    INTERESTS,
+    LAST_NAMES,
+    MAIL_DOMAINS,
+    PAGES,
+    QUESTIONS,
+    SOURCES,
+)
+
+# 2025-01-15 10:30:00 UTC, the time in Robofy's own sample. All seeded rows lie at or before it.
+BASE = 1_736_937_000
+_MASK = 2**64 - 1
+
+
+def mix(seed: int, number: int) -> int:
+    """
+    Scatter two numbers into 64 bits (the finishing steps of SplitMix64): equal input, equal output.
+
+    :param seed: which sequence.
+    :param number: which member of it.
+    """
+    bits = (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & _MASK
+    bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & _MASK
+    return bits ^ (bits >> 31)
+
+
+def chatbot_id(seed: int, index: int) -> str:
+    """
+    Make an agent's opaque id; the third agent's holds the characters that must be escaped in a path.
+
+    :param seed: the emulator's seed.
+    :param index: the agent's number from 0.
+    """
+    digest = hashlib.sha256(f"agent {seed} {index}".encode()).digest()
+    text = base64.urlsafe_b64encode(digest[:31]).decode().rstrip("=")
+    return f"{text[:12]}/{text[12:24]}+{text[24:38]}==" if index == 2 else text
+
+
+def session_id(key: int, index: int) -> str:
+    """
+    Make a session's id: mostly UUIDs, some phone numbers, now and then one with every awkward character.
+
+    :param key: the seed of this agent's sessions.
+    :param index: the session's number from 0.
+    """
+    if index % 4 == 1:
+        return f"+4915{(112345678 + index * 7919 + key % 1000 * (index > 1)):09d}"
+    if index % 20 == 7:
+        return f"guest/{index} a+b=c%41?ü太&#"
+    return str(uuid.UUID(int=(mix(key, index) << 64) | mix(key + 1, index), version=4))
+
+
+def person(bits: int) -> tuple[str, str]:
+    """
+    Pick a name and a mail address that goes with it.
+
+    :param bits: where the choice comes from.
+    """
+    first, first_slug = FIRST_NAMES[bits % len(FIRST_NAMES)]
+    last, last_slug = LAST_NAMES[(bits >> 8) % len(LAST_NAMES)]
+    domain = MAIL_DOMAINS[(bits >> 16) % len(MAIL_DOMAINS)]
+    return f"{first} {last}", f"{first_slug}.{last_slug}{(bits >> 20) & 0xFF}@{domain}"
+
+
+def lead(key: int, number: int, lead_id: str, created_at: str | int) -> dict[str, Any]:
+    """
+    Make one row of List Leads.
+
+    :param key: the seed of this agent's leads.
+    :param number: the lead's number, counted from the oldest.
+    :param lead_id: what its `id` says.
+    :param created_at: its time, already written as the API writes it.
+    """
+    bits = mix(key, number)
+    name, mail = person(bits)
+    data: list[dict[str, Any]] = [
+        {"field_name": "name", "field_type": "text", "field_value": name},
+        {"field_name": "email", "field_type": "email", "field_value": mail},
+    ]
+    kind = (bits >> 28) & 0x1F
+    if kind < 18:
+        data.append({"field_name": "phone", "field_type": "phone", "field_value": f"+49151{bits >> 38:08d}"[:14]})
+    if kind % 2:
+        question = QUESTIONS[(bits >> 33) % len(QUESTIONS)]
+        data.append({"field_name": "message", "field_type": "textarea", "field_value": question})
+    if kind in _ODD_FIELDS:
+        data.extend(_odd_fields(kind, bits >> 40))
+    return {
+        "id": lead_id,
+        "created_at": created_at,
+        "source": SOURCES[(bits >> 44) % len(SOURCES)],
+        "page_url": f"https://example.com/{PAGES[(bits >> 48) % len(PAGES)]}",
+        "ip_address": f"203.0.113.{(bits >> 52) & 0xFF}",
+        "lead_data": data,
+    }
+
+
+_ODD_FIELDS = frozenset({2, 5, 9, 13, 19, 22, 26, 30})
+
+
+def _odd_fields(kind: int, bits: int) -> list[dict[str, Any]]:
+    """Fields that make lead_data as free-form as the real one: repeated names, values that are no strings."""
+    match kind:
+        case 2:
+            return [
+                {"field_name": "interest", "field_type": "select", "field_value": INTERESTS[bits % 7]},
+                {"field_name": "interest", "field_type": "select", "field_value": INTERESTS[(bits + 3) % 7]},
+            ]
+        case 5:
+            return [{"field_name": "team_size", "field_type": "number", "field_value": bits % 400 + 1}]
+        case 9:
+            return [{"field_name": "newsletter", "field_type": "checkbox", "field_value": bits % 2 == 0}]
+        case 13:
+            return [{"field_name": "company", "field_type": "text", "field_value": COMPANIES[bits % 6]}]
+        case 19:
+            return [{"field_name": "phone", "field_type": "phone", "field_value": None}]
+        case 22:
+            return [{"field_name": "topics", "field_type": "multi", "field_value": list(INTERESTS[: bits % 4])}]
+        case 26:
+            return [{"field_name": "budget", "field_type": "number", "field_value": (bits % 90_000) / 4}]
+        case _:
+            return [
+                {"field_name": "Größe (m²) ☀️", "field_type": "text", "field_value": f"{bits % 300}"},
+                {"field_name": "address", "field_type": "group", "field_value": {"city": "Zürich", "zip": "8001"}},
+            ]
+
+
+def sentence(key: int, number: int, *, question: bool) -> str:
+    """
+    Pick what is said in a message.
+
+    :param key: the seed of the conversation.
+    :param number: the message's place in it.
+    :param question: True for the visitor's words, False for the agent's.
+    """
+    choice = QUESTIONS if question else ANSWERS
+    return choice[mix(key, number) % len(choice)]

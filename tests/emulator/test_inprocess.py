@@ -1,0 +1,159 @@
+import json
+import threading
+import time
+from datetime import UTC, datetime
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
+import requests
+
+from airflow_provider_robofy.emulator import ControlError, Emulator, FaultError, SettingsError
+
+
+def test_it_serves_inside_the_with_statement_only():
+    emulator = Emulator(leads=1)
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = emulator.url
+    with emulator:
+        url = emulator.url
+        assert requests.get(f"{url}/v1/projects", timeout=10).status_code == 401
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{url}/v1/projects", timeout=2)
+    assert emulator.count() == 1, "what happened can still be looked at"
+    emulator.stop()
+
+
+def test_it_can_be_started_again():
+    emulator = Emulator(leads=1)
+    for expected in (1, 2):
+        with emulator:
+            requests.get(f"{emulator.url}/v1/projects", timeout=10)
+        assert emulator.count("list_projects") == expected
+
+
+def test_it_leaves_no_thread_behind():
+    before = set(threading.enumerate())
+    with Emulator():
+        assert len(set(threading.enumerate()) - before) == 1
+    assert set(threading.enumerate()) == before
+
+
+def test_starting_twice_is_an_error():
+    with Emulator() as emulator, pytest.raises(RuntimeError, match="running already"):
+        emulator.start()
+
+
+def test_a_port_in_use_is_an_error_where_it_was_started():
+    with Emulator() as emulator:
+        port = urlsplit(emulator.url).port or 0
+        with pytest.raises(OSError, match="address already in use"):
+            Emulator(port=port).start()
+        assert emulator.count() == 0
+
+
+def test_two_run_side_by_side():
+    with Emulator(leads=1) as one, Emulator(leads=2, api_key="other", project=7) as two:
+        assert one.url != two.url
+        assert (len(one.leads()), len(two.leads())) == (1, 2)
+        assert (two.api_key, two.project_id) == ("other", "7")
+
+
+def test_the_connection_as_json_names_everything(wire):
+    emulator = wire.emulator
+    connection = json.loads(emulator.connection_json(leads_order="newest_first"))
+    assert connection == {
+        "conn_type": "robofy",
+        "host": emulator.url,
+        "password": "demo-key",
+        "extra": {"project_id": "24017", "chatbot_id": emulator.chatbot_ids[0], "leads_order": "newest_first"},
+    }
+    second = json.loads(emulator.connection_json(chatbot_id=emulator.chatbot_ids[2]))
+    assert second["extra"]["chatbot_id"] == emulator.chatbot_ids[2]
+
+
+def test_the_connection_as_uri_says_the_same(wire):
+    uri = urlsplit(wire.emulator.connection_uri)
+    assert uri.scheme == "robofy"
+    assert unquote(uri.netloc.partition("@")[2]) == wire.emulator.url
+    assert uri.password == "demo-key"
+    assert parse_qs(uri.query) == {"project_id": ["24017"], "chatbot_id": [wire.emulator.chatbot_ids[0]]}
+
+
+def test_an_account_without_agents_has_a_connection_too(serve):
+    wire = serve(agents=0)
+    assert json.loads(wire.emulator.connection_json())["extra"] == {"project_id": "24017"}
+    with pytest.raises(ControlError, match="there is no agent"):
+        wire.emulator.leads()
+
+
+def test_leads_are_created_now_unless_a_time_is_given(wire):
+    wire.emulator.configure(time_format="epoch")
+    [now] = wire.emulator.add_leads()
+    assert abs(now["created_at"] - time.time()) < 5
+    moment = datetime(2025, 3, 1, tzinfo=UTC)
+    for given in (moment, moment.replace(tzinfo=None), "2025-03-01", moment.timestamp()):
+        assert wire.emulator.add_leads(created_at=given)[0]["created_at"] == moment.timestamp()
+
+
+def test_a_lead_with_an_id_of_its_own_can_be_changed_and_deleted(wire):
+    wire.emulator.add_leads(id="LX-1", lead_data=[])
+    assert wire.emulator.change_lead("LX-1", source="walk-in")["source"] == "walk-in"
+    wire.emulator.delete_lead("LX-1")
+    with pytest.raises(ControlError, match="no lead 'LX-1'"):
+        wire.emulator.delete_lead("LX-1")
+    assert len(wire.leads_rows()) == 25
+
+
+def test_what_cannot_be_done_is_raised_in_the_calling_thread(wire):
+    with pytest.raises(ControlError, match="cannot be written as JSON"):
+        wire.emulator.add_leads(source=object())
+    with pytest.raises(FaultError, match="unknown fault"):
+        wire.emulator.fault("meteor")
+    with pytest.raises(SettingsError, match="order must be one of"):
+        wire.emulator.configure(order="sideways")
+    with pytest.raises(SettingsError, match="leads must be a whole number"):
+        Emulator(leads=-1)
+    with pytest.raises(FaultError, match="unknown fault"):
+        Emulator(faults=["meteor"])
+
+
+def test_many_threads_may_change_and_read_at_once(wire):
+    def work():
+        for _ in range(20):
+            wire.emulator.add_leads()
+            assert requests.get(
+                wire.emulator.url + wire.leads_path, headers={"Authorization": "Bearer demo-key"}, timeout=10
+            ).ok
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rows = wire.leads_rows()
+    assert len(rows) == len({row["id"] for row in rows}) == 105
+
+
+def test_prerendered_pages_are_the_same_pages(serve):
+    assert serve(prerender=True).leads_rows() == serve().leads_rows()
+
+
+def test_a_small_memory_for_pages_changes_nothing_but_time(serve):
+    wire = serve(leads=2000, cache_mb=0, prerender=True)
+    assert wire.leads_rows() == wire.leads_rows() == wire.emulator.leads()
+    wire = serve(leads=5000, page_size=50, agents=1, cache_mb=1)
+    assert wire.leads_rows() == wire.leads_rows() == wire.emulator.leads()
+    assert wire.emulator._server.world.cache.size <= 1024 * 1024
+
+
+def test_the_fixture_sets_the_default_connection(robofy_emulator, monkeypatch):
+    import os
+
+    connection = json.loads(os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"])
+    assert connection["host"] == robofy_emulator.url
+    assert len(robofy_emulator.leads()) == 250
+
+
+def test_the_factory_fixture_starts_any_number(robofy_emulator_factory):
+    first, second = (robofy_emulator_factory(leads=n) for n in (1, 2))
+    assert (len(first.leads()), len(second.leads())) == (1, 2)

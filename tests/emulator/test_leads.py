@@ -1,0 +1,209 @@
+import base64
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+
+COLUMNS = ["id", "created_at", "source", "page_url", "ip_address", "lead_data"]
+
+
+def test_a_page_of_leads_has_the_documented_shape(wire):
+    answer = wire.get(wire.leads_path)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["Date"].endswith("GMT")
+    content = answer.json()
+    assert list(content) == ["message", "data"]
+    assert content["message"] == "Leads retrieved successfully."
+    report = content["data"]["report"]
+    assert list(report) == ["columns", "rows", "next_page_token"]
+    assert report["columns"] == COLUMNS
+    for row in report["rows"]:
+        assert list(row) == COLUMNS
+        assert row["id"].startswith("lead_")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row["created_at"])
+        for each in row["lead_data"]:
+            assert list(each) == ["field_name", "field_type", "field_value"]
+
+
+def test_the_token_of_the_second_page_is_the_documented_one(wire):
+    token = wire.json(wire.leads_path)["data"]["report"]["next_page_token"]
+    assert token == "eyJwYWdlIjoyfQ=="
+    assert json.loads(base64.b64decode(token)) == {"page": 2}
+
+
+def test_pages_cover_every_lead_once_newest_first(wire):
+    pages = wire.leads_pages()
+    assert [len(page) for page in pages] == [10, 10, 5]
+    rows = [row for page in pages for row in page]
+    assert len({row["id"] for row in rows}) == 25
+    times = [row["created_at"] for row in rows]
+    assert times == sorted(times, reverse=True)
+    assert times[0] == "2025-01-15 10:30:00"
+    assert rows == wire.emulator.leads()
+
+
+def test_each_order_lists_the_same_leads(wire):
+    newest = wire.leads_rows()
+    wire.emulator.configure(order="oldest_first")
+    assert wire.leads_rows() == newest[::-1]
+    wire.emulator.configure(order="none")
+    scattered = wire.leads_rows()
+    assert scattered not in (newest, newest[::-1])
+    assert sorted(scattered, key=lambda row: row["id"]) == newest[::-1]
+
+
+@pytest.mark.parametrize(("marker", "shown"), [("null", None), ("empty", "")])
+def test_the_last_page_is_marked_as_told(serve, marker, shown):
+    wire = serve(leads=3, end_marker=marker)
+    report = wire.json(wire.leads_path)["data"]["report"]
+    assert report["next_page_token"] == shown
+    assert "next_page_token" in report
+
+
+def test_by_default_the_last_page_has_no_token(serve):
+    wire = serve(leads=3)
+    assert "next_page_token" not in wire.json(wire.leads_path)["data"]["report"]
+
+
+def test_a_full_last_page_has_no_token_unless_an_empty_one_shall_follow(serve):
+    wire = serve(leads=20)
+    assert [len(page) for page in wire.leads_pages()] == [10, 10]
+    wire.emulator.configure(trailing_empty_page=True)
+    assert [len(page) for page in wire.leads_pages()] == [10, 10, 0]
+
+
+def test_an_agent_without_leads_has_one_empty_page(serve):
+    for trailing in (False, True):
+        assert serve(leads=0, trailing_empty_page=trailing).leads_pages() == [[]]
+
+
+def test_a_page_beyond_the_end_is_empty_and_the_last(wire):
+    token = base64.b64encode(b'{"page":99}').decode()
+    report = wire.json(wire.leads_path, params={"nextPageToken": token})["data"]["report"]
+    assert report == {"columns": COLUMNS, "rows": []}
+
+
+def test_rows_move_to_the_next_page_when_leads_arrive_between_pages(wire):
+    first = wire.json(wire.leads_path)["data"]["report"]
+    wire.emulator.add_leads(2)
+    second = wire.json(wire.leads_path, params={"nextPageToken": first["next_page_token"]})["data"]["report"]
+    assert second["rows"][:2] == first["rows"][-2:]
+
+
+def test_rows_slip_past_the_reader_when_leads_are_deleted_between_pages(wire):
+    everything = wire.emulator.leads()
+    first = wire.json(wire.leads_path)["data"]["report"]
+    wire.emulator.delete_lead(first["rows"][0]["id"])
+    second = wire.json(wire.leads_path, params={"nextPageToken": first["next_page_token"]})["data"]["report"]
+    assert second["rows"][0] == everything[11]
+
+
+@pytest.mark.parametrize("token", ["x", "eyJwYWdlIjowfQ==", "eyJwYWdlIjoiMiJ9", "W10=", "bnVsbA==", "e30=", "=", "ÿ"])
+def test_a_token_that_was_never_given_is_refused(wire, token):
+    answer = wire.get(wire.leads_path, params={"nextPageToken": token})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "BAD_REQUEST"
+
+
+def test_an_empty_token_means_the_first_page(wire):
+    assert wire.json(wire.leads_path, params={"nextPageToken": ""}) == wire.json(wire.leads_path)
+
+
+def test_a_parameter_that_does_not_exist_changes_nothing(wire):
+    assert wire.json(wire.leads_path, params={"since": "2025-01-01", "limit": "1"}) == wire.json(wire.leads_path)
+
+
+@pytest.mark.parametrize(
+    ("time_format", "zone", "shown"),
+    [
+        ("naive", "UTC", "2025-01-15 10:30:00"),
+        ("naive", "Europe/Berlin", "2025-01-15 11:30:00"),
+        ("z", "Europe/Berlin", "2025-01-15T10:30:00Z"),
+        ("offset", "Europe/Berlin", "2025-01-15T11:30:00+01:00"),
+        ("offset", "UTC", "2025-01-15T10:30:00+00:00"),
+        ("epoch", "Asia/Tokyo", 1736937000),
+        ("epoch_ms", "UTC", 1736937000000),
+    ],
+)
+def test_times_are_written_in_the_format_and_zone_asked_for(serve, time_format, zone, shown):
+    wire = serve(leads=1, time_format=time_format, timezone=zone)
+    assert wire.leads_rows()[0]["created_at"] == shown
+
+
+def test_without_spacing_all_leads_have_one_time(serve):
+    assert {row["created_at"] for row in serve(spacing=0).leads_rows()} == {"2025-01-15 10:30:00"}
+
+
+def test_lead_data_is_as_free_form_as_the_real_one(serve):
+    wire = serve(leads=2000, page_size=2000)
+    rows = wire.leads_rows()
+    values = [field["field_value"] for row in rows for field in row["lead_data"]]
+    assert {type(value) for value in values} == {str, int, float, bool, type(None), list, dict}
+    assert any(not str(value).isascii() for value in values)
+    names = [[field["field_name"] for field in row["lead_data"]] for row in rows]
+    assert any(len(each) != len(set(each)) for each in names)
+
+
+def test_agents_share_no_lead(wire):
+    ids = [row["id"] for agent in wire.emulator.chatbot_ids for row in wire.emulator.leads(agent)]
+    assert len(ids) == len(set(ids)) == 75
+
+
+def test_a_session_lists_its_own_leads_only(serve):
+    wire = serve(sessions=8, sessions_page_size=0)
+    everything = wire.leads_rows()
+    sessions = wire.json(f"/v1/ai-agent/inbox/sessions/{wire.agent}")["sessions"]
+    found = [wire.leads_rows(sessionId=session["session_id"]) for session in sessions]
+    assert found[0] == everything[:2]
+    assert found[3] == []
+    assert found[4] == everything[8:10]
+    together = [row["id"] for rows in found for row in rows]
+    assert len(together) == len(set(together)) == 12
+
+
+def test_an_added_lead_belongs_to_the_session_it_came_from(wire):
+    [row] = wire.emulator.add_leads(1, session_id="+49 151/1")
+    assert wire.leads_rows(sessionId="+49 151/1") == [row]
+
+
+def test_a_session_nobody_knows_has_no_leads(wire):
+    assert wire.leads_rows(sessionId="nobody") == []
+
+
+def test_leads_of_one_session_are_paged_too(serve):
+    wire = serve(page_size=4)
+    added = wire.emulator.add_leads(10, session_id="busy")
+    pages = wire.leads_pages(sessionId="busy")
+    assert [len(page) for page in pages] == [4, 4, 2]
+    assert [row for page in pages for row in page] == added[::-1]
+
+
+def test_a_million_leads_start_at_once_and_any_page_is_quick(serve):
+    wire = serve(leads=1_000_000, agents=2, page_size=100)
+    token = base64.b64encode(b'{"page":10000}').decode()
+    answer = wire.get(wire.leads_path, params={"nextPageToken": token})
+    assert answer.elapsed.total_seconds() < 3
+    report = answer.json()["data"]["report"]
+    assert len(report["rows"]) == 100
+    assert report["rows"][-1]["id"] == "lead_10001"
+    assert "next_page_token" not in report
+    [added] = wire.emulator.add_leads()
+    assert wire.json(wire.leads_path)["data"]["report"]["rows"][0] == added
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(serve):
+    paths = [
+        lambda wire: wire.leads_path,
+        lambda wire: f"/v1/ai-agent/inbox/sessions/{wire.agent}",
+        lambda wire: "/v1/ai-agent/chatbot/24017",
+        lambda wire: f"/v1/ai-agent/chatbot_ai_settings/24017/{wire.agent}",
+    ]
+    one, same, other = serve(), serve(), serve(seed=2)
+    for path in paths:
+        assert one.get(path(one)).content == same.get(path(same)).content
+        assert one.get(path(one)).content != other.get(path(other)).content
+    session = one.json(paths[1](one))["sessions"][0]["session_id"]
+    messages = f"/v1/ai-agent/inbox/chats/{one.agent}/{quote(session, safe='')}"
+    assert one.get(messages).content == same.get(messages).content

@@ -1,0 +1,199 @@
+import http.client
+import socket
+import time
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+AGENTS = "/v1/ai-agent/chatbot/24017"
+
+
+def test_a_status_comes_once_unless_told_otherwise(wire):
+    wire.emulator.fault("status", status=503)
+    answer = wire.get(AGENTS)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "INTERNAL_SERVER_ERROR")
+    assert wire.get(AGENTS).status_code == 200
+
+
+def test_a_fault_strikes_as_often_and_as_late_as_told(wire):
+    wire.emulator.fault("status", status=500, times=2, after=1)
+    assert [wire.get(AGENTS).status_code for _ in range(5)] == [200, 500, 500, 200, 200]
+
+
+@pytest.mark.parametrize("times", [0, None])
+def test_a_fault_without_a_number_never_ends_until_it_is_cleared(wire, times):
+    wire.emulator.fault("status", times=times)
+    assert {wire.get(AGENTS).status_code for _ in range(5)} == {500}
+    wire.emulator.clear_faults("html")
+    assert wire.get(AGENTS).status_code == 500
+    wire.emulator.clear_faults("status")
+    assert wire.get(AGENTS).status_code == 200
+
+
+def test_a_fault_strikes_only_what_it_is_aimed_at(wire):
+    first, second, _ = wire.emulator.chatbot_ids
+    wire.emulator.fault("status", status=500, endpoint="list_leads", times=0, chatbot=second)
+    wire.emulator.fault("status", status=502, endpoint="list_leads", times=0, page=2)
+    wire.emulator.fault("status", status=504, times=0, session="+49151")
+    assert wire.get(AGENTS).status_code == 200
+    assert wire.get(f"/v1/ai-agent/leads/24017/{second}").status_code == 500
+    path = f"/v1/ai-agent/leads/24017/{first}"
+    assert wire.get(path).status_code == 200
+    assert wire.get(path, params={"nextPageToken": "eyJwYWdlIjoyfQ=="}).status_code == 502
+    assert wire.get(path, params={"sessionId": "+49151"}).status_code == 504
+    assert wire.get(f"/v1/ai-agent/inbox/chats/{first}/%2B49151").status_code == 504
+
+
+def test_faults_that_replace_an_answer_take_their_turn(wire):
+    wire.emulator.fault("rate_limit")
+    wire.emulator.fault("status", status=502)
+    wire.emulator.fault("html")
+    assert [wire.get(AGENTS).status_code for _ in range(4)] == [429, 502, 200, 200]
+
+
+def test_a_rate_limit_says_when_to_come_back_in_seconds_as_a_date_or_not_at_all(wire):
+    wire.emulator.fault("rate_limit", retry_after=1)
+    wire.emulator.fault("rate_limit", retry_after_date=2)
+    wire.emulator.fault("rate_limit")
+    seconds, date, neither = (wire.get(AGENTS) for _ in range(3))
+    assert [each.status_code for each in (seconds, date, neither)] == [429, 429, 429]
+    assert seconds.headers["Retry-After"] == "1"
+    ahead = parsedate_to_datetime(date.headers["Retry-After"]).timestamp() - time.time()
+    assert 1 <= ahead <= 3
+    assert "Retry-After" not in neither.headers
+    assert neither.json()["error"]["code"] == "TOO_MANY_REQUESTS"
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_drop_closes_the_connection_before_any_answer(wire, reset):
+    wire.emulator.fault("drop", reset=reset)
+    with pytest.raises(requests.ConnectionError):
+        wire.get(AGENTS)
+    assert wire.emulator.requests[-1].status == 0
+    assert wire.get(AGENTS).status_code == 200
+
+
+def read_all(emulator, path):
+    at = urlsplit(emulator.url)
+    with socket.create_connection((at.hostname, at.port), timeout=10) as raw:
+        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-key\r\n\r\n".encode())
+        received = b""
+        while chunk := raw.recv(65536):
+            received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    return head.lower(), body
+
+
+def test_a_truncated_answer_promises_more_than_it_sends(wire):
+    whole = wire.get(AGENTS).content
+    wire.emulator.fault("truncate", times=2)
+    head, body = read_all(wire.emulator, AGENTS)
+    assert f"content-length: {len(whole)}".encode() in head
+    assert body == whole[: len(whole) // 2]
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        wire.get(AGENTS)
+
+
+def test_a_truncated_chunked_answer_has_no_last_chunk(wire):
+    wire.emulator.fault("truncate", chunked=True, bytes=10)
+    head, body = read_all(wire.emulator, AGENTS)
+    assert b"transfer-encoding: chunked" in head
+    assert body == b'a\r\n{"message"\r\n'
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_trickle_sends_the_whole_answer_slowly(wire, chunked):
+    whole = wire.get("/v1/projects").content
+    step = len(whole) // 4
+    wire.emulator.fault("trickle", bytes=step, delay=0.05, chunked=chunked)
+    began = time.monotonic()
+    answer = wire.get("/v1/projects")
+    assert time.monotonic() - began >= 0.15
+    assert answer.content == whole
+    assert ("Content-Length" in answer.headers) is not chunked
+
+
+def test_an_endless_answer_goes_on_until_the_client_leaves(wire):
+    wire.emulator.fault("endless", delay=0, bytes=100_000)
+    answer = wire.get(AGENTS, stream=True)
+    assert answer.headers["Transfer-Encoding"] == "chunked"
+    received = 0
+    for chunk in answer.iter_content(100_000):
+        received += len(chunk)
+        if received > 5_000_000:
+            break
+    answer.close()
+    assert wire.get(AGENTS).status_code == 200
+
+
+def test_an_html_page_comes_with_status_200_or_as_told(wire):
+    wire.emulator.fault("html")
+    wire.emulator.fault("html", status=502)
+    for status in (200, 502):
+        answer = wire.get(AGENTS)
+        assert answer.status_code == status
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert answer.text.startswith("<!doctype html>")
+
+
+def test_a_redirect_leads_where_it_is_told(wire):
+    wire.emulator.fault("redirect", to="http://elsewhere.example/x")
+    answer = wire.get(AGENTS)
+    assert (answer.status_code, answer.headers["Location"]) == (302, "http://elsewhere.example/x")
+
+
+def test_an_answer_may_be_no_json_or_json_of_another_shape(wire):
+    wire.emulator.fault("not_json")
+    wire.emulator.fault("wrong_shape")
+    broken = wire.get(AGENTS)
+    assert broken.headers["Content-Type"].startswith("application/json")
+    with pytest.raises(requests.JSONDecodeError):
+        broken.json()
+    assert wire.get(AGENTS).json() == {"data": "soon"}
+
+
+def test_a_delay_holds_one_answer_and_no_other(wire):
+    wire.emulator.fault("delay", seconds=0.8, endpoint="list_agents")
+    began = time.monotonic()
+    assert wire.get("/v1/projects").status_code == 200
+    assert time.monotonic() - began < 0.7
+    began = time.monotonic()
+    assert wire.get(AGENTS).status_code == 200
+    assert time.monotonic() - began >= 0.8
+
+
+def test_latency_holds_every_answer_but_several_at_once(serve):
+    wire = serve(latency=0.2)
+    at = urlsplit(wire.emulator.url)
+    began = time.monotonic()
+    connections = []
+    for _ in range(10):
+        connection = http.client.HTTPConnection(at.hostname, at.port, timeout=10)
+        connection.request("GET", AGENTS, headers={"Authorization": "Bearer demo-key"})
+        connections.append(connection)
+    for connection in connections:
+        assert connection.getresponse().status == 200
+        connection.close()
+    assert 0.2 <= time.monotonic() - began < 1.8
+    assert wire.emulator.state()["peak_in_flight"] == 10
+    assert wire.emulator.state()["in_flight"] == 0
+
+
+def test_a_clock_that_is_wrong_shows_in_the_date_header_and_in_new_leads(serve):
+    wire = serve(clock_offset=3600)
+    answer = wire.get(AGENTS)
+    assert 3590 < parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time() < 3610
+    wire.emulator.configure(time_format="epoch")
+    assert 3590 < wire.emulator.add_leads()[0]["created_at"] - time.time() < 3610
+
+
+def test_stopping_does_not_wait_for_hanging_answers(serve):
+    wire = serve()
+    wire.emulator.fault("delay", seconds=3600)
+    with pytest.raises(requests.Timeout):
+        wire.get(AGENTS, timeout=0.2)
+    began = time.monotonic()
+    wire.emulator.stop()
+    assert time.monotonic() - began < 5
