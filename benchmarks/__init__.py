@@ -1,0 +1,1 @@
+"""Benchmarks of the provider: ratios within one run, on the machine at hand."""

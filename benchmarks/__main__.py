@@ -1,0 +1,11 @@
+"""Run every benchmark: ``python -m benchmarks``, or ``make bench``."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import lead_sync
+
+if __name__ == "__main__":
+    kept = [lead_sync.compare(), lead_sync.memory()]
+    sys.exit(0 if all(kept) else 1)

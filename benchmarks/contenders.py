@@ -1,0 +1,130 @@
+"""Ways to bring an agent's leads into a file. Each runs in a process of its own; importing is left out of its time.
+
+Run by :mod:`benchmarks.lead_sync`::
+
+    python -m benchmarks.contenders operator http://127.0.0.1:8765 CHATBOT_ID /tmp/leads.jsonl
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KEY = "demo-key"
+PROJECT = "24017"
+
+
+def bare_socket(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+    """Move the bytes and read nothing but the token: what no client can beat."""
+    token_pattern = re.compile(rb'"next_page_token":\s*"([^"]+)"')
+    address = urlsplit(url)
+    path = f"/v1/ai-agent/leads/{PROJECT}/{quote(chatbot_id, safe='')}"
+
+    def fetch() -> int:
+        token, pages = "", 0
+        with socket.create_connection((str(address.hostname), int(address.port or 80))) as line:
+            reader = line.makefile("rb")
+            with Path(output).open("wb") as file:
+                while True:
+                    query = f"?nextPageToken={quote(token)}" if token else ""
+                    line.sendall(
+                        f"GET {path}{query} HTTP/1.1\r\nHost: {address.netloc}\r\n"
+                        f"Authorization: Bearer {KEY}\r\n\r\n".encode()
+                    )
+                    length = 0
+                    while (header := reader.readline().lower()) not in {b"\r\n", b""}:
+                        if header.startswith(b"content-length:"):
+                            length = int(header.partition(b":")[2])
+                    body = reader.read(length)
+                    file.write(body)
+                    pages += 1
+                    found = token_pattern.search(body)
+                    if found is None:
+                        return pages
+                    token = found.group(1).decode()
+
+    return fetch
+
+
+def hand_written(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+    """Do what a data engineer writes in ten minutes: requests in, JSON lines out, no check."""
+    import requests
+
+    def fetch() -> int:
+        count = 0
+        params: dict[str, str] = {}
+        session = requests.Session()
+        session.headers["Authorization"] = f"Bearer {KEY}"
+        with Path(output).open("w") as file:
+            while True:
+                answer = session.get(
+                    f"{url}/v1/ai-agent/leads/{PROJECT}/{quote(chatbot_id, safe='')}", params=params, timeout=30
+                )
+                answer.raise_for_status()
+                report = answer.json()["data"]["report"]
+                for row in report["rows"]:
+                    file.write(json.dumps(row) + "\n")
+                    count += 1
+                token = report.get("next_page_token")
+                if not token:
+                    return count
+                params = {"nextPageToken": token}
+
+    return fetch
+
+
+def operator(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+    """Run the operator's ``execute``: checks, de-duplication, hash and manifest included."""
+    connection = {
+        "conn_type": "robofy",
+        "host": url,
+        "password": KEY,
+        "extra": {"project_id": PROJECT, "chatbot_id": chatbot_id},
+    }
+    os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"] = json.dumps(connection)
+    from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+
+    class TaskInstance:
+        dag_id, run_id, task_id, map_index = "bench", "bench", "leads", -1
+
+    task = RobofyFetchLeadsOperator(task_id="leads", output_path=output)
+
+    def fetch() -> int:
+        manifest = task.execute({"ti": TaskInstance()})  # type: ignore[typeddict-item]
+        return int(manifest["rows"])
+
+    return fetch
+
+
+CONTENDERS = {"bare socket": bare_socket, "hand-written loop": hand_written, "operator": operator}
+
+
+def resident() -> int:
+    """Return this process's resident memory in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def main(name: str, url: str, chatbot_id: str, output: str) -> None:
+    """Run one contender and print its figures as JSON."""
+    fetch = CONTENDERS[name](url, chatbot_id, output)
+    before = resident()
+    began, busy = time.perf_counter(), time.process_time()
+    count = fetch()
+    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "grown": max(0, peak - before), "count": count}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,93 @@
+"""A hundred thousand leads in pages of a hundred: the operator beside a hand-written loop and a bare socket.
+
+Served by the emulator in a process of its own. The contenders take turns, so that a machine that slows down slows all
+of them; compared are medians, and the ratio of neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from benchmarks.contenders import CONTENDERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MB = 1e6
+#: What is promised: share of the hand-written loop's time, resident growth, and growth a lead beyond that.
+MAX_RATIO, MAX_GROWTH, MAX_BYTES_A_LEAD = 0.9, 40 * MB, 130
+
+
+@contextmanager
+def emulator(leads: int) -> Iterator[tuple[str, str]]:
+    """Serve leads from another process; yield its URL and an agent's id."""
+    command = [sys.executable, "-m", "airflow_provider_robofy.emulator", "--port", "0", "--agents", "1"]
+    command += ["--leads", str(leads), "--page-size", "100", "--prerender"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            for line in server.stdout:
+                if found := re.search(r"on (http\S+) .*agents: ([^\s,)]+)", line):
+                    yield found.group(1), found.group(2)
+                    return
+            raise RuntimeError("the emulator did not start")
+        finally:
+            server.terminate()
+
+
+def run(name: str, url: str, chatbot_id: str) -> dict[str, float]:
+    """Run one contender in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "benchmarks.contenders", name, url, chatbot_id, f"{folder}/leads.jsonl"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr[-2000:])
+        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return figures
+
+
+def compare(leads: int = 100_000, rounds: int = 5) -> bool:
+    """Compare the contenders and print a table; tell whether the promise is kept."""
+    print(f"{leads:,} leads in pages of 100, {rounds} rounds, each contender in a process of its own")
+    results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
+    with emulator(leads) as (url, chatbot_id):
+        for _ in range(rounds):
+            for name in CONTENDERS:
+                results[name].append(run(name, url, chatbot_id))
+    print(f"{'':20}{'seconds':>10}{'cpu':>8}{'grown MB':>10}   ratio to the hand-written loop (min-max)")
+    ratio = growth = 0.0
+    for name, runs in results.items():
+        pairs = [a["seconds"] / b["seconds"] for a, b in zip(runs, results["hand-written loop"], strict=True)]
+        seconds, cpu, grown = (statistics.median(one[figure] for one in runs) for figure in ("seconds", "cpu", "grown"))
+        shown = f"{statistics.median(pairs):.2f} ({min(pairs):.2f}-{max(pairs):.2f})"
+        print(f"{name:20}{seconds:>10.2f}{cpu:>8.2f}{grown / MB:>10.1f}   {shown}")
+        if name == "operator":
+            ratio, growth = statistics.median(pairs), grown
+    kept = ratio <= MAX_RATIO and growth <= MAX_GROWTH
+    print(f"promised: ratio <= {MAX_RATIO}, growth <= {MAX_GROWTH / MB:.0f} MB: {'kept' if kept else 'MISSED'}")
+    return kept
+
+
+def memory(leads: int = 1_000_000) -> bool:
+    """Measure how resident memory grows with many leads; tell whether the promise is kept."""
+    with emulator(leads) as (url, chatbot_id):
+        figures = run("operator", url, chatbot_id)
+    a_lead = max(0.0, figures["grown"] - MAX_GROWTH) / leads
+    kept = figures["count"] == leads and a_lead <= MAX_BYTES_A_LEAD
+    print(
+        f"{leads:,} leads: {figures['seconds']:.1f} s, grown {figures['grown'] / MB:.0f} MB, which is "
+        f"{a_lead:.0f} bytes a lead beyond {MAX_GROWTH / MB:.0f} MB (promised: {MAX_BYTES_A_LEAD}): "
+        f"{'kept' if kept else 'MISSED'}"
+    )
+    return kept
+
+
+if __name__ == "__main__":
+    sys.exit(0 if compare() else 1)
