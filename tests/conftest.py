@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 
+from hypothesis import HealthCheck, settings
+
 _home = tempfile.mkdtemp(prefix="robofy-tests-")
 os.environ.update(
     AIRFLOW_HOME=_home,
@@ -16,3 +18,7 @@ for name in [name for name in os.environ if name.startswith("AIRFLOW_CONN_") or 
     del os.environ[name]
 
 pytest_plugins = ["airflow_provider_robofy.emulator.pytest_plugin"]
+
+# Two shared cores: how long a property takes says nothing about the code.
+settings.register_profile("robofy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("robofy")

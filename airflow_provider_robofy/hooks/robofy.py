@@ -165,7 +165,7 @@ class RobofyHook(BaseHook):
             try:
                 rows = self.client.call(call)
             except RobofyResponseError as error:
-                if error.status is None or error.status >= 300:
+                if error.content_type != "application/json" or not 200 <= (error.status or 0) < 300:
                     raise
                 # The key was accepted; only this listing, whose answer is documented nowhere, is not understood.
                 return (
@@ -174,13 +174,11 @@ class RobofyHook(BaseHook):
                 )
         except RobofyError as error:
             return False, str(error)
-        count = f"{len(rows.items)}{' or more' if rows.token else ''}"
+        more = " or more" if rows.token else ""
         if project:
-            return True, f"{host} accepted the key; project {project} has {count} agents"
-        return (
-            True,
-            f"{host} accepted the key; it can see {count} projects (no project_id is set as a default)",
-        )
+            return True, f"{host} accepted the key; project {project} has {_count(rows, 'agent')}{more}"
+        seen = _count(rows, "project")
+        return True, f"{host} accepted the key; it can see {seen}{more} (no project_id is set as a default)"
 
     # Airflow below 3.2 takes the form from these two; later ones read get_provider_info() and do not call them.
 
@@ -208,3 +206,7 @@ class RobofyHook(BaseHook):
         """Return how the form's standard fields look, from the provider's metadata."""
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+
+def _count(rows: Rows, noun: str) -> str:
+    return f"{len(rows.items)} {noun}{'' if len(rows.items) == 1 else 's'}"

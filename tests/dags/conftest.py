@@ -1,0 +1,79 @@
+"""A real Airflow with a home of its own: SQLite, the example DAGs, and commands run as a user runs them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+TIMEOUT = 240
+
+
+@dataclass
+class AirflowHome:
+    """Run commands against one Airflow, and look into what it stored."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    @property
+    def landing(self) -> Path:
+        return self.folder / "landing"
+
+    def airflow(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        # The same interpreter, so that the suite runs against the Airflow it was started with.
+        done = subprocess.run(
+            [sys.executable, "-m", "airflow", *arguments],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done
+
+    def stored(self) -> str:
+        """Return everything that Airflow keeps in its database, as text."""
+        with sqlite3.connect(self.folder / "airflow.db") as database:
+            return "\n".join(database.iterdump())
+
+    def everything_written(self) -> str:
+        """Return all logs and the database; not what landed."""
+        files = [path for path in self.folder.rglob("*.log") if path.is_file()]
+        return "\n".join([path.read_text(errors="replace") for path in files] + [self.stored()])
+
+
+@pytest.fixture(scope="session")
+def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
+    folder = tmp_path_factory.mktemp("airflow")
+    shutil.copytree(EXAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment.update(
+        AIRFLOW_HOME=str(folder),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+        AIRFLOW__CORE__DAGS_FOLDER=str(folder / "dags"),
+        AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{folder}/airflow.db",
+        AIRFLOW__ROBOFY__LANDING_ROOT=str(folder / "landing"),
+        PATH=os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")]),
+    )
+    home = AirflowHome(folder, environment)
+    home.airflow("db", "migrate")
+    home.airflow("pools", "set", "robofy", "4", "Calls to Robofy at a time")
+    return home
+
+
+@pytest.fixture
+def airflow_home(migrated_home: AirflowHome) -> AirflowHome:
+    """Give the migrated home, without what an earlier test landed."""
+    shutil.rmtree(migrated_home.landing, ignore_errors=True)
+    return migrated_home

@@ -1,0 +1,165 @@
+"""Every field of a connection: what it may hold, and what is said of the rest."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.get_provider_info import get_provider_info
+from airflow_provider_robofy.hooks import connection as module
+from airflow_provider_robofy.hooks.connection import read_connection
+
+
+def read(host=None, password="key", **extra):
+    return read_connection(host=host, password=password, extra=extra, user_agent="test")
+
+
+def test_an_empty_connection_with_a_key_reaches_the_public_api_with_documented_defaults():
+    connection = read()
+    settings = connection.settings
+    assert settings.base_url == "https://agents.robofy.ai"
+    assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (5, 30, 300)
+    assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (5, 64, None)
+    assert (connection.leads_order, connection.sessions_order) == ("unknown", "unknown")
+    assert connection.times.timezone == "UTC"
+    assert (connection.project_id, connection.chatbot_id, connection.pseudonym_key) == (None, None, None)
+
+
+def test_the_form_and_the_reader_know_the_same_extras():
+    [form] = get_provider_info()["connection-types"]
+    assert set(form["conn-fields"]) == set(module._EXTRAS)
+
+
+def test_every_extra_is_read_from_the_texts_that_a_form_sends():
+    connection = read(
+        project_id=24017,
+        chatbot_id=" abc ",
+        timezone="Europe/Berlin",
+        leads_order="newest_first",
+        sessions_order="newest_first",
+        connect_timeout="2",
+        read_timeout="10.5",
+        total_timeout=60,
+        max_attempts="3",
+        max_response_mb="8",
+        requests_per_minute="120",
+        endpoints='{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}',
+        pseudonym_key="salt",
+    )
+    settings = connection.settings
+    assert (connection.project_id, connection.chatbot_id) == ("24017", "abc")
+    assert connection.times.timezone == "Europe/Berlin"
+    assert (connection.leads_order, connection.sessions_order) == ("newest_first", "newest_first")
+    assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (2, 10.5, 60)
+    assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (3, 8, 120)
+    assert settings.endpoints == {"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}
+    assert connection.pseudonym_key == "salt"
+
+
+def test_what_a_form_leaves_empty_is_the_default():
+    empty = dict.fromkeys(module._EXTRAS, "") | {"read_timeout": None}
+    assert read(**empty).settings == read().settings
+    assert read(**empty).project_id is None
+
+
+def test_an_unknown_extra_is_named_and_goes_nowhere(caplog):
+    with caplog.at_level(logging.WARNING):
+        connection = read(api_secret="hidden-value", project_id="1")
+    assert "api_secret" in caplog.text
+    assert "hidden-value" not in caplog.text
+    assert "hidden-value" not in repr(connection)
+
+
+def test_neither_key_shows_in_a_repr():
+    shown = repr(read(password="rk_123", pseudonym_key="salt_456"))
+    assert "rk_123" not in shown
+    assert "salt_456" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"password": ""}, "password"),
+        ({"password": None}, "password"),
+        ({"password": "two words"}, "password"),
+        ({"password": "schlüssel"}, "password"),
+        ({"host": "http://example.com"}, "host"),
+        ({"host": "https://user:pw@example.com"}, "host"),
+        ({"host": "https://example.com/v1"}, "host"),
+        ({"host": "ftp://example.com"}, "host"),
+        ({"host": "https://exa mple:port"}, "host"),
+        ({"timezone": "Nowhere/Land"}, "timezone"),
+        ({"timezone": "../../etc/passwd"}, "timezone"),
+        ({"leads_order": "oldest_first"}, "leads_order"),
+        ({"sessions_order": 1}, "sessions_order"),
+        ({"connect_timeout": "fast"}, "connect_timeout"),
+        ({"connect_timeout": True}, "connect_timeout"),
+        ({"read_timeout": 0}, "read_timeout"),
+        ({"read_timeout": "nan"}, "read_timeout"),
+        ({"total_timeout": "inf"}, "total_timeout"),
+        ({"total_timeout": -1}, "total_timeout"),
+        ({"max_attempts": 0}, "max_attempts"),
+        ({"max_attempts": 2.5}, "max_attempts"),
+        ({"max_response_mb": 0}, "max_response_mb"),
+        ({"requests_per_minute": 0}, "requests_per_minute"),
+        ({"requests_per_minute": "many"}, "requests_per_minute"),
+        ({"project_id": ["1"]}, "project_id"),
+        ({"chatbot_id": True}, "chatbot_id"),
+        ({"endpoints": "no json"}, "endpoints"),
+        ({"endpoints": ["list_leads"]}, "endpoints"),
+        ({"endpoints": {"list_leads": "v1/leads"}}, "list_leads"),
+        ({"endpoints": {"list_leads": "//evil.example.com/x"}}, "list_leads"),
+        ({"endpoints": {"list_leads": "/v1/../admin"}}, "list_leads"),
+        ({"endpoints": {"list_leads": "/v1/{session_id}"}}, "session_id"),
+        ({"endpoints": {"list_leads": 5}}, "list_leads"),
+        ({"endpoints": {"lists": "/v1"}}, "lists"),
+    ],
+)
+def test_what_cannot_be_used_is_named(fields, named):
+    with pytest.raises(RobofyConfigError, match=named) as caught:
+        read(**fields)
+    assert caught.value.permanent
+
+
+@pytest.mark.parametrize(
+    "host", ["http://127.0.0.1:8765", "http://localhost:1", "http://[::1]:8765", "http://127.8.8.8"]
+)
+def test_plain_http_is_accepted_for_loopback(host):
+    assert read(host=host).settings.base_url == host
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("agents.robofy.ai", "https://agents.robofy.ai"),
+        (" https://agents.robofy.ai/ ", "https://agents.robofy.ai"),
+        ("example.com:8443", "https://example.com:8443"),
+    ],
+)
+def test_a_bare_host_means_https(host, url):
+    assert read(host=host).settings.base_url == url
+
+
+def test_a_key_pasted_with_a_line_break_works():
+    assert read(password=" rk_123\n").settings.api_key == "rk_123"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@given(extra=st.dictionaries(st.sampled_from(sorted(module._EXTRAS)), json_values, max_size=4))
+def test_no_extra_whatever_it_holds_ends_in_anything_but_an_error_of_ours(extra):
+    refused = ""
+    try:
+        read(**extra)
+    except RobofyError as error:
+        refused = str(error)
+    assert refused == "" or any(name in refused for name in extra)

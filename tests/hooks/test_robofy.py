@@ -1,0 +1,191 @@
+"""RobofyHook against the emulator."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from datetime import UTC, datetime
+
+import pytest
+from airflow import __version__ as airflow_version
+
+from airflow_provider_robofy import __version__
+from airflow_provider_robofy.api.errors import (
+    RobofyConfigError,
+    RobofyNotFoundError,
+    RobofyResponseError,
+)
+from airflow_provider_robofy.get_provider_info import get_provider_info
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+
+
+@pytest.fixture
+def connect(monkeypatch, robofy_emulator):
+    def connect(extra=None, **changes):
+        connection = {**json.loads(robofy_emulator.connection_json()), **changes}
+        if extra is not None:
+            connection["extra"] = extra
+        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+        return RobofyHook()
+
+    return connect
+
+
+def test_the_connection_id_can_be_given_by_position_or_name():
+    assert RobofyHook("mine").robofy_conn_id == RobofyHook(robofy_conn_id="mine").robofy_conn_id == "mine"
+    assert RobofyHook().robofy_conn_id == "robofy_default"
+
+
+def test_iter_leads_yields_every_lead_typed(robofy_emulator):
+    leads = list(RobofyHook().iter_leads())
+    rows = robofy_emulator.leads(robofy_emulator.chatbot_ids[0])
+    assert [lead.id for lead in leads] == [row["id"] for row in rows]
+    assert leads[0].created_at == datetime.fromisoformat(rows[0]["created_at"]).replace(tzinfo=UTC)
+    wanted = next(one["field_value"] for one in rows[0]["lead_data"] if one["field_name"] == "email")
+    assert leads[0].field("email") == wanted
+    assert leads[0].field("no such field", "nothing") == "nothing"
+
+
+def test_iter_leads_reads_no_further_than_it_is_asked(robofy_emulator):
+    next(RobofyHook().iter_leads())
+    assert robofy_emulator.count("list_leads") == 1
+
+
+def test_iter_leads_reads_another_agent_when_told(robofy_emulator):
+    other = robofy_emulator.chatbot_ids[2]
+    assert next(RobofyHook().iter_leads(chatbot_id=other)).id == robofy_emulator.leads(other)[0]["id"]
+
+
+def test_a_session_id_goes_to_the_api_as_a_parameter(robofy_emulator):
+    list(RobofyHook().iter_leads(session_id="+4915100099887"))
+    assert robofy_emulator.requests[0].query == "sessionId=%2B4915100099887"
+
+
+def test_agents_and_projects_are_typed(robofy_emulator):
+    agents = RobofyHook().list_agents()
+    assert [agent.chatbot_id for agent in agents] == list(robofy_emulator.chatbot_ids)
+    assert all(agent.name for agent in agents)
+    assert [project.project_id for project in RobofyHook().list_projects()] == ["24017"]
+
+
+def test_request_calls_what_is_not_modelled(robofy_emulator):
+    answer = RobofyHook().request("get", "/v1/account/limit")
+    assert isinstance(answer, dict)
+    assert answer
+
+
+@pytest.mark.parametrize(
+    "path", ["v1/account", "https://evil.example.com/v1", "//evil.example.com", "/v1/../x", "/a?b=c"]
+)
+def test_request_takes_no_path_that_could_lead_elsewhere(robofy_emulator, path):
+    with pytest.raises(RobofyConfigError, match="path"):
+        RobofyHook().request("GET", path)
+
+
+def test_an_error_of_request_names_no_id(robofy_emulator):
+    with pytest.raises(RobofyNotFoundError) as caught:
+        RobofyHook().request("GET", "/v1/ai-agent/inbox/chats/nobody/%2B4915100099887")
+    assert "4915100099887" not in str(caught.value)
+
+
+def test_a_default_that_is_missing_is_asked_for_by_name(connect):
+    hook = connect(extra={})
+    with pytest.raises(RobofyConfigError, match=r"project_id.*robofy_default"):
+        next(hook.iter_leads())
+    with pytest.raises(RobofyConfigError, match=r"chatbot_id.*robofy_default"):
+        next(hook.iter_leads(project_id=1))
+
+
+def test_a_config_error_names_the_connection(connect):
+    with pytest.raises(RobofyConfigError, match=r"'robofy_default'.*timezone"):
+        _ = connect(extra={"timezone": "X/Y"}).connection
+
+
+def test_the_client_is_made_once(robofy_emulator):
+    hook = RobofyHook()
+    assert hook.get_conn() is hook.get_conn()
+
+
+def test_the_user_agent_names_provider_airflow_and_python(connect):
+    agent = connect().connection.settings.user_agent
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert agent == f"airflow-provider-robofy/{__version__} apache-airflow/{airflow_version} python/{python}"
+
+
+# ---------------------------------------------------------------------------------------------- test_connection
+
+
+def test_a_good_connection_says_what_it_found(robofy_emulator):
+    host = robofy_emulator.url.removeprefix("http://")
+    assert RobofyHook().test_connection() == (True, f"{host} accepted the key; project 24017 has 3 agents")
+    assert len(robofy_emulator.requests) == 1
+
+
+def test_without_a_project_it_counts_the_projects(connect, robofy_emulator):
+    ok, sentence = connect(extra={}).test_connection()
+    assert ok
+    assert re.search(r"accepted the key; it can see 1 project \(no project_id", sentence)
+    assert len(robofy_emulator.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"password": "wrong"}, ["refused the API key", "password"]),
+        ({"password": ""}, ["password", "empty"]),
+        ({"host": "http://example.com"}, ["host", "unencrypted"]),
+        ({"extra": {"project_id": "99"}}, ["PROJECT_NOT_FOUND", "project_id"]),
+        ({"host": "http://127.0.0.1:9", "extra": {"max_attempts": 1}}, ["no connection", "host"]),
+    ],
+)
+def test_a_bad_connection_says_what_to_mend(connect, changes, words):
+    ok, sentence = connect(**changes).test_connection()
+    assert not ok
+    for word in words:
+        assert word in sentence
+
+
+def test_an_answer_it_does_not_understand_still_proves_the_key(robofy_emulator):
+    robofy_emulator.fault("wrong_shape", endpoint="list_agents", times=None)
+    ok, sentence = RobofyHook().test_connection()
+    assert ok
+    assert "accepted the key" in sentence
+    assert "not understood" in sentence
+
+
+def test_a_page_that_is_no_json_proves_nothing(robofy_emulator):
+    robofy_emulator.fault("html", endpoint="list_agents", times=None)
+    ok, sentence = RobofyHook().test_connection()
+    assert not ok
+    assert "text/html" in sentence
+
+
+def test_a_row_that_is_no_agent_is_named_without_its_values(robofy_emulator, mocker):
+    hook = RobofyHook()
+    mocker.patch.object(hook.client, "pages", return_value=[mocker.Mock(rows=[{"email": "person@example.com"}])])
+    with pytest.raises(RobofyResponseError) as caught:
+        hook.list_agents()
+    assert "email" in str(caught.value)
+    assert "person@example.com" not in str(caught.value)
+
+
+# ----------------------------------------------------------------------------------------------------- the form
+
+
+def test_the_hooks_form_methods_say_what_the_metadata_says():
+    [form] = get_provider_info()["connection-types"]
+    behaviour = RobofyHook.get_ui_field_behaviour()
+    assert behaviour["relabeling"] == form["ui-field-behaviour"]["relabeling"]
+    assert set(behaviour) == {"hidden_fields", "relabeling", "placeholders"}
+
+
+def test_the_form_of_airflow_2_has_every_field():
+    wtforms = pytest.importorskip("wtforms", reason="Airflow 3's core ships no wtforms and reads the metadata instead")
+    pytest.importorskip("flask_appbuilder")
+    widgets = RobofyHook.get_connection_form_widgets()
+    [form] = get_provider_info()["connection-types"]
+    assert set(widgets) == set(form["conn-fields"])
+    assert widgets["pseudonym_key"].field_class is wtforms.PasswordField
+    assert widgets["read_timeout"].field_class is wtforms.IntegerField
+    assert widgets["timezone"].field_class is wtforms.StringField
