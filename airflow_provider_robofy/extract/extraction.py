@@ -41,7 +41,9 @@ class Extraction:
         manifest = Extraction(resource="leads", ..., store=store).run(client.pages(call), lambda: client.requests)
 
     :param resource: What the rows are.
-    :param time_field: Field of the row's time.
+    :param project_id: The agent's project, or None where none is known.
+    :param chatbot_id: The agent.
+    :param id_field: Field of a row's id; ``time_field`` that of its time.
     :param window: Which rows are wanted.
     :param lag: How late a row may turn up; only warned about.
     :param times: Reads the API's times.
@@ -53,7 +55,7 @@ class Extraction:
     """
 
     resource: str
-    project_id: str
+    project_id: str | None
     chatbot_id: str
     time_field: str
     window: Window
@@ -62,6 +64,7 @@ class Extraction:
     order: str
     run_key: str
     store: Store
+    id_field: str = "id"
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def run(self, pages: Iterable[Page], requests: Callable[[], int]) -> Manifest:
@@ -80,6 +83,7 @@ class Extraction:
             read_time=self.times.read,
             stamp={"_project_id": self.project_id, "_chatbot_id": self.chatbot_id},
             time_field=self.time_field,
+            id_field=self.id_field,
         )
         progress = Progress(_log, self.resource)
         received = count = 0

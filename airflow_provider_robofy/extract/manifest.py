@@ -38,7 +38,7 @@ class Manifest:
 
     resource: str
     mode: str
-    project_id: str
+    project_id: str | None
     chatbot_id: str
     uri: str
     format: str

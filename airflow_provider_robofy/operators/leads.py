@@ -6,19 +6,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.endpoints import list_leads
-from airflow_provider_robofy.api.errors import RobofyDataError
-from airflow_provider_robofy.extract.extraction import Extraction
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.operators.listing import RobofyListingOperator, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
 
-
-class RobofyFetchLeadsOperator(RobofyBaseOperator):
+class RobofyFetchLeadsOperator(RobofyListingOperator):
     """Land an agent's leads in a file, and return a manifest that adds up.
 
     Everything there is, from a daily DAG::
@@ -79,47 +75,30 @@ class RobofyFetchLeadsOperator(RobofyBaseOperator):
         until: datetime | str | None = None,
         lag: timedelta = timedelta(minutes=10),
         max_rejected: int = 0,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.output_path = output_path
+        super().__init__(
+            output_path=output_path,
+            chatbot_id=chatbot_id,
+            since=since,
+            until=until,
+            lag=lag,
+            max_rejected=max_rejected,
+            robofy_conn_id=robofy_conn_id,
+            **kwargs,
+        )
         self.project_id = project_id
-        self.chatbot_id = chatbot_id
-        self.since = since
-        self.until = until
-        self.lag = lag
-        self.max_rejected = max_rejected
 
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Fetch, land and return the manifest."""
-        with failing_at_once():
-            project_id, chatbot_id = (
-                self.hook.project_id(self.project_id),
-                self.hook.chatbot_id(self.chatbot_id),
-            )
-            connection = self.hook.connection
-            window = Window.of(self.since, self.until)
-            if window.mode == "full" and (self.since, self.until) != (None, None):
-                self.log.warning("since and until came out empty, so everything is read.")
-            extraction = Extraction(
-                resource="leads",
-                project_id=project_id,
-                chatbot_id=chatbot_id,
-                time_field="created_at",
-                window=window,
-                lag=self.lag,
-                times=connection.times,
-                order=connection.leads_order,
-                run_key=run_key(context),
-                store=landing_store(self.output_path, context, "leads", project_id, chatbot_id),
-            )
-            with self.hook.get_conn() as client:
-                manifest = extraction.run(client.pages(list_leads(project_id, chatbot_id)), lambda: client.requests)
-            if manifest.rejected > self.max_rejected:
-                context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
-                raise RobofyDataError(
-                    f"{manifest.rejected} of {manifest.received} rows were rejected, and max_rejected is "
-                    f"{self.max_rejected}. They are in {manifest.rejected_uri} with the reasons; the others landed in "
-                    f"{manifest.uri}, and the manifest is in XCom under the key 'manifest'."
-                )
-        return manifest.as_dict()
+    def source(self) -> Source:
+        """Return the agent's leads."""
+        project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
+        return Source(
+            resource="leads",
+            project_id=project_id,
+            chatbot_id=chatbot_id,
+            call=list_leads(project_id, chatbot_id),
+            id_field="id",
+            time_field="created_at",
+            order=self.hook.connection.leads_order,
+        )
