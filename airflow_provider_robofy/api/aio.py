@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from airflow_provider_robofy.api.answers import content_type
+from airflow_provider_robofy.api.body import Body
 from airflow_provider_robofy.api.exchange import Answered, Clock, Lost, Received, Send, exchange
 from airflow_provider_robofy.api.network import Network
 from airflow_provider_robofy.api.pace import pace_of
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 18
+_HEADER = 1 << 16
 
 
 class AsyncRobofyClient:
@@ -61,13 +64,23 @@ class AsyncRobofyClient:
             sock_connect=self.settings.connect_timeout,
             sock_read=self.settings.read_timeout,
         )
+        # A proxy may be reached by TLS where the API is not.
+        https = "https" in {urlsplit(url or "").scheme for url in (self.settings.base_url, self._network.proxy)}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=self._connections, ssl=await asyncio.to_thread(self._network.ssl_context)
+                limit=self._connections,
+                # Reading the certificates takes as long as a hundred requests on a fast network.
+                ssl=not https or await asyncio.to_thread(self._network.ssl_context),
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=timeout,
+            # What http.client takes, and so the other client.
+            max_line_size=_HEADER,
+            max_field_size=_HEADER,
         )
+        # aiohttp would send a GET, PUT or DELETE once more by itself when a kept connection turns out to be dead:
+        # uncounted, outside the budget, and for a change against our rule. There is no public way to say no.
+        self._session._retry_connection = False  # noqa: SLF001
         return self
 
     async def __aexit__(
@@ -128,7 +141,7 @@ class AsyncRobofyClient:
                     request.method,
                     url,
                     headers=request.headers,
-                    data=request.body,
+                    data=_stream(request.body) if isinstance(request.body, Body) else request.body,
                     proxy=self._network.proxy,
                     allow_redirects=False,
                 ) as response,
@@ -147,6 +160,7 @@ class AsyncRobofyClient:
             aiohttp.ConnectionTimeoutError,
             aiohttp.ClientConnectorError,
             aiohttp.ClientProxyConnectionError,
+            aiohttp.ClientHttpProxyError,
         ):
             return lost("connect")
         except aiohttp.SocketTimeoutError:
@@ -155,3 +169,10 @@ class AsyncRobofyClient:
             return lost("deadline")
         except (aiohttp.ClientError, OSError):
             return lost("dropped" if status is None else "truncated")
+
+
+async def _stream(body: Body) -> AsyncIterator[bytes]:
+    """Read a body piece by piece beside the event loop, since its file may lie on a slow disk."""
+    pieces = iter(body)
+    while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+        yield piece

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_robofy.api import codec
@@ -31,7 +32,7 @@ T = TypeVar("T")
 
 MAX_RETRY_AFTER = 120.0
 _DETAIL_LENGTH = 300
-_TRANSIENT = {500, 502, 503, 504}
+_TRANSIENT = {408, 500, 502, 503, 504}
 _SUPPORT = "If it persists, give Robofy's support the endpoint, the time and the message."
 
 
@@ -99,7 +100,9 @@ def lost(call: Call[T], outcome: Lost | None, asked_at: datetime, settings: Sett
             "The connection's extra max_response_mb sets what is accepted.",
         ),
     }[how]
-    if how != "connect" and not call.repeatable:
+    # What broke off before its last bytes were sent is no request that anybody can have carried out.
+    refused = how in {"connect", "tls"} or (call.body is not None and not call.body.whole)
+    if not refused and not call.repeatable:
         advice = f"{advice} Robofy may have carried it out all the same: look before you repeat it.".lstrip()
     error: RobofyCallError
     if outcome is not None and outcome.status is not None:
@@ -114,7 +117,7 @@ def lost(call: Call[T], outcome: Lost | None, asked_at: datetime, settings: Sett
     else:
         error = RobofyConnectionError(what, endpoint=call.title, requested_at=asked_at, advice=advice)
     error.transient = how in {"connect", "dropped", "truncated", "stalled"}
-    error.refused = how == "connect"
+    error.refused = refused
     return error
 
 
@@ -123,13 +126,14 @@ def content_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()[:100]
 
 
+@lru_cache(maxsize=16)  # many answers come within one second, and reading the date costs as much as reading a short one
 def http_date(value: str | None) -> datetime | None:
     """Read an HTTP date; None where it is missing or unreadable."""
     try:
         date = parsedate_to_datetime(value or "")
-    except (ValueError, TypeError):
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -154,7 +158,11 @@ _NOT_JSON = object()
 
 def _is_error(payload: Any) -> bool:
     """Tell whether a body is an error in itself: which HTTP status documented errors bear is not known."""
-    return isinstance(payload, dict) and bool(payload.get("error")) and not payload.get("data")
+    if not isinstance(payload, dict) or payload.get("data"):
+        return False
+    error = payload.get("error")
+    # A text beside a status tells of the thing that was asked about, as that of a crawl may; an object is an error.
+    return bool(error) and not (isinstance(error, str) and "status" in payload)
 
 
 def _api_error(call: Call[T], status: int, payload: Any, asked_at: datetime, settings: Settings) -> RobofyApiError:
@@ -192,14 +200,15 @@ def _kind(status: int, code: str) -> type[RobofyApiError]:
         return RobofyNotFoundError
     if status == 429:
         return RobofyRateLimitError
-    return RobofyServerError if status >= 500 else RobofyBadRequestError
+    return RobofyServerError if status >= 500 or status == 408 else RobofyBadRequestError
 
 
 _STATUS_OF_CODE = (
     ("UNAUTHORIZED", 401),
     ("FORBIDDEN", 403),
     ("NOT_FOUND", 404),
-    ("RATE", 429),
+    ("RATE_LIMIT", 429),
+    ("RATELIMIT", 429),
     ("TOO_MANY", 429),
     ("BAD_REQUEST", 400),
     ("INVALID", 400),
@@ -218,7 +227,7 @@ def _advice(kind: type[RobofyApiError], call: Call[T]) -> str:
             f"differ for this account: set it in the connection's extra 'endpoints' under {call.endpoint!r}."
         )
     if kind is RobofyBadRequestError:
-        names = ", ".join((*call.path, *(call.json or ()))) if isinstance(call.json, dict) else ", ".join(call.path)
+        names = ", ".join((*call.path, *call.fields)) if isinstance(call.fields, dict) else ", ".join(call.path)
         return f"Check the values of {names or 'the request'}."
     if kind is RobofyRateLimitError:
         return "Set the connection's extra requests_per_minute, or a pool for the tasks that share the account."

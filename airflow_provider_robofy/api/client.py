@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import DecodeError, HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from airflow_provider_robofy.api.answers import content_type
 from airflow_provider_robofy.api.deadline import DeadlineAdapter
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _PIECE = 1 << 18
+_FRAMING = {"content-length", "transfer-encoding"}
 _NAP = 0.1  # seconds between two looks at the flag that a killed task sets
 
 
@@ -92,7 +94,7 @@ class RobofyClient:
     def cancel(self) -> None:
         """End the call under way and refuse further ones. May be called from a signal handler or another thread."""
         self.cancelled = True
-        self._adapter.interrupt()
+        self._adapter.stop()
 
     def close(self) -> None:
         """Close the connections. The client may be used again."""
@@ -120,13 +122,14 @@ class RobofyClient:
     def _send(self, step: Send) -> Received | Lost:
         request = step.request
         prepared = requests.PreparedRequest()
-        prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+        prepared.method, prepared.url = request.method, request.url
+        prepared.body = request.body  # type: ignore[assignment] # whatever has a length and yields bytes will do
         prepared.headers = CaseInsensitiveDict(request.headers)
         if request.body is not None:
             prepared.headers["Content-Length"] = str(len(request.body))
         self.requests += 1
         timeout = (self.settings.connect_timeout, self.settings.read_timeout)
-        with self._adapter.until(step.deadline):
+        with self._adapter.until(time.monotonic() + step.deadline - self._clock.monotonic()):
             try:
                 response = self._adapter.send(
                     prepared,
@@ -137,9 +140,9 @@ class RobofyClient:
                 )
             except requests.RequestException as error:
                 return Lost("deadline" if self._adapter.expired else _how(error))
-            return self._read(response, step.max_bytes)
+            return self._read(request.method, response, step.max_bytes)
 
-    def _read(self, response: requests.Response, max_bytes: int) -> Received | Lost:
+    def _read(self, method: str, response: requests.Response, max_bytes: int) -> Received | Lost:
         headers = {name.lower(): value for name, value in response.headers.items()}
         pieces: list[bytes] = []
         size = 0
@@ -156,20 +159,24 @@ class RobofyClient:
                     return lost("oversize")
         except ReadTimeoutError:
             return lost("stalled")
-        except DecodeError:
-            return lost("truncated")
         except (HTTPError, OSError):
             return lost("truncated")
+        if self._adapter.expired:
+            return lost("deadline")  # a body without a length looks complete when its connection is cut
+        if not size and method != "HEAD" and response.status_code != 204 and not _FRAMING & headers.keys():
+            return lost("truncated")  # http.client takes a connection that ends within the headers for their end
         return Received(response.status_code, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 def _how(error: requests.RequestException) -> Any:
     """Say how far a request got that has no answer."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(error, requests.exceptions.SSLError):
-        return "tls"
+        # A connection that ends in the middle of TLS is no matter of certificates.
+        inner = reason.args[0] if isinstance(reason, HTTPError) and reason.args else None
+        return "dropped" if isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError) else "tls"
     if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
         return "connect"
     if isinstance(error, requests.exceptions.ReadTimeout):
         return "stalled"
-    reason = getattr(error.args[0], "reason", None) if error.args else None
     return "connect" if isinstance(reason, NewConnectionError) else "dropped"

@@ -38,6 +38,7 @@ class DeadlineAdapter(HTTPAdapter):
     def __init__(self) -> None:
         self._sockets: set[socket.socket] = set()
         self._deadline: float | None = None
+        self._stopped = False
         self._watcher: threading.Thread | None = None
         self._lock = threading.Lock()
         #: Did the latest call run into its deadline?
@@ -58,11 +59,18 @@ class DeadlineAdapter(HTTPAdapter):
         finally:
             self._deadline = None
 
-    def interrupt(self) -> None:
-        """Break every connection, so that a blocked call returns now. Safe in a signal handler: it takes no lock."""
+    def stop(self) -> None:
+        """End the call under way and all later ones. Safe in a signal handler: it takes no lock."""
+        self._stopped = True
+        self._interrupt()
+
+    def _interrupt(self) -> None:
         for open_socket in tuple(self._sockets):
+            # TLS within TLS (a proxy behind https://) is no socket but has one. An SSLSocket's own shutdown would
+            # drop the encryption first, and a request that is just being written would go out readable.
+            raw = getattr(open_socket, "socket", open_socket)
             with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(raw, socket.SHUT_RDWR)
 
     def _watch(self) -> None:
         idle_since: float | None = None
@@ -70,11 +78,14 @@ class DeadlineAdapter(HTTPAdapter):
             time.sleep(_TICK)
             now = time.monotonic()
             with self._lock:
-                if self._deadline is not None:
+                deadline = self._deadline  # once: the end of a call resets it without the lock
+                if deadline is not None:
                     idle_since = None
-                    if now >= self._deadline:
+                    if self._stopped:
+                        self._interrupt()  # again: the connection may have been made since
+                    elif now >= deadline:
                         self.expired = True
-                        self.interrupt()
+                        self._interrupt()
                 elif idle_since is None:
                     idle_since = now
                 elif now - idle_since > 10 * _TICK:
@@ -98,6 +109,12 @@ class DeadlineAdapter(HTTPAdapter):
         for scheme, pool in manager.pool_classes_by_scheme.items():
 
             class Connection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+                def _new_conn(self) -> socket.socket:
+                    # Before TLS and before a proxy's answer to CONNECT, which may trickle too.
+                    new: socket.socket = super()._new_conn()
+                    sockets.add(new)
+                    return new
+
                 def connect(self) -> None:
                     super().connect()
                     sockets.difference_update([old for old in sockets if old.fileno() < 0])

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import unquote
 
+from airflow_provider_robofy.api.body import Body
 from airflow_provider_robofy.api.call import Call
 from airflow_provider_robofy.api.envelopes import Rows, read_object, read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError
@@ -37,6 +38,7 @@ ENDPOINTS: Final[Mapping[str, tuple[str, str]]] = {
     "list_linked_assets": ("GET", "/v1/ai-agent/chatbot_asset_link/{project_id}/{chatbot_id}"),  # N
     "delink_asset": ("DELETE", "/v1/ai-agent/chatbot_asset_delink"),  # N
     "add_text_content": ("POST", "/v1/ai-agent/link_content/{project_id}"),  # N
+    "add_file": ("POST", "/v1/ai-agent/upload_file/{project_id}"),  # a guess: no documentation names it
     "add_website": ("POST", "/v1/ai-agent/crawl_website"),  # N
     "get_crawl_status": ("GET", "/v1/ai-agent/crawl_status/{project_id}/{chatbot_id}"),  # N
     "send_message": ("POST", "/v1/ai-agent/chat"),  # D
@@ -49,7 +51,8 @@ ENDPOINTS: Final[Mapping[str, tuple[str, str]]] = {
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PLAIN_WORD = re.compile(r"[a-z][a-z_-]*|v\d+|")
-_OVERRIDE = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*")
+_OVERRIDE = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*", re.ASCII)
+_DOTS = re.compile(r"(?:\.|%2e){2}", re.IGNORECASE)
 
 
 def check_override(name: str, template: object) -> None:
@@ -62,7 +65,7 @@ def check_override(name: str, template: object) -> None:
     field = f"Connection extra endpoints, {name!r}"
     if name not in ENDPOINTS:
         raise RobofyConfigError(f"{field}: no such endpoint. Known are {', '.join(sorted(ENDPOINTS))}.")
-    if not isinstance(template, str) or not _OVERRIDE.fullmatch(template) or ".." in template:
+    if not isinstance(template, str) or not _OVERRIDE.fullmatch(template) or _DOTS.search(template):
         raise RobofyConfigError(
             f"{field}: a path template must start with a single '/', and hold no host, query or '..'."
         )
@@ -81,6 +84,7 @@ def _call(
     path: Mapping[str, object] | None = None,
     query: Mapping[str, object] | None = None,
     json: Any = None,
+    body: Body | None = None,
 ) -> Call[T]:
     method, template = ENDPOINTS[name]
     return Call(
@@ -90,6 +94,7 @@ def _call(
         path=path or {},
         query=query or {},
         json=json,
+        body=body,
         read=read,
         repeatable=method == "GET",
     )
@@ -180,9 +185,20 @@ def delink_asset(body: Mapping[str, Any]) -> Call[Any]:
     return _call("delink_asset", _as_is, json=dict(body))
 
 
-def add_text_content(project_id: Id, body: Mapping[str, Any]) -> Call[dict[str, Any]]:
-    """Upload text as knowledge."""
-    return _call("add_text_content", read_object, path={"project_id": project_id}, json=dict(body))
+def add_text_content(project_id: Id, body: Mapping[str, Any] | Body) -> Call[dict[str, Any]]:
+    """Upload text as knowledge.
+
+    :param body: The documented fields, or a body that streams a long text.
+    """
+    path = {"project_id": project_id}
+    if isinstance(body, Body):
+        return _call("add_text_content", read_object, path=path, body=body)
+    return _call("add_text_content", read_object, path=path, json=dict(body))
+
+
+def add_file(project_id: Id, form: Body) -> Call[dict[str, Any]]:
+    """Upload a file as knowledge. The form is documented, the path is not."""
+    return _call("add_file", read_object, path={"project_id": project_id}, body=form)
 
 
 def add_website(body: Mapping[str, Any]) -> Call[dict[str, Any]]:
@@ -234,7 +250,7 @@ def anything(method: str, path: str, *, params: Mapping[str, object] | None = No
     :param json: Body.
     :raises RobofyConfigError: The path holds a host, a query or ``..``, so that the key might go elsewhere.
     """
-    if not _OVERRIDE.fullmatch(path) or ".." in path or "{" in path:
+    if not _OVERRIDE.fullmatch(path) or _DOTS.search(path) or "{" in path:
         raise RobofyConfigError("path must start with a single '/', and hold no host, query, '{' or '..'.")
     method = method.upper()
     # Whatever may be an id becomes a placeholder, so that no phone number reaches a log.
@@ -263,5 +279,11 @@ def _as_is(payload: Any) -> Any:
 
 
 def _without_secret(payload: Any) -> dict[str, Any]:
-    settings = read_object(payload)
-    return {name: value for name, value in settings.items() if name != "llm_api_key"}
+    settings: dict[str, Any] = _drop(read_object(payload), "llm_api_key")
+    return settings
+
+
+def _drop(value: Any, name: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _drop(inner, name) for key, inner in value.items() if key != name}
+    return [_drop(inner, name) for inner in value] if isinstance(value, list) else value

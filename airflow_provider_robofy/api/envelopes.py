@@ -55,7 +55,7 @@ def read_rows(payload: Any, names: Collection[str], *, guess: bool = False) -> R
     if items is None:
         msg = f"no list of rows was found in the answer (looked for {', '.join(sorted(names))})"
         raise ValueError(msg)
-    token, end_marker = _token([layer for layer in layers if isinstance(layer, dict)])
+    token, end_marker = _token(_objects(payload))
     return Rows(items, token, end_marker)
 
 
@@ -85,7 +85,26 @@ def _layers(payload: Any) -> Iterator[Any]:
             yield layer
 
 
-def _token(layers: list[dict[str, Any]]) -> tuple[str | None, str | None]:
+def _sendable(token: str) -> str:
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        msg = "the token of the next page holds half a character and cannot be sent back"
+        raise ValueError(msg) from None
+    return token
+
+
+def _objects(payload: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object of the answer that is not inside a list, outermost first: a token may stand in any."""
+    pending = [payload]
+    while pending:
+        layer = pending.pop(0)
+        if isinstance(layer, dict):
+            yield layer
+            pending.extend(layer.values())
+
+
+def _token(layers: Iterator[dict[str, Any]]) -> tuple[str | None, str | None]:
     marker = "absent"
     stranger = None
     for layer in layers:
@@ -94,7 +113,7 @@ def _token(layers: list[dict[str, Any]]) -> tuple[str | None, str | None]:
             if not known and not _TOKEN_LIKE.search(name):
                 continue
             if known and isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-                return str(value), None
+                return _sendable(str(value)), None
             if known and not value:
                 marker = "null" if value is None else "empty"
             elif value:

@@ -8,7 +8,7 @@ No message holds a key, a body or a value of a row.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,11 +32,32 @@ class RobofyCancelledError(RobofyError):
 
 
 class RobofyDataError(RobofyError):
-    """Tell that rows were refused in a number that the task does not allow."""
+    """Tell that rows were refused in a number that the task does not allow.
+
+    :ivar manifest: What landed all the same, as plain JSON.
+    """
+
+    manifest: dict[str, Any] | None = None
 
 
 class RobofyLandingError(RobofyError):
     """Tell that a file could not be written, read back or overwritten."""
+
+
+class RobofyLedgerError(RobofyError):
+    """Tell that the ledger of uploads cannot be used, so that nothing was uploaded."""
+
+    permanent = True
+
+
+class RobofyUncertainError(RobofyError):
+    """Tell that uploads may or may not have arrived, which only a person can find out."""
+
+    permanent = True
+
+
+class RobofyCrawlError(RobofyError):
+    """Tell that a crawl failed or did not end in time."""
 
 
 class RobofyCallError(RobofyError):

@@ -8,11 +8,12 @@ tested without a socket.
 from __future__ import annotations
 
 import random
+import re
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.answers import http_date, lost, read_answer, retry_after
@@ -21,6 +22,7 @@ from airflow_provider_robofy.api.errors import RobofyCallError, RobofyRateLimitE
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from airflow_provider_robofy.api.body import Body
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.pace import Pace
     from airflow_provider_robofy.api.settings import Settings
@@ -30,6 +32,7 @@ T = TypeVar("T")
 MAX_BACKOFF = 60.0
 MAX_REDIRECTS = 3
 _REDIRECTS = {301, 302, 303, 307, 308}
+_URL_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(repr=False)
+    body: bytes | Body | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,30 +130,31 @@ def exchange(call: Call[T], settings: Settings, pace: Pace, clock: Clock) -> Gen
     deadline = 0.0
     attempt = redirects = 0
     while True:
-        if (pause := pace.reserve(clock.monotonic())) > 0:
-            if deadline:
-                deadline += pause  # waiting for the budget is our own wish and costs the call nothing
-            yield Sleep(pause)
+        waited = yield from _turn(pace, clock)
+        if deadline:
+            deadline += waited  # waiting for the budget is our own wish and costs the call nothing
         asked, asked_at = clock.monotonic(), clock.now()
         deadline = deadline or asked + settings.total_timeout
         outcome = yield Send(request, deadline, settings.max_bytes)
         attempt += 1
         try:
             if isinstance(outcome, Received):
-                if outcome.status in _REDIRECTS and redirects < MAX_REDIRECTS:
-                    request = _redirected(request, outcome, call, asked_at)
+                if outcome.status in _REDIRECTS:
+                    request = _redirected(request, outcome, call, asked_at, redirects)
                     redirects, attempt = redirects + 1, attempt - 1
                     continue
                 value = read_answer(call, outcome, asked_at, settings)
                 return Answered(value, http_date(outcome.headers.get("date")), asked_at)
+            if call.body is not None and call.body.trouble is not None:
+                raise call.body.trouble from None
             raise lost(call, outcome, asked_at, settings)
         except RobofyCallError as error:
             error.attempts = attempt
+            if isinstance(outcome, Received):
+                error.retry_after = retry_after(outcome.headers, clock.now())
             again = error.transient and (call.repeatable or error.refused)
             if not again or attempt >= settings.max_attempts:
                 raise
-            if isinstance(outcome, Received):
-                error.retry_after = retry_after(outcome.headers, clock.now())
             asked_for = error.retry_after
             if asked_for is not None:
                 pause = asked_for
@@ -164,6 +168,21 @@ def exchange(call: Call[T], settings: Settings, pace: Pace, clock: Clock) -> Gen
         yield Sleep(pause)
 
 
+def _turn(pace: Pace, clock: Clock) -> Generator[Step, Outcome, float]:
+    """Wait for a place in the budget and return for how long."""
+    waited = 0.0
+    while (pause := pace.reserve(clock.monotonic())) > 0:
+        waited += pause
+        yield Sleep(pause)
+        if not pace.held(clock.monotonic()):
+            break  # else another call was told to wait while this one waited for its place
+    return waited
+
+
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
 def _prepare(call: Call[T], settings: Settings) -> Request:
     headers = {
         "Authorization": f"Bearer {settings.api_key}",
@@ -171,26 +190,34 @@ def _prepare(call: Call[T], settings: Settings) -> Request:
         "Accept-Encoding": "gzip, deflate",
         "User-Agent": settings.user_agent,
     }
-    body = None
-    if call.json is not None:
+    body: bytes | Body | None = None
+    if call.body is not None:
+        body = call.body
+        headers["Content-Type"] = body.content_type
+        headers["Content-Length"] = str(len(body))
+    elif call.json is not None:
         headers["Content-Type"] = "application/json"
         body = codec.dump_line(call.json)
     url = settings.base_url + call.target(settings.endpoints.get(call.endpoint))
     return Request(call.method, url, headers, body)
 
 
-def _redirected(request: Request, answer: Received, call: Call[T], asked_at: datetime) -> Request:
+def _redirected(request: Request, answer: Received, call: Call[T], asked_at: datetime, redirects: int) -> Request:
     """Follow a redirect that stays with the same server; the key goes nowhere else."""
-    old = urlsplit(request.url)
+    location = answer.headers.get("location", "")
     try:
-        target = urlsplit(urljoin(request.url, answer.headers.get("location", "")))
-        port = target.port
+        target = urlsplit(urljoin(request.url, location))
+        same = _origin(target) == _origin(urlsplit(request.url))
     except ValueError:
-        target, port = urlsplit(""), None
-    same = (target.scheme, target.hostname, port) == (old.scheme, old.hostname, old.port)
-    if same and call.method == "GET" and target.geturl() != request.url:
+        target, same = urlsplit(""), False
+    # User info, and characters that only one of the two HTTP libraries would send, make no address to follow.
+    plain = _URL_SAFE.fullmatch(location) and "@" not in target.netloc
+    if same and plain and call.method == "GET" and target.geturl() != request.url and redirects < MAX_REDIRECTS:
         return Request(request.method, target._replace(fragment="").geturl(), request.headers, request.body)
-    where = f"to {target.scheme}://{target.hostname}" if target.hostname and not same else "that cannot be followed"
+    if redirects >= MAX_REDIRECTS:
+        where = f"after {redirects} others"
+    else:
+        where = f"to {target.scheme}://{target.hostname}" if target.hostname and not same else "that cannot be followed"
     raise RobofyResponseError(
         f"HTTP {answer.status}, a redirect {where}",
         endpoint=call.title,

@@ -40,6 +40,8 @@ def _read_time(value: Any, info: ValidationInfo) -> datetime | None:
 
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+#: Text that a form's author chose, or did not: nothing is the empty text, and whatever else is written out.
+Word = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
 Time = Annotated[datetime | None, BeforeValidator(_read_time)]
 
 
@@ -52,8 +54,8 @@ class RobofyModel(BaseModel):
 class LeadField(RobofyModel):
     """One answer of a visitor. Names may repeat within a lead, and values need not be strings."""
 
-    field_name: Text = ""
-    field_type: Text = ""
+    field_name: Word = ""
+    field_type: Word = ""
     field_value: Any = None
 
 
@@ -69,7 +71,7 @@ class Lead(RobofyModel):
     source: str | None = None
     page_url: str | None = None
     ip_address: str | None = None
-    lead_data: list[LeadField] | Any = Field(default_factory=list)
+    lead_data: list[LeadField | Any] | Any = Field(default_factory=list)
 
     def field(self, name: str, default: Any = None) -> Any:
         """Return the value of the first form field of that name.
@@ -80,6 +82,32 @@ class Lead(RobofyModel):
         fields = self.lead_data if isinstance(self.lead_data, list) else []
         values = (one.field_value for one in fields if isinstance(one, LeadField) and one.field_name == name)
         return next(values, default)
+
+
+class InboxSession(RobofyModel):
+    """A chat session as other people's clients have seen List Sessions return it; its answer is documented nowhere.
+
+    :ivar session_id: A UUID on the web, often the visitor's phone number on WhatsApp.
+    :ivar last_message_time: Aware UTC datetime; None where there is none that can be read.
+    """
+
+    session_id: Text
+    last_message_time: Time = None
+    last_message: Any = None
+    user_profile_name: str | None = None
+    last_message_direction: str | None = None
+    website_url: str | None = None
+
+
+class Message(RobofyModel):
+    """What visitor or agent said in a session. No field of it is documented: those of that name are read, all are kept.
+
+    :ivar text: What was said, wherever it stands; None where it was not found.
+    :ivar created_at: Aware UTC datetime; None where it was not found or cannot be read.
+    """
+
+    text: Any = Field(None, validation_alias=AliasChoices("message", "text", "content", "body"))
+    created_at: Time = Field(None, validation_alias=AliasChoices("created_at", "timestamp", "time", "sent_at"))
 
 
 class Agent(RobofyModel):
@@ -94,6 +122,31 @@ class Project(RobofyModel):
 
     project_id: Text = Field(validation_alias=AliasChoices("project_id", "projectId", "pid", "id"))
     name: str | None = Field(None, validation_alias=AliasChoices("name", "project_name", "title"))
+
+
+class KnowledgeLink(RobofyModel):
+    """What Add File and Add Text Content answer: an asset, and its link to the agent.
+
+    :ivar status: In Robofy's own casing: linked, processing, active, uploaded or failed.
+    """
+
+    asset_id: int | str | None = None
+    linkage_id: int | str | None = None
+    chatbot_id: Text | None = None
+    status: str | None = None
+    asset_url: str | None = None
+    llm_source: str | None = None
+
+
+class CrawlRun(RobofyModel):
+    """A crawl as Add Website answers it.
+
+    :ivar started_at: Aware UTC datetime; None where Robofy's text cannot be read as a time.
+    """
+
+    run_id: Text | None = None
+    status: str | None = None
+    started_at: Time = None
 
 
 def parse(model: type[M], row: Any, call: Call[Any], times: TimeReader) -> M:

@@ -31,6 +31,14 @@ class Pace:
             self._next_at = at + self._gap
             return at - now
 
+    def held(self, now: float) -> bool:
+        """Tell whether all calls are to wait at a moment; a place that was reserved for it is then void.
+
+        :param now: Monotonic seconds.
+        """
+        with self._lock:
+            return now < self._held_until
+
     def hold(self, until: float) -> None:
         """Let nobody start before a moment: Robofy answered 429 and said how long.
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://agents.robofy.ai"
 
+_HOST = re.compile(r"(?:[\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9a-f:.]+(%\w+)?")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -40,28 +41,30 @@ def base_url(host: str | None) -> str:
     text = (host or "").strip()
     if not text:
         return DEFAULT_BASE_URL
+    if "@" in text:
+        # First of all, since every other message shows the text.
+        raise RobofyConfigError(
+            "Connection field host holds user info (something before an @). The API key belongs in the password field."
+        )
     try:
         url = urlsplit(text if "://" in text else f"https://{text}")
         port = url.port
     except ValueError:
         raise RobofyConfigError(f"Connection field host: {text!r} is not a host or URL.") from None
-    if url.username is not None or url.password is not None:
-        raise RobofyConfigError(
-            "Connection field host holds user info (something before an @). The API key belongs in the password field."
-        )
-    if url.scheme not in {"http", "https"} or not url.hostname:
+    hostname = url.hostname or ""
+    if url.scheme not in {"http", "https"} or not _HOST.fullmatch(hostname):
         raise RobofyConfigError(f"Connection field host: {text!r} is not a host or an http(s) URL.")
     if url.path.strip("/") or url.query or url.fragment:
         raise RobofyConfigError(
-            f"Connection field host: {text!r} must end after the host. Paths start with /v1/ by themselves; "
-            "one that differs is set in the extra 'endpoints'."
+            f"Connection field host: {url.netloc!r} is followed by more, and must end after the host. Paths start "
+            "with /v1/ by themselves; one that differs is set in the extra 'endpoints'."
         )
-    if url.scheme == "http" and not _is_loopback(url.hostname):
+    if url.scheme == "http" and not _is_loopback(hostname):
         raise RobofyConfigError(
             f"Connection field host: {text!r} would send the API key unencrypted. Use https://; "
             "http:// is accepted for loopback addresses only."
         )
-    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    name = f"[{hostname}]" if ":" in hostname else hostname
     return f"{url.scheme}://{name}" + (f":{port}" if port is not None else "")
 
 

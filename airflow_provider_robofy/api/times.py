@@ -51,7 +51,8 @@ class TimeReader:
         try:
             if type(value) is str:
                 try:
-                    time = datetime.fromisoformat(value)
+                    # Digits first: 13 of them may also be an ISO time of the year 1712.
+                    time = self._read_other_text(value) if value.isdecimal() else datetime.fromisoformat(value)
                 except ValueError:
                     time = self._read_other_text(value.strip())
             elif isinstance(value, int | float) and not isinstance(value, bool):

@@ -1,0 +1,382 @@
+"""One call with its retries, driven by hand: no socket, no time of its own."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_robofy.api import endpoints
+from airflow_provider_robofy.api.answers import MAX_RETRY_AFTER, http_date, retry_after
+from airflow_provider_robofy.api.errors import (
+    RobofyCallError,
+    RobofyConnectionError,
+    RobofyRateLimitError,
+    RobofyResponseError,
+    RobofyServerError,
+)
+from airflow_provider_robofy.api.exchange import MAX_BACKOFF, Clock, Lost, Received, Send, Sleep, exchange
+from airflow_provider_robofy.api.pace import Pace
+from airflow_provider_robofy.api.settings import Settings
+
+LEADS = endpoints.list_leads(24017, "agent")
+CHAT = endpoints.send_message({"query": "hello"})
+DELETE = endpoints.delete_agent(24017, "agent")
+GOOD = Received(200, {}, b'{"rows": [1]}')
+START = datetime(2026, 2, 20, 14, 45, tzinfo=UTC)
+
+
+class Run:
+    """Play the driver: each request takes `takes` seconds, each outcome comes off a list, the last one repeats."""
+
+    def __init__(self, *outcomes, call=LEADS, pace=None, takes=0.0, chance=1.0, oversleep=0.0, **settings):
+        self.time = 1000.0
+        self.sent: list[Send] = []
+        self.slept: list[float] = []
+        self.deadlines: list[float] = []
+        self.pace = pace or Pace(settings.get("requests_per_minute"))
+        clock = Clock(
+            monotonic=lambda: self.time,
+            now=lambda: START + timedelta(seconds=self.time - 1000),
+            chance=lambda: chance,
+        )
+        self.steps = exchange(call, Settings(api_key="k", **settings), self.pace, clock)
+        self.outcomes = itertools.chain(outcomes, itertools.repeat(outcomes[-1]))
+        self.takes, self.oversleep = takes, oversleep
+
+    def __call__(self):
+        outcome = None
+        try:
+            while True:
+                step = self.steps.send(outcome)
+                if isinstance(step, Sleep):
+                    assert step.seconds >= 0
+                    self.slept.append(step.seconds)
+                    self.time += step.seconds + self.oversleep
+                    outcome = None
+                else:
+                    self.sent.append(step)
+                    self.deadlines.append(step.deadline)
+                    self.time += self.takes
+                    outcome = next(self.outcomes)
+        except StopIteration as end:
+            return end.value
+
+
+def status(number, **headers):
+    return Received(number, {name.replace("_", "-"): value for name, value in headers.items()}, b"{}")
+
+
+# ------------------------------------------------------------------------------------------------------ the call
+def test_what_is_asked_for_is_all_there():
+    run = Run(GOOD, max_response_mb=2, total_timeout=7)
+    answered = run()
+    (sent,) = run.sent
+    assert (sent.request.method, sent.request.body) == ("GET", None)
+    assert sent.request.url == "https://agents.robofy.ai/v1/ai-agent/leads/24017/agent"
+    assert sent.request.headers["Authorization"] == "Bearer k"
+    assert "Content-Type" not in sent.request.headers
+    assert (sent.deadline, sent.max_bytes) == (1007.0, 2 << 20)
+    assert (answered.value.items, answered.date, answered.requested_at) == ([1], None, START)
+    assert run.slept == []
+
+
+def test_a_body_goes_out_as_json():
+    run = Run(Received(200, {}, b"{}"), call=CHAT)
+    run()
+    assert run.sent[0].request.body == b'{"query":"hello"}\n'
+    assert run.sent[0].request.headers["Content-Type"] == "application/json"
+
+
+def test_neither_key_nor_body_nor_headers_show_in_a_request():
+    run = Run(Received(200, {}, b"{}"), call=endpoints.send_message({"query": "personal"}))
+    run()
+    shown = repr(run.sent[0])
+    assert "Bearer" not in shown
+    assert "personal" not in shown
+
+
+def test_the_answers_date_and_the_last_attempts_time_are_handed_on():
+    run = Run(Lost("dropped"), Received(200, {"date": "Fri, 20 Feb 2026 15:45:00 +0100"}, GOOD.body), takes=10)
+    answered = run()
+    assert answered.date == START
+    assert answered.requested_at == START + timedelta(seconds=11)
+
+
+# ------------------------------------------------------------------------------------------------------- retries
+def test_the_pause_doubles_up_to_a_bound():
+    run = Run(Lost("dropped"), max_attempts=10, total_timeout=1e6)
+    with pytest.raises(RobofyConnectionError) as caught:
+        run()
+    assert run.slept == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert caught.value.attempts == len(run.sent) == 10
+
+
+@given(chance=st.floats(0, 1), attempts=st.integers(1, 12), backoff=st.floats(0, 100))
+def test_the_pause_is_never_longer_than_its_bound(chance, attempts, backoff):
+    run = Run(Lost("dropped"), chance=chance, max_attempts=attempts, backoff=backoff, total_timeout=1e9)
+    with pytest.raises(RobofyConnectionError):
+        run()
+    assert len(run.slept) == attempts - 1
+    for number, pause in enumerate(run.slept):
+        assert 0 <= pause <= min(MAX_BACKOFF, backoff * 2**number)
+
+
+@pytest.mark.parametrize("how", ["connect", "dropped", "truncated", "stalled"])
+def test_what_was_lost_on_the_way_is_asked_for_again(how):
+    run = Run(Lost(how), Lost(how, 200, "application/json"), GOOD)
+    assert run().value.items == [1]
+    assert len(run.sent) == 3
+
+
+@pytest.mark.parametrize("how", ["tls", "deadline", "oversize"])
+def test_what_would_be_lost_again_is_not(how):
+    run = Run(Lost(how))
+    with pytest.raises(RobofyConnectionError):
+        run()
+    assert len(run.sent) == 1
+
+
+@pytest.mark.parametrize("number", [500, 502, 503, 504, 429])
+def test_what_the_server_may_yet_answer_is_asked_for_again(number):
+    run = Run(status(number), status(number), GOOD)
+    assert run().value.items == [1]
+    assert run.slept == [1, 2]
+
+
+@pytest.mark.parametrize("number", [400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505, 511])
+def test_what_it_will_not_is_not(number):
+    run = Run(status(number))
+    with pytest.raises(RobofyCallError):
+        run()
+    assert len(run.sent) == 1
+
+
+@pytest.mark.parametrize("call", [CHAT, DELETE], ids=["POST", "DELETE"])
+@pytest.mark.parametrize(
+    ("outcome", "times"),
+    [
+        (Lost("connect"), 5),
+        (status(429), 5),
+        (Received(200, {}, b'{"error": {"code": "RATE_LIMIT_EXCEEDED"}}'), 5),
+        (Lost("tls"), 1),
+        (Lost("dropped"), 1),
+        (Lost("truncated", 200), 1),
+        (Lost("stalled"), 1),
+        (Lost("deadline"), 1),
+        (status(500), 1),
+        (status(503, retry_after="1"), 1),
+        (Received(200, {}, b'{"error": {"code": "CONTENT_MODERATED"}}'), 1),
+        (Received(200, {}, b'{"error": {"code": "CANNOT_GENERATE"}}'), 1),
+        (Received(200, {}, b'{"answer'), 1),
+    ],
+)
+def test_a_change_is_repeated_only_when_it_was_never_made(call, outcome, times):
+    run = Run(outcome, call=call)
+    with pytest.raises(RobofyCallError):
+        run()
+    assert len(run.sent) == times
+
+
+def test_the_last_attempt_is_not_followed_by_a_pause():
+    run = Run(Lost("dropped"), max_attempts=1)
+    with pytest.raises(RobofyConnectionError):
+        run()
+    assert run.slept == []
+
+
+# ---------------------------------------------------------------------------------------------------- Retry-After
+@pytest.mark.parametrize("number", [429, 503])
+@pytest.mark.parametrize(
+    ("value", "pause"),
+    [("7", 7), (" 7 ", 7), ("0", 0), ("0.5", 0.5), ("120", 120), ("121", 120), ("999999999", 120)],
+)
+def test_retry_after_in_seconds_is_obeyed_up_to_two_minutes(number, value, pause):
+    run = Run(status(number, retry_after=value), GOOD)
+    run()
+    assert run.slept == [pause]
+
+
+@pytest.mark.parametrize("value", ["soon", "-5", "1e3", "", "7 seconds", "0x10", "inf", "nan", "Fri, 99 Foo 2026"])
+def test_a_retry_after_that_says_nothing_is_as_good_as_none(value):
+    run = Run(status(429, retry_after=value), GOOD)
+    run()
+    assert run.slept == [1]
+
+
+@pytest.mark.parametrize(("ahead", "pause"), [(30, 30), (-30, 0), (0, 0), (3600, 120)])
+@pytest.mark.parametrize("clock_error", [timedelta(0), timedelta(days=3), timedelta(days=-3)])
+def test_a_retry_after_date_is_read_beside_the_servers_own_date(ahead, pause, clock_error):
+    server = START + clock_error
+    headers = {
+        "date": format_datetime(server, usegmt=True),
+        "retry_after": format_datetime(server + timedelta(seconds=ahead), usegmt=True),
+    }
+    run = Run(status(503, **headers), GOOD)
+    run()
+    assert run.slept == [pause]
+
+
+def test_a_retry_after_date_without_a_date_beside_it_is_read_by_our_clock():
+    run = Run(status(503, retry_after=format_datetime(START + timedelta(seconds=40), usegmt=True)), GOOD, takes=10)
+    run()
+    assert run.slept == [30]
+
+
+DATES = st.datetimes(timezones=st.just(UTC)).map(lambda date: format_datetime(date, usegmt=True))
+
+
+@given(text=st.text() | DATES | st.integers().map(str) | st.floats().map(str), date=st.none() | st.text() | DATES)
+def test_retry_after_is_never_negative_nor_above_the_clamp(text, date):
+    headers = {"retry-after": text} | ({} if date is None else {"date": date})
+    seconds = retry_after(headers, START)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+@given(
+    text=st.text() | st.from_regex(r"\w{3}, \d{1,2} (Jan|Dec) \d{1,5} \d\d:\d\d(:\d\d)? [+-]?\w{1,5}", fullmatch=True)
+)
+def test_an_http_date_is_read_or_is_none(text):
+    date = http_date(text)
+    assert date is None or date.tzinfo is UTC
+
+
+@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9000, 1, 1)))
+def test_an_http_date_is_read_back(date):
+    date = date.replace(microsecond=0, tzinfo=UTC)
+    assert http_date(format_datetime(date, usegmt=True)) == date
+
+
+# ------------------------------------------------------------------------------------------------- total_timeout
+def test_the_deadline_is_set_by_the_first_attempt_and_stays():
+    run = Run(Lost("dropped"), takes=10, total_timeout=1000)
+    with pytest.raises(RobofyConnectionError):
+        run()
+    assert set(run.deadlines) == {2000.0}
+    assert len(run.sent) == 5
+
+
+@pytest.mark.parametrize(
+    ("total", "sends"), [(10.9, 1), (11.1, 2), (22.9, 2), (23.1, 3), (36.9, 3), (37.1, 4), (500, 5)]
+)
+def test_no_pause_is_begun_that_ends_behind_the_deadline(total, sends):
+    """Attempts end at 10, 21, 33 and 47 seconds; the pauses between are 1, 2, 4 and 8."""
+    run = Run(Lost("dropped"), takes=10, total_timeout=total)
+    with pytest.raises(RobofyConnectionError) as caught:
+        run()
+    assert len(run.sent) == caught.value.attempts == sends
+
+
+def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once():
+    run = Run(status(429, retry_after="60"), total_timeout=60)
+    with pytest.raises(RobofyRateLimitError) as caught:
+        run()
+    assert run.slept == []
+    assert caught.value.retry_after == 60
+
+
+def test_waiting_for_the_budget_moves_the_deadline():
+    pace = Pace(1)
+    pace.reserve(1000.0)
+    run = Run(Lost("dropped"), Lost("dropped"), GOOD, pace=pace, total_timeout=10)
+    assert run().value.items == [1]
+    assert run.slept == [60, 1, 59, 2, 58]
+    assert run.deadlines == [1070, 1129, 1187]
+
+
+# ---------------------------------------------------------------------------------------------------------- hold
+def test_a_429_holds_the_pace_for_as_long_as_it_says():
+    pace = Pace()
+    run = Run(status(429, retry_after="50"), GOOD, pace=pace)
+    step = run.steps.send(None)
+    assert isinstance(step, Send)
+    assert run.steps.send(status(429, retry_after="50")) == Sleep(50)
+    assert pace.held(1049.9)
+    assert not pace.held(1050.0)
+    assert pace.reserve(1010.0) == 40
+
+
+@pytest.mark.parametrize("outcome", [status(503, retry_after="50"), status(429), status(429, retry_after="0")])
+def test_other_pauses_hold_nobody_else(outcome):
+    pace = Pace()
+    run = Run(outcome, pace=pace)
+    run.steps.send(None)
+    run.steps.send(outcome)
+    assert not pace.held(1000.0)
+
+
+def test_a_call_that_waits_for_its_place_waits_on_when_all_are_held():
+    pace = Pace(60)
+    pace.reserve(1000.0)
+    run = Run(GOOD, pace=pace)
+    assert run.steps.send(None) == Sleep(1.0)
+    pace.hold(1100.0)
+    run.time = 1001.0
+    assert run.steps.send(None) == Sleep(99.0)
+    run.time = 1100.0
+    step = run.steps.send(None)
+    assert isinstance(step, Send)
+    assert step.deadline == 1400.0
+
+
+# ----------------------------------------------------------------------------------------------------- redirects
+def moved(to, number=302):
+    return Received(number, {"location": to}, b"")
+
+
+def test_three_redirects_are_followed_and_the_fourth_is_not():
+    run = Run(moved("/1"), moved("/2"), moved("/3"), GOOD)
+    assert run().value.items == [1]
+    assert [send.request.url.rpartition("/")[2] for send in run.sent] == ["agent", "1", "2", "3"]
+    run = Run(moved("/1"), moved("/2"), moved("/3"), moved("/4"))
+    with pytest.raises(RobofyResponseError, match="a redirect after 3 others") as caught:
+        run()
+    assert len(run.sent) == 4
+    assert caught.value.status == 302
+
+
+def test_redirects_do_not_use_attempts_up():
+    run = Run(moved("/1"), Lost("dropped"), moved("/2"), GOOD, max_attempts=2)
+    assert run().value.items == [1]
+    assert run.slept == [1]
+
+
+@pytest.mark.parametrize(
+    "to", ["https://agents.robofy.ai/x", "https://agents.robofy.ai:443/x", "HTTPS://Agents.Robofy.AI/x"]
+)
+def test_the_same_origin_may_be_written_in_several_ways(to):
+    run = Run(moved(to), GOOD)
+    assert run().value.items == [1]
+    assert run.sent[1].request.headers["Authorization"] == "Bearer k"
+
+
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://agents.robofy.ai/x",
+        "https://agents.robofy.ai:8443/x",
+        "https://api.robofy.ai/x",
+        "https://agents.robofy.ai.evil.example/x",
+        "https://evil.example/agents.robofy.ai",
+        "//evil.example/x",
+        "https://agents.robofy.ai@evil.example/x",
+        "javascript:alert(1)",
+        "data:,{}",
+    ],
+)
+def test_another_origin_is_not_asked(to):
+    run = Run(moved(to), GOOD)
+    with pytest.raises(RobofyResponseError, match="a redirect "):
+        run()
+    assert len(run.sent) == 1
+
+
+@pytest.mark.parametrize("number", [300, 304, 305, 306])
+def test_other_statuses_of_the_three_hundreds_are_a_servers_failure(number):
+    run = Run(status(number), max_attempts=2)
+    with pytest.raises(RobofyServerError, match=f"HTTP {number}"):
+        run()
