@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.api.errors import RobofyDataError
+from airflow_provider_robofy.extract.landing import Landing, speaking_of
 from airflow_provider_robofy.extract.manifest import Manifest, identity
 from airflow_provider_robofy.extract.order import NEWEST_FIRST
 from airflow_provider_robofy.extract.progress import Progress
 from airflow_provider_robofy.extract.sieve import Sieve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from airflow_provider_robofy.api.pagination import Page
     from airflow_provider_robofy.api.times import TimeReader
+    from airflow_provider_robofy.extract.cursor_store import CursorKeeper
+    from airflow_provider_robofy.extract.incremental import Incremental
     from airflow_provider_robofy.extract.sieve import Sifted
     from airflow_provider_robofy.extract.spool import Spool
     from airflow_provider_robofy.extract.store import Store
@@ -49,6 +51,10 @@ class Extraction:
     :param times: Reads the API's times.
     :param order: What the account's listing is known to do: ``newest_first``, so that it need not be read to its end,
         or ``unknown``.
+    :param max_rejected: Rows that may be rejected before the run fails.
+    :param cursor: Where an incremental run starts and what it leaves out; None without a cursor. Decides the window.
+    :param keeper: Moves the cursor when everything has landed.
+    :param publish_empty: Publish a file without a row too, rather than none.
     :param run_key: Which task of which run this is.
     :param store: Where the rows go.
     :param now: Clock, for tests.
@@ -65,21 +71,29 @@ class Extraction:
     run_key: str
     store: Store
     id_field: str = "id"
+    max_rejected: int = 0
+    cursor: Incremental | None = None
+    keeper: CursorKeeper | None = None
+    publish_empty: bool = True
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     def run(self, pages: Iterable[Page], requests: Callable[[], int]) -> Manifest:
-        """Land every row that is wanted, publish, and return the manifest.
+        """Fetch, publish, verify, then move the cursor, in this order; return the manifest.
 
-        Until everything has been read nothing is published, so an earlier good file survives a run that fails.
+        Until everything has been read nothing is published, so an earlier good file survives a run that fails. Until
+        everything is published the cursor stays, so a run that is killed reads the same rows again.
 
         :param pages: The listing.
         :param requests: Tells how many requests it took.
+        :raises RobofyDataError: More rows were rejected than is allowed. What landed stays, the cursor does not move.
         :raises RobofyError: The listing could not be read to its end, or the result could not be landed.
         """
         started = self.now()
         landing = Landing(self.store, self._identity())
         sieve = Sieve(
-            window=self.window,
+            window=self._window,
+            landed_before=self.cursor.landed_before() if self.cursor else None,
+            recent=self.cursor.recent if self.cursor else None,
             read_time=self.times.read,
             stamp={"_project_id": self.project_id, "_chatbot_id": self.chatbot_id},
             time_field=self.time_field,
@@ -88,13 +102,17 @@ class Extraction:
         progress = Progress(_log, self.resource)
         received = count = 0
         end_marker: str | None = None
-        with _speaking_of(self.store.uri):
-            landing.check()
+        with speaking_of(self.store.uri), closing(landing):
+            found = landing.check()
+            if self.cursor:
+                self.cursor.check_not_older(found)
             with landing.spool() as data, landing.spool_rejected() as rejected:
                 for page in pages:
                     if page.number == 1:
                         started = min(started, page.date or started)
                         sieve.ahead_of = started + FUTURE
+                        if self.cursor:
+                            self.cursor.recent.started = started
                         self._warn_of_lag(started)
                     sifted = sieve.sift(page.rows)
                     data.append(sifted.lines)
@@ -116,12 +134,25 @@ class Extraction:
                     pages=count,
                     requests=requests(),
                     end_marker=end_marker,
-                    started_at=started.isoformat(),
+                    started=started,
                     finished_at=self.now().isoformat(),
                 )
-                landing.publish(data, rejected, manifest)
+                if self.publish_empty or manifest.rows or manifest.rejected or found is not None:
+                    landing.publish(data, rejected, manifest)
         self._summarise(manifest, progress.seconds)
+        if manifest.rejected > self.max_rejected:
+            raise _too_many_rejected(manifest, self.max_rejected)
+        if self.cursor and self.keeper and (manifest.rows or self.cursor.full):
+            self.keeper.move(self.cursor.after(started))
         return manifest
+
+    @property
+    def _window(self) -> Window:
+        return self.cursor.window if self.cursor else self.window
+
+    @property
+    def _mode(self) -> str:
+        return self.cursor.mode if self.cursor else self.window.mode
 
     def _identity(self) -> dict[str, Any]:
         return identity(
@@ -129,17 +160,18 @@ class Extraction:
                 "resource": self.resource,
                 "project_id": self.project_id,
                 "chatbot_id": self.chatbot_id,
-                "mode": self.window.mode,
+                "mode": self._mode,
                 "since": _iso(self.window.since),
                 "until": _iso(self.window.until),
                 "run_key": self.run_key,
             }
         )
 
-    def _manifest(self, sieve: Sieve, data: Spool, rejected: Spool, **rest: Any) -> Manifest:
+    def _manifest(self, sieve: Sieve, data: Spool, rejected: Spool, started: datetime, **rest: Any) -> Manifest:
+        cursor = self.cursor
         return Manifest(
             resource=self.resource,
-            mode=self.window.mode,
+            mode=self._mode,
             project_id=self.project_id,
             chatbot_id=self.chatbot_id,
             uri=self.store.uri,
@@ -154,8 +186,10 @@ class Extraction:
             first_at=_iso(sieve.first_at),
             last_at=_iso(sieve.last_at),
             row_order=sieve.order.verdict,
-            mark_before=None,
-            mark_after=None,
+            mark_before=_iso(cursor.before.mark) if cursor else None,
+            mark_after=_iso(cursor.after(started).mark) if cursor else None,
+            cursor_generation=cursor.before.generation if cursor else None,
+            started_at=started.isoformat(),
             bytes=data.bytes,
             sha256=data.sha256,
             run_key=self.run_key,
@@ -217,6 +251,16 @@ class Extraction:
             )
 
 
+def _too_many_rejected(manifest: Manifest, allowed: int) -> RobofyDataError:
+    error = RobofyDataError(
+        f"{manifest.rejected} of {manifest.received} rows were rejected, and max_rejected is {allowed}. They are in "
+        f"{manifest.rejected_uri} with the reasons; the others landed in {manifest.uri}, and the manifest is in XCom "
+        "under the key 'manifest'."
+    )
+    error.manifest = manifest.as_dict()
+    return error
+
+
 def _rejected_lines(page: int, sifted: Sifted) -> list[bytes]:
     return [
         dump_line({"page": page, "position": position, "reason": reason, "row": row})
@@ -226,15 +270,3 @@ def _rejected_lines(page: int, sifted: Sifted) -> list[bytes]:
 
 def _iso(time: datetime | None) -> str | None:
     return None if time is None else time.isoformat()
-
-
-@contextmanager
-def _speaking_of(uri: str) -> Iterator[None]:
-    """Say which file it was when a disk is full or a store refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise RobofyLandingError(
-            f"{uri} could not be written ({type(error).__name__}: {error}). Nothing was published under that name. "
-            "Check its permissions and free space, and those of TMPDIR, where rows are spooled for remote targets."
-        ) from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
@@ -19,7 +22,11 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.manifest import Manifest
 
 REJECTED_SUFFIX: Final = ".rejected.jsonl"
+FAILED_SUFFIX: Final = ".failed.jsonl"
 FORMATS: Final = ("jsonl", "jsonl.gz")
+
+# What decoding a file raises that was cut or is none of ours.
+_SPOILT = (EOFError, ValueError, zlib.error, gzip.BadGzipFile)
 
 
 def format_of(uri: str) -> str:
@@ -57,31 +64,42 @@ class Landing:
         self._identity = dict(identity)
         self._manifest = store.beside(SUFFIX)
         self._rejected = store.beside(REJECTED_SUFFIX)
+        self._failed = store.beside(FAILED_SUFFIX)
 
     @property
     def rejected_uri(self) -> str:
         """Return where rows go that cannot be understood."""
         return self._rejected.uri
 
-    def check(self) -> None:
+    @property
+    def failed_uri(self) -> str:
+        """Return where is named what could not be read, such as a session among many."""
+        return self._failed.uri
+
+    def check(self) -> dict[str, Any] | None:
         """Refuse a place that holds the file of another agent, window or run.
 
+        :return: The manifest of an earlier run for the same purpose, or None.
         :raises RobofyLandingError: It does; the message says whose it is.
         """
         if self._manifest.exists():
             try:
-                theirs = identity(dict(codec.loads(self._manifest.read())))
+                found = dict(codec.loads(self._manifest.read()))
             except (ValueError, TypeError):
                 raise self._foreign("a manifest that cannot be read lies beside it") from None
+            theirs = identity(found)
             different = [
                 f"{name} is {theirs[name]!r} there and {ours!r} here"
                 for name, ours in self._identity.items()
-                if theirs.get(name) != ours
+                # A full run's identity names no window, and a window's no run; then the modes differ.
+                if name in theirs and theirs[name] != ours
             ]
             if different:
                 raise self._foreign(f"it belongs to another result: {'; '.join(different)}")
-        elif self.store.exists() and not self._is_unfinished():
+            return found
+        if self.store.exists() and not self._is_unfinished():
             raise self._foreign("it bears no manifest, and was not written by this task")
+        return None
 
     def spool(self) -> Spool:
         """Start the data file."""
@@ -91,7 +109,11 @@ class Landing:
         """Start the file of rejected rows."""
         return Spool(self._rejected.spool_path(), compress=False)
 
-    def publish(self, data: Spool, rejected: Spool, manifest: Manifest) -> None:
+    def spool_failed(self) -> Spool:
+        """Start the file that names what could not be read."""
+        return Spool(self._failed.spool_path(), compress=False)
+
+    def publish(self, data: Spool, rejected: Spool, manifest: Manifest, failed: Spool | None = None) -> None:
         """Publish what was spooled and finished.
 
         Killed at any moment, this leaves under each name either a whole file or none, and a manifest only where the
@@ -101,15 +123,22 @@ class Landing:
             whole.
         """
         self.check()
-        if rejected.rows:
-            self._rejected.publish(rejected.path, rejected.bytes)
+        beside = [(self._rejected, rejected)] + ([(self._failed, failed)] if failed else [])
+        for store, spool in beside:
+            if spool.rows:
+                store.publish(spool.path, spool.bytes)
         self.store.publish(data.path, data.bytes)
         with Spool(self._manifest.spool_path(), compress=False) as spool:
             spool.write(codec.dump_pretty(manifest.as_dict()))
             spool.finish()
             self._manifest.publish(spool.path, spool.bytes)
-        if not rejected.rows:
-            self._rejected.remove()
+        for store, spool in beside:
+            if not spool.rows:
+                store.remove()
+
+    def close(self) -> None:
+        """Leave no empty folder behind where nothing was published."""
+        self.store.tidy()
 
     def _foreign(self, why: str) -> RobofyLandingError:
         return RobofyLandingError(
@@ -122,11 +151,11 @@ class Landing:
         try:
             with self.store.open() as raw, gzip.open(raw) if self.format.endswith(".gz") else raw as file:
                 line = file.readline()
-            row = codec.loads(line) if line else None
-        except (OSError, EOFError, ValueError):
+            if not line:
+                return True
+            row = codec.loads(line)
+        except (OSError, *_SPOILT):
             return False
-        if row is None:
-            return True
         ours = (self._identity.get("project_id"), self._identity.get("chatbot_id"))
         return isinstance(row, dict) and (row.get("_project_id"), row.get("_chatbot_id")) == ours
 
@@ -154,9 +183,17 @@ def rows(manifest: Mapping[str, Any], path: Any = None) -> Iterator[dict[str, An
     store = Store(path.fs, path.path, uri) if path is not None else _open_uri(uri)
     count = 0
     with store.open() as raw, gzip.open(raw) if manifest["format"].endswith(".gz") else raw as file:
-        for line in file:
+        while True:
+            try:
+                line = file.readline()
+                row: dict[str, Any] = codec.loads(line) if line else {}
+            except _SPOILT:
+                raise RobofyLandingError(
+                    f"{uri} cannot be read after row {count}. It was replaced by something else, or cut."
+                ) from None
+            if not line:
+                break
             count += 1
-            row: dict[str, Any] = codec.loads(line)
             yield row
     if count != manifest["rows"]:
         raise RobofyLandingError(
@@ -166,5 +203,22 @@ def rows(manifest: Mapping[str, Any], path: Any = None) -> Iterator[dict[str, An
 
 
 def _open_uri(uri: str) -> Store:
+    if "://" not in uri or uri.startswith("file://"):
+        # Not by url_to_fs, which takes a :: in the path for a chain of filesystems.
+        local = LocalFileSystem()
+        return Store(local, local._strip_protocol(uri), uri)  # noqa: SLF001 (fsspec's own idiom)
     fs, path = fsspec.url_to_fs(uri)
     return Store(fs, path, uri)
+
+
+@contextmanager
+def speaking_of(uri: str) -> Iterator[None]:
+    """Say which file it was when a disk is full or a store refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise RobofyLandingError(
+            f"{uri} could not be written ({type(error).__name__}: {error}). What lies under that name is whole, if "
+            "anything does. Check its permissions and free space, and those of TMPDIR, where rows are spooled for "
+            "remote targets."
+        ) from error

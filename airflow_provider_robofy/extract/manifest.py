@@ -16,7 +16,7 @@ class Manifest:
     """Describe one landed file. Plain JSON, no personal data.
 
     :param resource: What the rows are, for example ``leads``.
-    :param mode: ``full`` or ``window``.
+    :param mode: ``full``, ``window`` or ``cursor``.
     :param uri: The file; ``rejected_uri`` the file of rows that could not be understood, or None.
     :param format: ``jsonl`` or ``jsonl.gz``.
     :param rows: Rows in the file, as the writer counted them.
@@ -30,7 +30,9 @@ class Manifest:
     :param since: Window, ISO 8601 in UTC, or None; likewise ``until``.
     :param first_at: Earliest time among the rows of the file; ``last_at`` the latest.
     :param row_order: ``newest_first``, ``oldest_first``, ``mixed`` or ``unknown``: how the pages that were read came.
-    :param mark_before: Cursor before and after the run (``mark_after``); None without a cursor.
+    :param mark_before: The cursor's mark before and after the run (``mark_after``); None without a cursor, or where
+        there was none yet.
+    :param cursor_generation: From which state of the cursor the run started; None without a cursor.
     :param bytes: Size of the file as it lies in the store, and ``sha256`` its hash.
     :param run_key: Which task of which run wrote it; equal for a retry and for a cleared task.
     :param started_at: When the listing began, by the earlier of this machine's clock and the API's.
@@ -60,6 +62,7 @@ class Manifest:
     row_order: str
     mark_before: str | None
     mark_after: str | None
+    cursor_generation: str | None
     sha256: str
     run_key: str
     started_at: str
@@ -84,8 +87,11 @@ class Manifest:
 def identity(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return what tells the file of one purpose from the file of another.
 
-    Two runs over the same window write the same file, so a window is identity enough; without one it is the run.
+    Two runs over the same window write the same file, so a window is identity enough; without one it is the run. A run
+    with a cursor may be a full one at its first try and not at its second, so these two count as one.
     """
-    names = ["resource", "project_id", "chatbot_id", "mode"]
-    names += ["since", "until"] if manifest.get("mode") == "window" else ["run_key"]
-    return {name: manifest.get(name) for name in names}
+    mode = "window" if manifest.get("mode") == "window" else "full"
+    names = ["resource", "project_id", "chatbot_id"] + (["since", "until"] if mode == "window" else ["run_key"])
+    # Messages are those of one file of sessions, and may be split over tasks; leads and sessions know neither.
+    own = [name for name in ("sessions_uri", "shard") if name in manifest]
+    return {"mode": mode, **{name: manifest.get(name) for name in (*names, *own)}}

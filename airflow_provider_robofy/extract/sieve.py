@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.extract.dedupe import Seen
 from airflow_provider_robofy.extract.order import RowOrder
+from airflow_provider_robofy.extract.recent import Recent, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,11 +30,17 @@ TAKEN_NAME = "the row has a field of its own under a name that this provider add
 class Sifted:
     """Hold what became of one page."""
 
-    #: Encoded lines to land, in order.
+    #: Encoded lines to land, in order, and their times where they bear one.
     lines: list[bytes] = field(default_factory=list)
+    landed: list[datetime] = field(default_factory=list)
     #: Position in the page, reason and the whole row.
     rejected: list[tuple[int, str, Any]] = field(default_factory=list)
-    #: Was every row on it older than the window? False where one bears no readable time.
+    #: Ids that were read, and the times that tell of the listing's order.
+    ids: set[str | int] = field(default_factory=set)
+    ordered: list[datetime] = field(default_factory=list)
+    #: Rows that lie before the window.
+    older: int = 0
+    #: Was every row older than the window? False where one bears no readable time.
     all_older: bool = False
 
 
@@ -45,6 +52,8 @@ class Sieve:
     :param stamp: Fields to add to every row that lands.
     :param time_field: Where a row's time stands. It lands in UTC as ``_`` and this name.
     :param id_field: Where a row's id stands.
+    :param landed_before: Rows that an earlier run of the same sync has landed: id to fingerprints of its versions.
+    :param recent: Remembers the newest rows that land, for the next run.
     :param ahead_of: Rows later than this are counted as :attr:`future`: the zone is probably set wrongly.
     """
 
@@ -56,9 +65,11 @@ class Sieve:
         stamp: Mapping[str, Any],
         time_field: str,
         id_field: str = "id",
+        landed_before: Mapping[str, set[str]] | None = None,
+        recent: Recent | None = None,
         ahead_of: datetime | None = None,
     ) -> None:
-        self.window = window
+        self._since, self._until, self._windowed = window.since, window.until, window.mode != "full"
         self.ahead_of = ahead_of
         self.order = RowOrder()
         self.duplicates = self.outside_window = self.undated = self.future = 0
@@ -67,63 +78,76 @@ class Sieve:
         self._read_time = read_time
         self._stamp = dict(stamp)
         self._time_field = time_field
+        self._stamped_time = f"_{time_field}"
+        self._added = len(self._stamp) + 1
         self._id_field = id_field
+        self._landed_before = landed_before or {}
+        self._recent = recent
         self._seen = Seen()
         self._page_before: set[str | int] = set()
 
     def sift(self, rows: list[Any]) -> Sifted:
         """Go through the rows of one page."""
-        result = Sifted()
-        landed: list[datetime] = []
-        ordered: list[datetime] = []
-        ids: set[str | int] = set()
-        older = 0
-        since, until, windowed = self.window.since, self.window.until, self.window.mode != "full"
-        id_field, time_field, stamp, is_new = self._id_field, self._time_field, self._stamp, self._seen.is_new
-        read_time, stamped_time, added = self._read_time, f"_{self._time_field}", len(self._stamp) + 1
+        page = Sifted()
         for position, row in enumerate(rows):
-            if type(row) is not dict:
-                result.rejected.append((position, NO_OBJECT, row))
-                continue
-            row_id = row.get(id_field)
-            if not (row_id and type(row_id) is str) and type(row_id) is not int:
-                result.rejected.append((position, NO_ID, row))
-                continue
-            ids.add(row_id)
-            at: datetime | None
-            try:
-                at = read_time(row.get(time_field))
-            except ValueError:
-                at = None
-            if at is not None:
-                if row_id not in self._page_before:
-                    ordered.append(at)
-                if windowed and ((since and at < since) or (until and at >= until)):
-                    older += bool(since and at < since)
-                    self.outside_window += 1
-                    continue
-            elif windowed:
-                result.rejected.append((position, NO_TIME, row))
-                continue
-            stamped = {**row, **stamp, stamped_time: at}
-            if len(stamped) != len(row) + added:
-                result.rejected.append((position, TAKEN_NAME, row))
-                continue
-            line = dump_line(stamped)
-            if not is_new(row_id, line):
-                self.duplicates += 1
-                continue
-            result.lines.append(line)
-            if at is None:
-                self.undated += 1
-            else:
-                landed.append(at)
-        # A row that came on the page before too was pushed along by new ones; it says nothing about the order.
-        self.order.watch(ordered)
-        self._page_before = ids
-        self._note(landed)
-        result.all_older = bool(rows) and older == len(rows)
-        return result
+            reason = self._sift_row(row, page)
+            if reason is not None:
+                page.rejected.append((position, reason, row))
+        self.order.watch(page.ordered)
+        self._page_before = page.ids
+        self._note(page.landed)
+        page.all_older = bool(rows) and page.older == len(rows)
+        return page
+
+    def _sift_row(self, row: Any, page: Sifted) -> str | None:
+        """Deal with one row; return why it is rejected, or None."""
+        if type(row) is not dict:
+            return NO_OBJECT
+        row_id = row.get(self._id_field)
+        if not (row_id and type(row_id) is str) and type(row_id) is not int:
+            return NO_ID
+        page.ids.add(row_id)
+        at: datetime | None
+        try:
+            at = self._read_time(row.get(self._time_field))
+        except ValueError:
+            if self._windowed:
+                return NO_TIME
+            at = None
+        else:
+            # A row that came on the page before too was pushed along by new ones; it says nothing about the order.
+            if row_id not in self._page_before:
+                page.ordered.append(at)
+            if self._windowed and self._is_outside(at, page):
+                self.outside_window += 1
+                return None
+        if self._landed_before and fingerprint(row) in self._landed_before.get(str(row_id), ()):
+            self.duplicates += 1
+            return None
+        return self._land(row, row_id, at, page)
+
+    def _is_outside(self, at: datetime, page: Sifted) -> bool:
+        if self._since is not None and at < self._since:
+            page.older += 1
+            return True
+        return self._until is not None and at >= self._until
+
+    def _land(self, row: dict[str, Any], row_id: str | int, at: datetime | None, page: Sifted) -> str | None:
+        stamped = {**row, **self._stamp, self._stamped_time: at}
+        if len(stamped) != len(row) + self._added:
+            return TAKEN_NAME
+        line = dump_line(stamped)
+        if not self._seen.is_new(row_id, line):
+            self.duplicates += 1
+            return None
+        page.lines.append(line)
+        if at is None:
+            self.undated += 1
+            return None
+        page.landed.append(at)
+        if self._recent is not None:
+            self._recent.add(row_id, at, row)
+        return None
 
     def _note(self, landed: list[datetime]) -> None:
         if not landed:

@@ -75,5 +75,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        finally:
+            # Closing writes what was still buffered, which a full disk refuses once more.
+            self.path.unlink(missing_ok=True)

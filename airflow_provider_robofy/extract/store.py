@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 # Asked to make a folder, these may make a bucket.
 _BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "oci", "oss", "r2", "cos"}
+
+_PART = re.compile(r"[0-9a-f]{12}\.part")
 
 
 class Store:
@@ -33,15 +36,23 @@ class Store:
         self.path = path
         self.uri = uri
         self.is_local = isinstance(fs, LocalFileSystem)
+        self._made: list[Path] = []
 
     def beside(self, suffix: str) -> Store:
         """Name the file whose name is this one's and a suffix."""
         return Store(self.fs, self.path + suffix, self.uri + suffix)
 
     def exists(self) -> bool:
-        """Tell whether the file is there, asking the store anew."""
+        """Tell whether the file is there, asking the store anew.
+
+        Not by the filesystem's own ``exists``: many take any error for absence, and what is absent is overwritten.
+        """
         self.fs.invalidate_cache()
-        return bool(self.fs.exists(self.path))
+        try:
+            self.fs.info(self.path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def size(self) -> int | None:
         """Return the file's size in bytes, asking the store anew; None where it is not there."""
@@ -61,9 +72,13 @@ class Store:
         return self.fs.open(self.path, "rb")
 
     def remove(self) -> None:
-        """Delete the file if it is there."""
-        with contextlib.suppress(FileNotFoundError):
-            self.fs.rm_file(self.path)
+        """Delete the file if it is there.
+
+        Looking first, because a bucket may grant no deletion, and a versioned one notes each, needless ones too.
+        """
+        if self.exists():
+            with contextlib.suppress(FileNotFoundError):
+                self.fs.rm_file(self.path)
 
     def spool_path(self) -> Path:
         """Return a fresh local name to write the file's content under before it is published.
@@ -73,6 +88,7 @@ class Store:
         """
         if self.is_local:
             folder, stem = Path(self.path).parent, f".{Path(self.path).name}."
+            self._made = [one for one in (folder, *folder.parents) if not one.exists()] or self._made
             folder.mkdir(parents=True, exist_ok=True)
         else:
             folder = Path(tempfile.gettempdir()) / f"airflow-robofy-{os.getuid()}"
@@ -81,9 +97,18 @@ class Store:
                 raise RobofyLandingError(f"{folder} belongs to somebody else. Set TMPDIR to a folder of your own.")
             stem = f"{hashlib.sha256(self.uri.encode()).hexdigest()[:24]}."
         for left_over in folder.iterdir():
-            if left_over.name.startswith(stem) and left_over.name.endswith(".part"):
+            # No other file's: .leads.jsonl. is how the name of leads.jsonl.gz begins, too.
+            if left_over.name.startswith(stem) and _PART.fullmatch(left_over.name, len(stem)):
                 left_over.unlink(missing_ok=True)
         return folder / f"{stem}{os.urandom(6).hex()}.part"
+
+    def tidy(self) -> None:
+        """Remove the folders that were made for a file which has not come to be."""
+        for folder in self._made:
+            try:
+                folder.rmdir()
+            except OSError:
+                return  # something lies in it
 
     def publish(self, spooled: Path, size: int) -> None:
         """Move a finished local file to where it belongs, and look whether it arrived whole.

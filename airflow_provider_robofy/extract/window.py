@@ -74,4 +74,7 @@ def _read(name: str, value: Bound) -> datetime | None:
         return None
     if not isinstance(value, datetime):
         raise RobofyConfigError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
-    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    try:
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        raise RobofyConfigError(f"{name} ({value.isoformat()}) lies outside the years 1 to 9999 in UTC.") from None

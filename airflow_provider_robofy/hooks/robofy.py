@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
+from airflow.providers.common.compat.connection import get_async_connection
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError, RobofyResponseError
-from airflow_provider_robofy.api.models import Agent, Lead, Project, parse
+from airflow_provider_robofy.api.models import Agent, InboxSession, Lead, Message, Project, parse
 from airflow_provider_robofy.api.settings import user_agent
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
@@ -55,9 +56,23 @@ class RobofyHook(BaseHook):
 
         :raises RobofyConfigError: A field cannot be used; the message names it.
         """
-        found = self.get_connection(self.robofy_conn_id)
+        connection = self._read(self.get_connection(self.robofy_conn_id))
+        if connection.pseudonym_key:
+            mask_secret(connection.pseudonym_key)  # Airflow masks the password by itself, extras only by their names
+        return connection
+
+    async def aconnection(self) -> RobofyConnection:
+        """Return the connection's fields, checked, without holding up the event loop. For triggers.
+
+        The pseudonym key is not masked, which would be a synchronous call: a trigger neither uses nor shows it.
+
+        :raises RobofyConfigError: A field cannot be used; the message names it.
+        """
+        return self._read(await get_async_connection(self.robofy_conn_id))
+
+    def _read(self, found: Any) -> RobofyConnection:
         try:
-            connection = read_connection(
+            return read_connection(
                 host=found.host,
                 password=found.password,
                 extra=found.extra_dejson,
@@ -65,9 +80,6 @@ class RobofyHook(BaseHook):
             )
         except RobofyConfigError as error:
             raise RobofyConfigError(f"Connection {self.robofy_conn_id!r}: {error}") from None
-        if connection.pseudonym_key:
-            mask_secret(connection.pseudonym_key)  # Airflow masks the password by itself, extras only by their names
-        return connection
 
     @cached_property
     def client(self) -> RobofyClient:
@@ -118,6 +130,29 @@ class RobofyHook(BaseHook):
         """
         call = endpoints.list_leads(self.project_id(project_id), self.chatbot_id(chatbot_id), session_id=session_id)
         yield from self._iter(Lead, call)
+
+    def iter_sessions(self, chatbot_id: str | None = None) -> Iterator[InboxSession]:
+        """Yield an agent's chat sessions, in the API's order, a page in memory at a time.
+
+        For files use :class:`~airflow_provider_robofy.operators.inbox.RobofyFetchSessionsOperator`.
+
+        :param chatbot_id: Default: the connection's.
+        :raises RobofyError: The listing could not be read to its end.
+        """
+        yield from self._iter(InboxSession, endpoints.list_sessions(self.chatbot_id(chatbot_id)))
+
+    def iter_messages(self, session_id: str | int, chatbot_id: str | None = None) -> Iterator[Message]:
+        """Yield the messages of one session, in the API's order, a page in memory at a time.
+
+        For many sessions use :class:`~airflow_provider_robofy.operators.inbox.RobofyFetchMessagesOperator`, which reads
+        several at a time.
+
+        :param session_id: The session. Not written into any log or error.
+        :param chatbot_id: Its agent. Default: the connection's.
+        :raises RobofyNotFoundError: There is no such session (any more).
+        :raises RobofyError: The listing could not be read to its end.
+        """
+        yield from self._iter(Message, endpoints.list_session_messages(self.chatbot_id(chatbot_id), str(session_id)))
 
     def list_agents(self, project_id: str | int | None = None) -> list[Agent]:
         """Return the agents of a project.

@@ -7,16 +7,18 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, ObjectStoragePath, conf
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
-from airflow_provider_robofy.extract.store import Store
 from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_robofy.extract.store import Store
 
 
 class RobofyBaseOperator(BaseOperator):
@@ -68,29 +70,28 @@ def landing_store(output_path: str | None, context: Context, *folders: str) -> S
 
     :param output_path: Where the user says, or None.
     :param context: The task's context.
-    :param folders: Folders below the landing root: resource, project, agent.
+    :param folders: Folders below the landing root: resource, project, agent; an empty one is left out.
     :raises RobofyConfigError: Neither ``output_path`` nor a landing root is set.
     """
     text = str(output_path or "").strip()
     if not text:
-        root = conf.get("robofy", "landing_root", fallback="").strip()
+        root = landing_root()
         if not root:
             raise RobofyConfigError(
                 "There is nowhere to land: set output_path on the operator, or landing_root in Airflow's config "
                 "section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
             )
-        text = "/".join([root.rstrip("/"), *map(_folder, folders), *_file(context)])
-    path = ObjectStoragePath(text)
-    return Store(path.fs, path.path, text)
+        text = "/".join([root, *map(path_component, filter(None, folders)), *_file(context)])
+    return open_store(place(text, "output_path"))
 
 
 def _file(context: Context) -> tuple[str, ...]:
     ti = context["ti"]
     mapped = f"-{ti.map_index}" if getattr(ti, "map_index", -1) >= 0 else ""
-    return _folder(ti.dag_id), _folder(ti.run_id), f"{_folder(ti.task_id)}{mapped}.jsonl"
+    return path_component(ti.dag_id), path_component(ti.run_id), f"{path_component(ti.task_id)}{mapped}.jsonl"
 
 
-def _folder(name: str) -> str:
+def path_component(name: str) -> str:
     """Make one path component of an id, which may hold slashes."""
     encoded = quote(name, safe=":+=@ ")
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded

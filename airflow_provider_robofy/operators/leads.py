@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from airflow.providers.common.compat.sdk import Asset
+
 
 class RobofyFetchLeadsOperator(RobofyListingOperator):
     """Land an agent's leads in a file, and return a manifest that adds up.
@@ -29,6 +31,10 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             until="{{ data_interval_end - macros.timedelta(minutes=10) }}",
         )
 
+    Everything new since the last run, exactly once as long as leads turn up within the lag::
+
+        RobofyFetchLeadsOperator(task_id="leads", cursor="cursors", full_every=timedelta(days=7))
+
     One file for each agent::
 
         RobofyFetchLeadsOperator.partial(task_id="leads").expand(chatbot_id=agents())
@@ -39,15 +45,28 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     a full read, unless the connection says ``leads_order=newest_first``.
 
     :param output_path: Where to land, ending in ``.jsonl`` or ``.jsonl.gz``; anything that Airflow's
-        ``ObjectStoragePath`` opens. A relative path is relative to the worker's directory. Default: below
-        ``[robofy] landing_root``, by project, agent, DAG, run and task. (templated)
+        ``ObjectStoragePath`` opens. A relative path lies below ``[robofy] landing_root``. Default: there too, by
+        project, agent, DAG, run and task. (templated)
     :param project_id: The agent's project. Default: the connection's. (templated)
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param since: Land leads created at or after this; datetime or ISO 8601 text, UTC where it names no zone. None or
         empty leaves that side open. (templated)
     :param until: Land leads created before this; likewise. (templated)
     :param lag: How late a lead may turn up in the listing. A window that ends later than this before now is read, with
-        a warning. Default ten minutes.
+        a warning; a cursor's mark stays this far behind. Default ten minutes.
+    :param cursor: Keep a cursor, and land what is new since the last run that landed. Where to keep it: a folder, in
+        which each sync gets a file of its own (a relative one lies below ``[robofy] landing_root``); a path ending in
+        ``.json``; or an asset, whose state holds it
+        (Airflow 3.3; :func:`~airflow_provider_robofy.assets.robofy.leads_asset`), in a mapped task with
+        ``inlets=[asset]`` in ``.partial()``. Not together with ``since`` or ``until``. Set ``max_active_runs=1``. A run
+        with the configuration ``{"robofy_cursor": "reset"}`` starts again from the beginning, one with
+        ``{"robofy_cursor": "2025-01-15T00:00:00Z"}`` from that moment. (templated)
+    :param cursor_name: Name of the cursor; two tasks with one name share it. Default ``dag_id.task_id``. (templated)
+    :param full_every: With a cursor, read and land everything again when the last time is longer ago than this. It
+        brings in what a cursor cannot see: leads that turned up later than ``lag``, and old leads that have changed.
+        Default never.
+    :param skip_if_empty: With a cursor, skip the task, and with it what follows, when nothing is new; no file is
+        written, and the manifest is in XCom as ``manifest``. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -62,6 +81,8 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         "chatbot_id",
         "since",
         "until",
+        "cursor",
+        "cursor_name",
         "robofy_conn_id",
     )
 
@@ -74,6 +95,10 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         since: datetime | str | None = None,
         until: datetime | str | None = None,
         lag: timedelta = timedelta(minutes=10),
+        cursor: str | Asset | None = None,
+        cursor_name: str | None = None,
+        full_every: timedelta | None = None,
+        skip_if_empty: bool = True,
         max_rejected: int = 0,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
@@ -84,6 +109,10 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             since=since,
             until=until,
             lag=lag,
+            cursor=cursor,
+            cursor_name=cursor_name,
+            full_every=full_every,
+            skip_if_empty=skip_if_empty,
             max_rejected=max_rejected,
             robofy_conn_id=robofy_conn_id,
             **kwargs,

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyDataError
+from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.extract.extraction import Extraction
+from airflow_provider_robofy.extract.incremental import Incremental
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.operators.cursors import keeper_of
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
-
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
-    from airflow_provider_robofy.extract.manifest import Manifest
+    from airflow_provider_robofy.extract.cursor_store import CursorKeeper
+    from airflow_provider_robofy.extract.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,15 +61,33 @@ class RobofyListingOperator(RobofyBaseOperator):
         since: datetime | str | None,
         until: datetime | str | None,
         lag: timedelta,
+        cursor: str | Asset | None,
+        cursor_name: str | None,
+        full_every: timedelta | None,
+        skip_if_empty: bool,
         max_rejected: int,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if lag < timedelta(0):
+            raise RobofyConfigError("lag must not be negative.")
+        if cursor is not None and (since, until) != (None, None):
+            raise RobofyConfigError("cursor does not go together with since or until: a cursor decides by itself.")
+        if isinstance(cursor, Asset):
+            if not AIRFLOW_V_3_3_PLUS:
+                raise RobofyConfigError("cursor=Asset(...) needs Airflow 3.3 or newer. Give a path instead.")
+            if cursor not in self.inlets:
+                # An inlet, not an outlet: an outlet would start the DAGs that are scheduled on the asset.
+                self.inlets = [*self.inlets, cursor]
         self.output_path = output_path
         self.chatbot_id = chatbot_id
         self.since = since
         self.until = until
         self.lag = lag
+        self.cursor = cursor
+        self.cursor_name = cursor_name
+        self.full_every = full_every
+        self.skip_if_empty = skip_if_empty
         self.max_rejected = max_rejected
 
     @abstractmethod
@@ -78,6 +101,10 @@ class RobofyListingOperator(RobofyBaseOperator):
             window = Window.of(self.since, self.until)
             if window.mode == "full" and (self.since, self.until) != (None, None):
                 self.log.warning("since and until came out empty, so everything is read.")
+            store = landing_store(
+                self.output_path, context, source.resource, source.project_id or "", source.chatbot_id
+            )
+            keeper, incremental = self._plan(source, context, store)
             extraction = Extraction(
                 resource=source.resource,
                 project_id=source.project_id,
@@ -89,21 +116,45 @@ class RobofyListingOperator(RobofyBaseOperator):
                 times=self.hook.connection.times,
                 order=source.order,
                 run_key=run_key(context),
-                store=landing_store(
-                    self.output_path, context, source.resource, source.project_id or "", source.chatbot_id
-                ),
+                store=store,
+                max_rejected=self.max_rejected,
+                cursor=incremental,
+                keeper=keeper,
+                publish_empty=incremental is None or not self.skip_if_empty,
             )
-            with self.hook.get_conn() as client:
-                manifest = extraction.run(client.pages(source.call), lambda: client.requests)
-            self._tolerate(manifest, context)
+            try:
+                with self.hook.get_conn() as client:
+                    manifest = extraction.run(client.pages(source.call), lambda: client.requests)
+            except RobofyDataError as error:
+                context["ti"].xcom_push(key="manifest", value=error.manifest)
+                raise
+        if incremental and self.skip_if_empty and not manifest.rows:
+            context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
+            raise AirflowSkipException(f"No {source.resource} since the mark {manifest.mark_before}.")
         return manifest.as_dict()
 
-    def _tolerate(self, manifest: Manifest, context: Context) -> None:
-        """Fail where more rows were rejected than the task allows; what landed stays, and its manifest is pushed."""
-        if manifest.rejected > self.max_rejected:
-            context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
-            raise RobofyDataError(
-                f"{manifest.rejected} of {manifest.received} rows were rejected, and max_rejected is "
-                f"{self.max_rejected}. They are in {manifest.rejected_uri} with the reasons; the others landed in "
-                f"{manifest.uri}, and the manifest is in XCom under the key 'manifest'."
-            )
+    def _plan(
+        self, source: Source, context: Context, store: Store
+    ) -> tuple[CursorKeeper, Incremental] | tuple[None, None]:
+        if self.cursor is None:
+            return None, None
+        timezone = self.hook.connection.times.timezone
+        keeper = keeper_of(
+            self.cursor,
+            context,
+            name=self.cursor_name or f"{context['ti'].dag_id}.{context['ti'].task_id}",
+            resource=source.resource,
+            project_id=source.project_id,
+            chatbot_id=source.chatbot_id,
+            timezone=timezone,
+            data=store,
+        )
+        incremental = Incremental(
+            keeper.read(),
+            run_key=run_key(context),
+            timezone=timezone,
+            lag=self.lag,
+            full_every=self.full_every,
+            now=datetime.now(UTC),
+        )
+        return keeper, incremental

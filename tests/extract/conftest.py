@@ -1,0 +1,212 @@
+"""What the tests of `extract` share: rows, pages, runs, and three kinds of place to land on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.extraction import Extraction
+from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from airflow_provider_robofy.extract.manifest import Manifest
+
+NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+
+def make_pages(*pages: Sequence[Any], end_marker: str | None = "absent", date: datetime | None = None) -> list[Page]:
+    """Make a listing of rows, a list for each page."""
+    last = len(pages)
+    return [
+        Page(number, list(rows), end_marker if number == last else None, date) for number, rows in enumerate(pages, 1)
+    ]
+
+
+@dataclass
+class Run:
+    """Run an extraction with what a test leaves unsaid."""
+
+    store: Store
+    since: datetime | str | None = None
+    until: datetime | str | None = None
+    timezone: str = "UTC"
+    order: str = "unknown"
+    run_key: str = "dag/run/task"
+    resource: str = "leads"
+    project_id: str = "24017"
+    chatbot_id: str = "agent-a"
+    lag: timedelta = timedelta(minutes=10)
+    max_rejected: int = 1_000_000
+    now: Callable[[], datetime] = field(default=lambda: NOW)
+
+    def __call__(self, pages: Iterable[Page], requests: int = 7) -> Manifest:
+        return Extraction(
+            resource=self.resource,
+            project_id=self.project_id,
+            chatbot_id=self.chatbot_id,
+            time_field="created_at",
+            window=Window.of(self.since, self.until),
+            lag=self.lag,
+            times=TimeReader(self.timezone),
+            order=self.order,
+            run_key=self.run_key,
+            store=self.store,
+            max_rejected=self.max_rejected,
+            now=self.now,
+        ).run(pages, lambda: requests)
+
+
+class Target:
+    """A folder of some store, to land in and to look into.
+
+    :param fs: The filesystem.
+    :param root: Folder in it, which need not exist.
+    :param prefix: What makes a URI of a path.
+    """
+
+    def __init__(self, kind: str, fs: Any, root: str, prefix: str) -> None:
+        self.kind = kind
+        self.fs = fs
+        self.root = root
+        self.prefix = prefix
+
+    def store(self, name: str = "leads.jsonl") -> Store:
+        path = f"{self.root}/{name}"
+        return Store(self.fs, path, f"{self.prefix}{path.lstrip('/') if self.prefix else path}")
+
+    def files(self) -> dict[str, bytes]:
+        """Return every file below the root by its name there, hidden ones too."""
+        self.fs.invalidate_cache()
+        try:
+            found = self.fs.find(self.root)
+        except FileNotFoundError:
+            return {}
+        return {path.removeprefix(self.root).lstrip("/"): self.fs.cat_file(path) for path in found}
+
+    def write(self, name: str, content: bytes) -> None:
+        if self.kind != "s3":
+            self.fs.makedirs(self.root, exist_ok=True)
+        self.fs.pipe_file(f"{self.root}/{name}", content)
+
+    def rows(self, name: str = "leads.jsonl") -> list[Any]:
+        return [json.loads(line) for line in self.files()[name].splitlines()]
+
+    def manifest(self, name: str = "leads.jsonl") -> dict[str, Any]:
+        content: dict[str, Any] = json.loads(self.files()[f"{name}.manifest.json"])
+        return content
+
+
+@pytest.fixture(autouse=True)
+def spool_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give every test a temporary directory of its own, so that it can look for what stayed behind."""
+    folder = tmp_path_factory.mktemp("spool")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """Start moto's S3 on a free loopback port."""
+    pytest.importorskip("s3fs", minversion="2025.3", reason="no s3fs that knows aiobotocore")
+    threaded = pytest.importorskip("moto.server", reason="no moto[server]")
+    server = threaded.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Let every S3 client of this process and its children talk to moto, with a key that opens nothing else."""
+    environment = {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return environment
+
+
+@pytest.fixture
+def s3_fs(s3_environment: dict[str, str]) -> Any:
+    import s3fs
+
+    return s3fs.S3FileSystem()
+
+
+@pytest.fixture
+def s3_target(s3_fs: Any) -> Target:
+    bucket = f"lake-{uuid.uuid4().hex}"
+    s3_fs.call_s3("create_bucket", Bucket=bucket)
+    return Target("s3", s3_fs, f"{bucket}/out", "s3://")
+
+
+@pytest.fixture
+def local_target(tmp_path: Path) -> Target:
+    return Target("local", LocalFileSystem(), str(tmp_path / "out"), "")
+
+
+@pytest.fixture
+def memory_target() -> Target:
+    return Target("memory", MemoryFileSystem(), f"/{uuid.uuid4().hex}/out", "memory://")
+
+
+@pytest.fixture(params=["local", "memory", pytest.param("s3", marks=pytest.mark.s3)])
+def target(request: pytest.FixtureRequest) -> Target:
+    """Return an empty place to land in, of each kind in turn."""
+    place: Target = request.getfixturevalue(f"{request.param}_target")
+    return place
+
+
+@pytest.fixture
+def run(local_target: Target) -> Callable[..., Run]:
+    """Return a function that makes a run; it lands in the local target unless told otherwise."""
+
+    def make(store: Store | None = None, **options: Any) -> Run:
+        return Run(store or local_target.store(), **options)
+
+    return make
+
+
+@pytest.fixture
+def pages() -> Callable[..., list[Page]]:
+    return make_pages
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Mount a disk of 64 KiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or os.getuid() != 0:
+        pytest.skip("a small disk to fill up needs root and mount")
+    done = subprocess.run(
+        [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"a small disk to fill up could not be mounted: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)

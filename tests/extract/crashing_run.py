@@ -1,0 +1,184 @@
+"""Run an extraction against an emulator, and kill itself at a named step. Started by test_crash.py.
+
+Usage: python crashing_run.py '{"url": ..., "step": "after_page_2", ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsspec import url_to_fs
+from fsspec.asyn import sync
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.endpoints import list_leads
+from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.cursor_store import CursorKeeper, FileCursorStore
+from airflow_provider_robofy.extract.extraction import Extraction
+from airflow_provider_robofy.extract.incremental import Incremental
+from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.extract.cursor import Cursor
+    from airflow_provider_robofy.extract.manifest import Manifest
+
+STEPS = (
+    "after_page_2",
+    "rows_spooled",
+    "before_rejected",
+    "before_data",
+    "data_half_sent",
+    "before_manifest",
+    "after_manifest",
+)
+
+
+CURSOR_STEPS = (
+    "after_page_2",
+    "rows_spooled",
+    "before_data",
+    "before_manifest",
+    "after_manifest",
+    "before_move",
+    "cursor_spooled",
+    "after_move",
+)
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def pages_until(step: str, pages: Iterator[Page]) -> Iterator[Page]:
+    for page in pages:
+        yield page
+        if step == f"after_page_{page.number}":
+            die()
+
+
+def before(owner: type, name: str, condition: Callable[..., bool]) -> None:
+    """Die when a method is called, if the condition holds."""
+    original = getattr(owner, name)
+
+    def deadly(*args: Any, **kwargs: Any) -> Any:
+        if condition(*args):
+            die()
+        return original(*args, **kwargs)
+
+    setattr(owner, name, deadly)
+
+
+def arm(step: str, fs: Any) -> None:
+    """Set the trap."""
+    if step == "rows_spooled":
+        before(Landing, "publish", lambda *_: True)
+    elif step == "before_rejected":
+        before(Store, "publish", lambda self, *_: self.path.endswith(".rejected.jsonl"))
+    elif step == "before_data":
+        before(Store, "publish", lambda self, *_: not is_beside(self.path))
+    elif step == "before_manifest":
+        before(Store, "publish", lambda self, *_: self.path.endswith(".manifest.json"))
+    elif step == "before_move":
+        before(CursorKeeper, "move", lambda *_: True)
+    elif step == "cursor_spooled":
+        before(Store, "publish", lambda self, *_: self.path.endswith("cursor.json"))
+    elif step == "after_move":
+        move = CursorKeeper.move
+
+        def last(self: CursorKeeper, cursor: Cursor) -> bool:
+            move(self, cursor)
+            die()
+            return True
+
+        CursorKeeper.move = last  # type: ignore[method-assign]
+    elif step == "after_manifest":
+        publish = Store.publish
+
+        def deadly(self: Store, spooled: Path, size: int) -> None:
+            publish(self, spooled, size)
+            if self.path.endswith(".manifest.json"):
+                die()
+
+        Store.publish = deadly  # type: ignore[method-assign]
+    elif step == "data_half_sent":
+        if "s3" in fs.protocol:
+            # Between the parts of an upload: the first one arrived.
+            put_file = fs.put_file
+            fs.put_file = lambda lpath, rpath: (
+                put_file(lpath, rpath) if is_beside(rpath) else sync(fs.loop, half_an_upload, fs, lpath, rpath)
+            )
+        else:
+            # Between making the file readable and giving it its name.
+            before(type(Path()), "replace", lambda _, final: not is_beside(final))
+
+
+def is_beside(path: str) -> bool:
+    return path.endswith((".rejected.jsonl", ".manifest.json"))
+
+
+async def half_an_upload(self: Any, lpath: str, rpath: str) -> None:
+    bucket, key, _ = self.split_path(rpath)
+    upload = await self._call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+    await self._call_s3(
+        "upload_part",
+        Bucket=bucket,
+        Key=key,
+        PartNumber=1,
+        UploadId=upload["UploadId"],
+        Body=Path(lpath).read_bytes()[:1000],  # noqa: ASYNC240 (about to die)
+    )
+    die()
+
+
+def run(options: dict[str, Any]) -> Manifest:
+    """Do what the options say; test_crash.py calls this in its own process, too."""
+    fs, path = url_to_fs(options["uri"])
+    step = options.get("step", "")
+    if step:
+        arm(step, fs)
+    cursor = keeper = None
+    if "cursor" in options:
+        keeper = CursorKeeper(FileCursorStore(Store(fs, options["cursor"], options["cursor"])), {"name": "crash"})
+        cursor = Incremental(
+            keeper.read(),
+            run_key=options["run_key"],
+            timezone="UTC",
+            lag=timedelta(minutes=10),
+            full_every=None,
+            now=datetime.now(UTC),
+        )
+    with RobofyClient(Settings(api_key=options["api_key"], base_url=options["url"])) as client:
+        return Extraction(
+            resource="leads",
+            project_id=options["project_id"],
+            chatbot_id=options["chatbot_id"],
+            time_field="created_at",
+            window=Window.of(options.get("since"), options.get("until")),
+            lag=timedelta(minutes=10),
+            times=TimeReader(),
+            order="unknown",
+            run_key=options.get("run_key", "dag/run/task"),
+            cursor=cursor,
+            keeper=keeper,
+            max_rejected=2,
+            store=Store(fs, path, options["uri"]),
+        ).run(
+            pages_until(step, client.pages(list_leads(options["project_id"], options["chatbot_id"]))),
+            lambda: client.requests,
+        )
+
+
+if __name__ == "__main__":
+    run(json.loads(sys.argv[1]))

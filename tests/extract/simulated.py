@@ -1,0 +1,251 @@
+"""A Robofy in a few lines, its clock, and workers that sync from it and die: for the model-based test of the cursor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.cursor_store import CursorKeeper, FileCursorStore
+from airflow_provider_robofy.extract.extraction import Extraction
+from airflow_provider_robofy.extract.incremental import Incremental
+from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from zoneinfo import ZoneInfo
+
+    from airflow_provider_robofy.extract.cursor import Cursor
+
+LAG = timedelta(minutes=10)
+IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "1", "chatbot_id": "a"}
+
+
+class Killed(BaseException):
+    """A worker dies: no handler of the code under test may catch it as an error."""
+
+
+@dataclass
+class Lead:
+    """One lead on the server.
+
+    :param created: When, by the world's clock in UTC; shown without a zone, in the server's.
+    :param arrived: Since when the listing shows it.
+    """
+
+    row_id: str
+    created: datetime
+    arrived: datetime
+    rank: int
+    version: int = 0
+
+
+@dataclass
+class Robofy:
+    """Hold the leads, and list them in numbered pages over whatever there is at that moment."""
+
+    zone: ZoneInfo
+    order: str
+    page_size: int
+    now: datetime
+    leads: dict[str, Lead] = field(default_factory=dict)
+    #: Every id and version that the listing ever showed.
+    shown: dict[str, int] = field(default_factory=dict)
+
+    def row(self, lead: Lead) -> dict[str, Any]:
+        local = lead.created.astimezone(self.zone).replace(tzinfo=None)
+        return {"id": lead.row_id, "created_at": str(local), "lead_data": [{"version": lead.version}]}
+
+    def listed(self) -> list[Lead]:
+        if self.order == "newest_first":
+            return sorted(self.leads.values(), key=lambda one: (one.created, one.rank), reverse=True)
+        if self.order == "oldest_first":
+            return sorted(self.leads.values(), key=lambda one: (one.created, one.rank))
+        return sorted(self.leads.values(), key=lambda one: (hash_of(one.row_id), one.rank))
+
+    def pages(self, between: Callable[[int], None], returned: set[str], skew: timedelta) -> Iterator[Page]:
+        """List; let the world go on between two pages.
+
+        :param between: Called before each page.
+        :param returned: Takes the ids that were on some page.
+        :param skew: How far the server's Date header is off.
+        """
+        number = 0
+        while True:
+            number += 1
+            between(number)
+            leads = self.listed()
+            start = (number - 1) * self.page_size
+            page = leads[start : start + self.page_size]
+            last = start + self.page_size >= len(leads)
+            returned.update(lead.row_id for lead in page)
+            date = (self.now + skew).replace(microsecond=0)
+            yield Page(number, [self.row(lead) for lead in page], "null" if last else None, date)
+            if last:
+                return
+
+
+def hash_of(text: str) -> int:
+    """Order by something that has nothing to do with time, the same in every process."""
+    return sum(ord(char) * 31**place for place, char in enumerate(text)) % 1009
+
+
+@dataclass
+class Outcome:
+    """What became of one run: ``landed``, or where it died."""
+
+    landed: bool
+    lossless: bool = False
+    full: bool = False
+    #: Leads that were there from its first page to its last.
+    present: frozenset[str] = frozenset()
+
+
+class Worker:
+    """Run the sync as the operator does, with every step where it can die."""
+
+    def __init__(self, robofy: Robofy) -> None:
+        self.robofy = robofy
+        self.folder = Path(tempfile.mkdtemp(prefix="robofy-model-"))
+        self.trust_order = False
+        self.full_every: timedelta | None = None
+
+    def close(self) -> None:
+        shutil.rmtree(self.folder)
+
+    def store(self, name: str) -> Store:
+        path = str(self.folder / name)
+        return Store(LocalFileSystem(), path, path)
+
+    def cursor(self) -> Cursor:
+        return self._keeper().read()
+
+    def _keeper(self) -> CursorKeeper:
+        return CursorKeeper(FileCursorStore(self.store("cursor.json")), IDENTITY)
+
+    def run(
+        self,
+        run_key: str,
+        *,
+        die_at: str | None = None,
+        between: Callable[[int], None] = lambda _: None,
+        clock_skew: timedelta = timedelta(0),
+        date_skew: timedelta = timedelta(0),
+    ) -> Outcome:
+        """Try once.
+
+        :param die_at: ``page-2``, ``spooled``, ``data``, ``published``, ``moved``, or None.
+        :param between: What happens in the world before each page.
+        :param clock_skew: How far this worker's clock is off.
+        :param date_skew: How far the server's Date header is off.
+        """
+        robofy = self.robofy
+        returned: set[str] = set()
+        at_start = set(robofy.leads)
+
+        def now() -> datetime:
+            return robofy.now + clock_skew
+
+        def step(number: int) -> None:
+            if die_at == f"page-{number}":
+                raise Killed
+            between(number)
+
+        keeper = self._keeper()
+        incremental = Incremental(
+            keeper.read(), run_key=run_key, timezone=robofy.zone.key, lag=LAG, full_every=self.full_every, now=now()
+        )
+        extraction = Extraction(
+            resource="leads",
+            project_id="1",
+            chatbot_id="a",
+            time_field="created_at",
+            window=Window(),
+            lag=LAG,
+            times=TimeReader(robofy.zone.key),
+            order="newest_first" if self.trust_order else "unknown",
+            run_key=run_key,
+            store=_Mortal(self.store(f"{run_key}.jsonl"), die_at),
+            cursor=incremental,
+            keeper=_MortalKeeper(keeper, die_at),  # type: ignore[arg-type]
+            publish_empty=False,
+            now=now,
+        )
+        try:
+            extraction.run(robofy.pages(step, returned, date_skew), lambda: 1)
+        except Killed:
+            return Outcome(landed=False)
+        present = frozenset(at_start & set(robofy.leads))
+        early = self.trust_order and not incremental.full
+        lossless = present <= returned or (early and self._all_missing_are_old(present - returned, incremental))
+        return Outcome(landed=True, lossless=lossless, full=incremental.full, present=present)
+
+    def _all_missing_are_old(self, missing: frozenset[str], incremental: Incremental) -> bool:
+        """A read that stopped early lost nothing if all it did not see lies before the mark."""
+        mark = incremental.before.mark
+        read = TimeReader(self.robofy.zone.key).read
+        return mark is not None and all(
+            read(self.robofy.row(self.robofy.leads[row_id])["created_at"]) < mark for row_id in missing
+        )
+
+    def files(self) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Return every published result, in the order of publishing."""
+        # By the disk's clock: those of the workers are wrong on purpose.
+        paths = sorted(self.folder.glob("*.manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [(one, list(rows(one))) for one in (json.loads(path.read_text()) for path in paths)]
+
+    def upserted(self) -> dict[str, int]:
+        """Return id to version, as a database would have them after upsert in the order of publishing."""
+        table: dict[str, int] = {}
+        for _, landed in self.files():
+            for row in landed:
+                table[row["id"]] = row["lead_data"][0]["version"]
+        return table
+
+
+class _Mortal(Store):
+    """A store whose worker may die before or after it publishes."""
+
+    def __init__(self, store: Store, die_at: str | None) -> None:
+        super().__init__(store.fs, store.path, store.uri)
+        self._die_at = die_at
+
+    def beside(self, suffix: str) -> Store:
+        beside = _Mortal(super().beside(suffix), None)
+        if suffix == ".manifest.json" and self._die_at == "data":
+            beside._die_at = "spooled"
+        return beside
+
+    def publish(self, spooled: Path, size: int) -> None:
+        if self._die_at == "spooled":
+            raise Killed
+        super().publish(spooled, size)
+
+
+class _MortalKeeper:
+    def __init__(self, keeper: CursorKeeper, die_at: str | None) -> None:
+        self._keeper = keeper
+        self._die_at = die_at
+
+    def move(self, cursor: Cursor) -> bool:
+        if self._die_at == "published":
+            raise Killed
+        moved = self._keeper.move(cursor)
+        if self._die_at == "moved":
+            raise Killed
+        return moved
+
+
+def utc(text: str) -> datetime:
+    """Write a moment shortly."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)

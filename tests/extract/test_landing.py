@@ -1,0 +1,740 @@
+"""Publishing a result whole or not at all, on a disk, in memory and in a bucket. And reading it back."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import stat
+import uuid
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
+from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.extract.landing import format_of, rows
+from airflow_provider_robofy.extract.store import Store
+
+MakeRun = Callable[..., Any]
+MakePages = Callable[..., list[Page]]
+
+NAMES = ["leads.jsonl", "leads.jsonl.gz"]
+
+
+def lead(row_id: Any, at: Any = "2025-01-15 10:30:00", **fields: Any) -> dict[str, Any]:
+    return {"id": row_id, "created_at": at, **fields}
+
+
+def strays(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def zipped(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def unpacked(name: str, content: bytes) -> list[Any]:
+    return [
+        json.loads(line)["id"] for line in (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------------ format
+@pytest.mark.parametrize(
+    ("uri", "format_"),
+    [
+        ("/data/leads.jsonl", "jsonl"),
+        ("s3://lake/leads.jsonl.gz", "jsonl.gz"),
+        ("/data/leads.jsonl.gz/more.jsonl", "jsonl"),
+        ("leads.csv.jsonl", "jsonl"),
+    ],
+)
+def test_the_ending_names_the_format(uri: str, format_: str) -> None:
+    assert format_of(uri) == format_
+
+
+@pytest.mark.parametrize(
+    "uri", ["leads", "leads.json", "leads.jsonl.zip", "leads.gz", "leads.JSONL", "jsonl", "leads.jsonl/", ""]
+)
+def test_another_ending_is_a_configuration_error_that_names_both(uri: str) -> None:
+    with pytest.raises(RobofyConfigError, match=r"\.jsonl or \.jsonl\.gz") as raised:
+        format_of(uri)
+    assert repr(uri) in str(raised.value)
+
+
+# -------------------------------------------------------------------------------------------------------- publishing
+@pytest.mark.parametrize("name", NAMES)
+def test_data_manifest_and_rejected_rows_lie_side_by_side(
+    run: MakeRun, pages: MakePages, target: Any, spool_folder: Path, name: str
+) -> None:
+    manifest = run(target.store(name))(pages([lead("a"), "bad", lead("b")]))
+
+    files = target.files()
+    assert files.keys() == {name, f"{name}.manifest.json", f"{name}.rejected.jsonl"}
+    assert unpacked(name, files[name]) == ["a", "b"]
+    assert target.manifest(name) == manifest.as_dict()
+    assert json.loads(files[f"{name}.rejected.jsonl"])["row"] == "bad"
+    assert (manifest.bytes, manifest.format) == (len(files[name]), name.removeprefix("leads."))
+    assert manifest.rejected_uri == f"{manifest.uri}.rejected.jsonl"
+    assert strays(spool_folder) == []
+
+
+def test_rejected_rows_go_first_then_data_then_the_manifest(
+    run: MakeRun, pages: MakePages, target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[tuple[str, set[str]]] = []
+    publish = Store.publish
+
+    def watched(self: Store, spooled: Path, size: int) -> None:
+        publish(self, spooled, size)
+        order.append((self.path.rpartition("/")[2], {name for name in target.files() if not name.startswith(".")}))
+
+    monkeypatch.setattr(Store, "publish", watched)
+    run(target.store())(pages([lead("a"), "bad"]))
+
+    assert [name for name, _ in order] == ["leads.jsonl.rejected.jsonl", "leads.jsonl", "leads.jsonl.manifest.json"]
+    assert [len(there) for _, there in order] == [1, 2, 3]
+
+
+def test_nothing_but_a_hidden_file_of_ours_can_be_seen_while_rows_are_read(
+    run: MakeRun, pages: MakePages, target: Any, spool_folder: Path
+) -> None:
+    seen: list[str] = []
+    modes: list[int] = []
+
+    def listing() -> Iterator[Page]:
+        for page in pages([lead("a", note="x" * 100_000), "bad"], [lead("b")]):
+            yield page
+            seen.extend(target.files())
+            parts = strays(spool_folder) + ([*Path(target.root).iterdir()] if target.kind == "local" else [])
+            modes.extend(stat.S_IMODE(path.stat().st_mode) for path in parts)
+
+    run(target.store())(listing())
+
+    assert all(name.startswith(".leads.jsonl.") and name.endswith(".part") for name in seen)
+    assert len(modes) == 4
+    assert set(modes) == {0o600}
+    if target.kind != "local":
+        (private,) = spool_folder.iterdir()
+        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+def test_a_clean_run_removes_the_rejected_file_of_the_dirty_one_before(
+    run: MakeRun, pages: MakePages, target: Any
+) -> None:
+    run(target.store())(pages([lead("a"), "bad"]))
+    assert "leads.jsonl.rejected.jsonl" in target.files()
+
+    manifest = run(target.store())(pages([lead("a")]))
+
+    assert target.files().keys() == {"leads.jsonl", "leads.jsonl.manifest.json"}
+    assert manifest.rejected_uri is None
+
+
+def test_the_rejected_rows_of_the_run_before_are_replaced(run: MakeRun, pages: MakePages, target: Any) -> None:
+    run(target.store())(pages(["bad1", "bad2"]))
+    run(target.store())(pages([lead("a"), "bad3"]))
+    assert [row["row"] for row in target.rows("leads.jsonl.rejected.jsonl")] == ["bad3"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("a b", "leads.jsonl"),
+        ("100%", "leads.jsonl.gz"),
+        ("a%20b", "leads.jsonl"),
+        ("Größe/日本", "leads.jsonl.gz"),
+        ("x=1/y+2", "leads.jsonl"),
+        ("(ä)[1]{2}", "leads.jsonl.gz"),
+        ("manual__2025-01-01T00:00:00+00:00", "leads.jsonl"),
+        ("#1?", "leads.jsonl.gz"),
+    ],
+)
+def test_any_folder_name_can_be_landed_in_and_read_from(
+    run: MakeRun, pages: MakePages, target: Any, folder: str, name: str
+) -> None:
+    path = f"{folder}/{name}"
+
+    manifest = run(target.store(path))(pages([lead("a"), "bad"]))
+
+    assert target.files().keys() == {path, f"{path}.manifest.json", f"{path}.rejected.jsonl"}
+    assert [row["id"] for row in rows(manifest.as_dict())] == ["a"]
+
+
+def test_missing_folders_are_made(run: MakeRun, pages: MakePages, target: Any) -> None:
+    run(target.store("a/b/c/leads.jsonl"))(pages([lead("a")]))
+    assert target.files().keys() == {"a/b/c/leads.jsonl", "a/b/c/leads.jsonl.manifest.json"}
+
+
+@pytest.mark.s3
+def test_a_bucket_that_does_not_exist_is_told_of_and_not_made(
+    run: MakeRun, pages: MakePages, s3_fs: Any, spool_folder: Path
+) -> None:
+    bucket = f"nobody-made-{uuid.uuid4().hex}"
+    store = Store(s3_fs, f"{bucket}/a/leads.jsonl", f"s3://{bucket}/a/leads.jsonl")
+
+    with pytest.raises(RobofyLandingError, match="bucket") as raised:
+        run(store)(pages([lead("a"), "bad"]))
+
+    assert f"s3://{bucket}/a/leads.jsonl" in str(raised.value)
+    assert bucket not in [found["Name"] for found in s3_fs.call_s3("list_buckets")["Buckets"]]
+    assert strays(spool_folder) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077, 0o002, 0])
+def test_landed_files_get_the_permissions_that_the_umask_grants(
+    run: MakeRun, pages: MakePages, local_target: Any, umask: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        run()(pages([lead("a"), "bad"]))
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+
+    paths = [path for path in Path(local_target.root).iterdir() if path.is_file()]
+    assert len(paths) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o666 & ~umask}
+
+
+def test_two_formats_side_by_side_leave_each_others_unfinished_file_alone(
+    run: MakeRun, pages: MakePages, local_target: Any
+) -> None:
+    def meanwhile() -> Iterator[Page]:
+        yield from pages([lead("a")])
+        run(local_target.store("leads.jsonl"))(pages([lead("b")]))
+        run(local_target.store("leads.jsonl.manifest.jsonl"))(pages([lead("c")]))
+
+    run(local_target.store("leads.jsonl.gz"))(meanwhile())
+
+    files = local_target.files()
+    assert unpacked("leads.jsonl.gz", files["leads.jsonl.gz"]) == ["a"]
+    assert unpacked("leads.jsonl", files["leads.jsonl"]) == ["b"]
+    assert len(files) == 6
+
+
+def test_an_attempt_that_was_overtaken_by_the_next_fails_and_changes_nothing(
+    run: MakeRun, pages: MakePages, target: Any, spool_folder: Path
+) -> None:
+    def overtaken() -> Iterator[Page]:
+        yield from pages([lead("zombie")])
+        run(target.store())(pages([lead("live")]))
+
+    with pytest.raises(RobofyLandingError):
+        run(target.store())(overtaken())
+
+    assert [row["id"] for row in target.rows()] == ["live"]
+    assert target.files().keys() == {"leads.jsonl", "leads.jsonl.manifest.json"}
+    assert strays(spool_folder) == []
+
+
+def test_what_a_killed_attempt_left_is_removed_and_what_is_not_ours_stays(
+    run: MakeRun, pages: MakePages, target: Any, spool_folder: Path
+) -> None:
+    folder = Path(target.root) if target.kind == "local" else None
+    store = target.store()
+    for beside in (store, store.beside(".rejected.jsonl"), store.beside(".manifest.json")):
+        beside.spool_path().write_text("half")
+    if folder:
+        (folder / ".leads.jsonl.notes.part").write_text("theirs")
+        (folder / ".other.jsonl.0123456789ab.part").write_text("theirs")
+
+    run(store)(pages([lead("a"), "bad"]))
+
+    left = {"leads.jsonl", "leads.jsonl.manifest.json", "leads.jsonl.rejected.jsonl"}
+    ours = {".leads.jsonl.notes.part", ".other.jsonl.0123456789ab.part"} if folder else set()
+    assert target.files().keys() == left | ours
+    assert strays(spool_folder) == []
+
+
+def test_a_spool_folder_that_somebody_else_planted_is_refused(
+    run: MakeRun, pages: MakePages, memory_target: Any, spool_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (spool_folder / f"airflow-robofy-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(RobofyLandingError, match="TMPDIR"):
+        run(memory_target.store())(pages([lead("a")]))
+
+    assert memory_target.files() == {}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_link_at_the_final_name_is_replaced_and_not_followed(
+    run: MakeRun, pages: MakePages, local_target: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"")
+    Path(local_target.root).mkdir()
+    (Path(local_target.root) / "leads.jsonl").symlink_to(tmp_path / "elsewhere")
+
+    run()(pages([lead("a")]))
+
+    assert (tmp_path / "elsewhere").read_bytes() == b""
+    assert not (Path(local_target.root) / "leads.jsonl").is_symlink()
+
+
+# ---------------------------------------------------------------------------------------------------------- identity
+SINCE = {"since": "2025-01-15", "until": "2025-01-16"}
+
+
+@pytest.mark.parametrize("target", ["local", "memory"], indirect=True)
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ({}, {"resource": "sessions"}, ["resource is 'leads' there and 'sessions' here"]),
+        ({}, {"project_id": "1"}, ["project_id is '24017' there and '1' here"]),
+        ({}, {"chatbot_id": "agent-b"}, ["chatbot_id is 'agent-a' there and 'agent-b' here"]),
+        ({}, {"run_key": "d/r2/t"}, ["run_key is 'dag/run/task' there and 'd/r2/t' here"]),
+        ({}, {"run_key": "x", "chatbot_id": "b"}, ["run_key is", "chatbot_id is"]),
+        ({}, SINCE, ["mode is 'full' there and 'window' here"]),
+        (SINCE, {}, ["mode is 'window' there and 'full' here"]),
+        (SINCE, SINCE | {"chatbot_id": "agent-b"}, ["chatbot_id is 'agent-a' there and 'agent-b' here"]),
+        (
+            SINCE,
+            SINCE | {"since": "2025-01-14"},
+            ["since is '2025-01-15T00:00:00+00:00' there and '2025-01-14T00:00:00+00:00' here"],
+        ),
+        (SINCE, {"since": "2025-01-15"}, ["until is '2025-01-16T00:00:00+00:00' there and None here"]),
+        ({"until": "2025-01-16"}, SINCE, ["since is None there and '2025-01-15T00:00:00+00:00' here"]),
+    ],
+)
+def test_the_file_of_another_result_is_refused_and_the_difference_named(
+    *,
+    run: MakeRun,
+    pages: MakePages,
+    target: Any,
+    first: dict[str, Any],
+    second: dict[str, Any],
+    said: list[str],
+) -> None:
+    run(target.store(), **first)(pages([lead("a"), "bad"]))
+    before = target.files()
+
+    with pytest.raises(RobofyLandingError, match="belongs to another result") as raised:
+        run(target.store(), **second)(pages([lead("b")]))
+
+    assert all(part in str(raised.value) for part in said)
+    assert target.store().uri in str(raised.value)
+    assert "run_id" in str(raised.value)
+    assert target.files() == before
+
+
+@pytest.mark.s3
+def test_a_bucket_protects_the_file_of_another_agent_and_another_mode(
+    run: MakeRun, pages: MakePages, s3_target: Any
+) -> None:
+    run(s3_target.store())(pages([lead("a"), "bad"]))
+    before = s3_target.files()
+
+    for other in ({"chatbot_id": "agent-b"}, SINCE):
+        with pytest.raises(RobofyLandingError, match="belongs to another result"):
+            run(s3_target.store(), **other)(pages([lead("b")]))
+
+    assert s3_target.files() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {}),
+        (SINCE, SINCE | {"run_key": "another/run/task"}),
+        (SINCE, {"since": "2025-01-15T01:00:00+01:00", "until": "2025-01-16 00:00"}),
+    ],
+)
+def test_the_file_of_the_same_result_is_overwritten(
+    *, run: MakeRun, pages: MakePages, target: Any, first: dict[str, Any], second: dict[str, Any], name: str
+) -> None:
+    run(target.store(name), **first)(pages([lead("a", note="long" * 100), lead("b"), "bad"]))
+    manifest = run(target.store(name), **second)(pages([lead("c")]))
+
+    assert target.files().keys() == {name, f"{name}.manifest.json"}
+    assert unpacked(name, target.files()[name]) == ["c"]
+    assert target.manifest(name) == manifest.as_dict()
+
+
+THEIRS = b'{"id":"a","_project_id":"24017","_chatbot_id":"agent-b"}\n'
+OURS = b'{"id":"a","_project_id":"24017","_chatbot_id":"agent-a"}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("leads.jsonl", b"somebody's notes\n"),
+        ("leads.jsonl", b'{"id": "a"}\n'),
+        ("leads.jsonl", THEIRS),
+        ("leads.jsonl", b'["_project_id", "_chatbot_id"]\n'),
+        ("leads.jsonl", b"null\n"),
+        ("leads.jsonl", b"\n" + OURS),
+        ("leads.jsonl", b"\xff\xfe\x00"),
+        ("leads.jsonl", zipped(OURS)),
+        ("leads.jsonl.gz", zipped(THEIRS)),
+        ("leads.jsonl.gz", zipped(b"somebody's notes")),
+        ("leads.jsonl.gz", OURS),
+        ("leads.jsonl.gz", zipped(OURS)[:14]),
+        # A gzip header, and nonsense behind it.
+        ("leads.jsonl.gz", zipped(b"")[:10] + b"\xff" * 100),
+        # Whole but for its checksum.
+        ("leads.jsonl.gz", zipped(THEIRS)[:-8] + b"\0" * 8),
+    ],
+)
+def test_a_file_without_a_manifest_that_is_not_ours_is_refused(
+    run: MakeRun, pages: MakePages, target: Any, name: str, content: bytes
+) -> None:
+    target.write(name, content)
+
+    with pytest.raises(RobofyLandingError, match="it bears no manifest") as raised:
+        run(target.store(name))(pages([lead("a")]))
+
+    assert target.store(name).uri in str(raised.value)
+    assert target.files() == {name: content}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("leads.jsonl", b""),
+        ("leads.jsonl", OURS),
+        ("leads.jsonl", OURS * 1000),
+        ("leads.jsonl.gz", b""),
+        ("leads.jsonl.gz", zipped(b"")),
+        ("leads.jsonl.gz", zipped(OURS * 1000)),
+    ],
+)
+def test_what_an_attempt_for_this_agent_left_without_a_manifest_is_overwritten(
+    run: MakeRun, pages: MakePages, target: Any, name: str, content: bytes
+) -> None:
+    target.write(name, content)
+
+    run(target.store(name))(pages([lead("b")]))
+
+    assert target.files().keys() == {name, f"{name}.manifest.json"}
+    assert unpacked(name, target.files()[name]) == ["b"]
+
+
+@pytest.mark.parametrize("target", ["local", "memory"], indirect=True)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"5", b"null", b'"x"', b"{}", b"\xff", b'{"rows": 3}', b"[[1]]"])
+@pytest.mark.parametrize("with_data", [True, False])
+def test_a_manifest_that_cannot_be_understood_protects_the_file(
+    run: MakeRun, pages: MakePages, target: Any, content: bytes, with_data: bool
+) -> None:
+    target.write("leads.jsonl.manifest.json", content)
+    if with_data:
+        target.write("leads.jsonl", OURS)
+    before = target.files()
+
+    with pytest.raises(RobofyLandingError, match="is not overwritten"):
+        run(target.store())(pages([lead("a")]))
+
+    assert target.files() == before
+
+
+def test_a_folder_at_the_final_name_is_refused(run: MakeRun, pages: MakePages, local_target: Any) -> None:
+    (Path(local_target.root) / "leads.jsonl").mkdir(parents=True)
+    with pytest.raises(RobofyLandingError, match=r"leads\.jsonl"):
+        run()(pages([lead("a")]))
+
+
+# ------------------------------------------------------------------------------------------------ stores that misbehave
+class Odd(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
+    """A store that can be told to misbehave. It has a content of its own."""
+
+    protocol = "odd"
+    cachable = False
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.store.clear()
+        self.lie = 0
+        self.refuse: dict[str, Exception] = {}
+
+    def info(self, path: str, **kwargs: Any) -> dict[str, Any]:
+        self._maybe("info", path)
+        found: dict[str, Any] = super().info(path, **kwargs)
+        return found | {"size": found["size"] + self.lie}
+
+    def put_file(self, lpath: Any, rpath: Any, *args: Any, **kwargs: Any) -> None:
+        self._maybe("put", rpath)
+        super().put_file(lpath, rpath, *args, **kwargs)
+
+    def cat_file(self, path: Any, *args: Any, **kwargs: Any) -> bytes:
+        self._maybe("cat", path)
+        content: bytes = super().cat_file(path, *args, **kwargs)
+        return content
+
+    def rm_file(self, path: Any) -> None:
+        self._maybe("rm", path)
+        super().rm_file(path)
+
+    def _maybe(self, what: str, path: str) -> None:
+        for ending, error in self.refuse.items():
+            action, _, name = ending.partition(" ")
+            if action == what and path.endswith(name):
+                raise error
+
+
+@pytest.fixture
+def odd() -> Odd:
+    return Odd()
+
+
+@pytest.fixture
+def odd_store(odd: Odd) -> Store:
+    return Store(odd, "/lake/leads.jsonl", "odd://lake/leads.jsonl")
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_store_that_shows_another_size_fails_the_run(
+    *, run: MakeRun, pages: MakePages, odd: Odd, odd_store: Store, spool_folder: Path, by: int
+) -> None:
+    odd.lie = by
+
+    with pytest.raises(RobofyLandingError, match="but the store shows") as raised:
+        run(odd_store)(pages([lead("a")]))
+
+    assert "odd://lake/leads.jsonl was written with" in str(raised.value)
+    assert strays(spool_folder) == []
+    assert "/lake/leads.jsonl.manifest.json" not in odd.store
+
+
+def test_a_store_that_has_not_got_the_file_fails_the_run(
+    run: MakeRun, pages: MakePages, odd_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Odd, "put_file", lambda *args, **kwargs: None)
+    with pytest.raises(RobofyLandingError, match="but the store shows None"):
+        run(odd_store)(pages([lead("a")]))
+
+
+@pytest.mark.parametrize("step", ["put leads.jsonl.rejected.jsonl", "put leads.jsonl", "put leads.jsonl.manifest.json"])
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Access Denied"), OSError(28, "No space left on device"), ConnectionResetError(104)]
+)
+def test_a_store_that_refuses_is_told_of_with_the_uri_and_the_earlier_file_is_whole(
+    *, run: MakeRun, pages: MakePages, odd: Odd, odd_store: Store, spool_folder: Path, step: str, error: Exception
+) -> None:
+    run(odd_store)(pages([lead("old"), "old"]))
+    before = {path: file.getvalue() for path, file in odd.store.items()}
+    odd.refuse[step] = error
+
+    with pytest.raises(RobofyLandingError, match=r"odd://lake/leads\.jsonl") as raised:
+        run(odd_store)(pages([lead("new"), "new"]))
+
+    assert type(error).__name__ in str(raised.value)
+    assert not raised.value.permanent
+    assert strays(spool_folder) == []
+    after = {path: file.getvalue() for path, file in odd.store.items()}
+    assert after.keys() == before.keys()
+    for path, content in after.items():
+        (line,) = content.splitlines() if path.endswith("l") else [content]
+        assert content == before[path] or b'"new"' in line
+
+    odd.refuse.clear()
+    run(odd_store)(pages([lead("new"), "new"]))
+    assert json.loads(odd.store["/lake/leads.jsonl"].getvalue())["id"] == "new"
+
+
+@pytest.mark.parametrize("ending", ["leads.jsonl.manifest.json", "leads.jsonl"])
+@pytest.mark.parametrize("error", [OSError(5, "hiccup"), PermissionError(13, "Access Denied"), TimeoutError("slow")])
+def test_a_store_that_cannot_be_looked_into_is_not_written_to(
+    *, run: MakeRun, pages: MakePages, odd: Odd, odd_store: Store, ending: str, error: Exception
+) -> None:
+    # fsspec's own exists() takes any error for absence, so that somebody's file would be overwritten.
+    odd.pipe_file("/lake/leads.jsonl", THEIRS)
+    odd.refuse[f"info {ending}"] = error
+
+    with pytest.raises(RobofyLandingError):
+        run(odd_store)(pages([lead("a")]))
+
+    assert odd.store["/lake/leads.jsonl"].getvalue() == THEIRS
+    assert odd.store.keys() == {"/lake/leads.jsonl"}
+
+
+def test_a_manifest_that_cannot_be_fetched_protects_the_file(
+    run: MakeRun, pages: MakePages, odd: Odd, odd_store: Store
+) -> None:
+    run(odd_store, chatbot_id="agent-b")(pages([lead("theirs")]))
+    odd.refuse["cat .manifest.json"] = PermissionError(13, "Access Denied")
+
+    with pytest.raises(RobofyLandingError, match=r"odd://lake/leads\.jsonl"):
+        run(odd_store)(pages([lead("a")]))
+
+    assert json.loads(odd.store["/lake/leads.jsonl"].getvalue())["id"] == "theirs"
+
+
+def test_a_store_that_grants_no_deletion_can_be_landed_in(
+    run: MakeRun, pages: MakePages, odd: Odd, odd_store: Store
+) -> None:
+    odd.refuse["rm "] = PermissionError(13, "Access Denied")
+    run(odd_store)(pages([lead("a")]))
+    assert run(odd_store)(pages([lead("a")])).rows == 1
+
+
+class Fussy(Odd):
+    """A store that makes no folders by itself, as SFTP and SMB do not."""
+
+    protocol = "fussy"
+
+    def put_file(self, lpath: Any, rpath: Any, *args: Any, **kwargs: Any) -> None:
+        if not self.isdir(self._parent(rpath)):
+            raise FileNotFoundError(rpath)
+        self.pipe_file(rpath, Path(lpath).read_bytes())
+
+
+def test_a_store_that_makes_no_folders_by_itself_gets_them_made(run: MakeRun, pages: MakePages) -> None:
+    fs = Fussy()
+    run(Store(fs, "/a/b/leads.jsonl", "fussy:///a/b/leads.jsonl"))(pages([lead("a")]))
+    assert fs.store.keys() == {"/a/b/leads.jsonl", "/a/b/leads.jsonl.manifest.json"}
+
+
+@pytest.mark.parametrize("protocol", ["s3", ("gs", "gcs"), ("abfs", "az", "abfss")])
+def test_no_bucket_is_made_in_a_store_of_buckets(run: MakeRun, pages: MakePages, protocol: Any) -> None:
+    fs = Fussy()
+    fs.protocol = protocol
+
+    with pytest.raises(RobofyLandingError, match="FileNotFoundError"):
+        run(Store(fs, "/bucket/leads.jsonl", "s3://bucket/leads.jsonl"))(pages([lead("a")]))
+
+    assert not fs.isdir("/bucket")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_full_disk_leaves_no_half_file_and_the_earlier_one_whole(
+    run: MakeRun, pages: MakePages, small_disk: Path, name: str
+) -> None:
+    store = Store(LocalFileSystem(), str(small_disk / name), str(small_disk / name))
+    run(store)(pages([lead("old")]))
+    before = {path.name: path.read_bytes() for path in small_disk.iterdir()}
+    big = [[lead(f"{page}-{number}", note=os.urandom(500).hex()) for number in range(20)] for page in range(10)]
+
+    with pytest.raises(RobofyLandingError, match="No space left on device") as raised:
+        run(store)(pages(*big))
+
+    assert "free space" in str(raised.value)
+    assert {path.name: path.read_bytes() for path in small_disk.iterdir()} == before
+    assert [row["id"] for row in rows({"uri": store.uri, "format": name[6:], "rows": 1})] == ["old"]
+
+
+def test_a_full_temporary_directory_is_told_of_where_rows_are_spooled_there(
+    run: MakeRun, pages: MakePages, memory_target: Any, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+
+    with pytest.raises(RobofyLandingError, match="TMPDIR"):
+        run(memory_target.store())(pages([lead("a", note="x" * 200_000)]))
+
+    assert memory_target.files() == {}
+    assert strays(small_disk) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_of(run: MakeRun, pages: MakePages, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    path = str(tmp_path / "file" / "leads.jsonl")
+    with pytest.raises(RobofyLandingError, match=r"file/leads\.jsonl could not be written"):
+        run(Store(LocalFileSystem(), path, path))(pages([lead("a")]))
+    assert (tmp_path / "file").read_text() == "x"
+
+
+# ------------------------------------------------------------------------------------------------------ reading back
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_come_back_as_they_landed(run: MakeRun, pages: MakePages, target: Any, name: str) -> None:
+    sent = [lead(f"l{number}", note="ü\n\u2028" * number, half="\ud83d") for number in range(300)]
+
+    manifest = run(target.store(name))(pages(sent[:100], sent[100:])).as_dict()
+
+    back = list(rows(json.loads(json.dumps(manifest))))
+    stamp = {"_project_id": "24017", "_chatbot_id": "agent-a", "_created_at": "2025-01-15T10:30:00+00:00"}
+    assert back == [row | stamp for row in sent]
+
+
+def test_rows_can_be_read_from_a_path_that_knows_its_filesystem(
+    run: MakeRun, pages: MakePages, memory_target: Any
+) -> None:
+    manifest = run(memory_target.store())(pages([lead("a")])).as_dict()
+
+    class Path_:  # noqa: N801 (stands for Airflow's ObjectStoragePath)
+        fs = memory_target.fs
+        path = memory_target.store().path
+
+    manifest["uri"] = "s3://my_conn@bucket/leads.jsonl"
+    assert [row["id"] for row in rows(manifest, Path_())] == ["a"]
+
+
+@pytest.mark.parametrize("uri", ["s3://my_conn@bucket/a/leads.jsonl", "gs://aws_default@lake/x.jsonl.gz"])
+def test_a_uri_that_names_a_connection_is_refused_with_the_way_out(uri: str) -> None:
+    with pytest.raises(RobofyLandingError) as raised:
+        next(rows({"uri": uri, "format": "jsonl", "rows": 1}))
+    assert uri in str(raised.value)
+    assert "rows(manifest, ObjectStoragePath(manifest['uri']))" in str(raised.value)
+
+
+@pytest.mark.parametrize("folder", ["a@b", "x/y@z", "a::b", "~user", "a:b"])
+def test_a_local_path_may_hold_what_means_something_in_a_uri(
+    run: MakeRun, pages: MakePages, local_target: Any, folder: str
+) -> None:
+    manifest = run(local_target.store(f"{folder}/leads.jsonl"))(pages([lead("a")])).as_dict()
+
+    assert [row["id"] for row in rows(manifest)] == ["a"]
+    assert [row["id"] for row in rows(manifest | {"uri": "file://" + manifest["uri"]})] == ["a"]
+
+
+@pytest.mark.parametrize("by", [-1, 1])
+def test_a_wrong_number_of_rows_is_an_error_with_both_numbers(
+    run: MakeRun, pages: MakePages, target: Any, by: int
+) -> None:
+    manifest = run(target.store())(pages([lead("a"), lead("b"), lead("c")])).as_dict()
+
+    with pytest.raises(RobofyLandingError, match=f"holds 3 rows, but its manifest says {3 + by}"):
+        list(rows(manifest | {"rows": 3 + by}))
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.5, 0.1])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_was_cut_is_a_landing_error_that_shows_no_row(
+    run: MakeRun, pages: MakePages, local_target: Any, name: str, keep: float
+) -> None:
+    manifest = run(local_target.store(name))(pages([lead(f"secret{number}") for number in range(50)])).as_dict()
+    content = local_target.files()[name]
+    local_target.write(name, content[: int(len(content) * keep)])
+
+    with pytest.raises(RobofyLandingError, match="cut") as raised:
+        list(rows(manifest))
+
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("leads.jsonl", b"somebody's notes\n"),
+        ("leads.jsonl.gz", b"somebody's notes\n"),
+        ("leads.jsonl.gz", zipped(b"")[:10] + b"\xff" * 100),
+        ("leads.jsonl.gz", zipped(OURS)[:-8] + b"\0" * 8),
+    ],
+)
+def test_a_file_that_was_spoilt_is_a_landing_error(
+    run: MakeRun, pages: MakePages, local_target: Any, name: str, content: bytes
+) -> None:
+    manifest = run(local_target.store(name))(pages([lead("a")])).as_dict()
+    local_target.write(name, content)
+
+    with pytest.raises(RobofyLandingError, match="replaced"):
+        list(rows(manifest))
+
+
+def test_what_the_reader_of_the_rows_raises_is_left_alone(run: MakeRun, pages: MakePages, local_target: Any) -> None:
+    manifest = run()(pages([lead("a")])).as_dict()
+
+    reading: Any = rows(manifest)
+    next(reading)
+    with pytest.raises(zlib.error, match="mine"):
+        reading.throw(zlib.error("mine"))

@@ -1,0 +1,25 @@
+"""How much memory a read takes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHILD = Path(__file__).with_name("memory_run.py")
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from Linux's /proc")
+@pytest.mark.parametrize("name", ["leads.jsonl", "leads.jsonl.gz"])
+def test_a_hundred_thousand_rows_grow_resident_memory_by_less_than_40_mb(tmp_path: Path, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(CHILD), "100000", str(tmp_path), name], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["rows"] == 100_000
+    assert measured["grown"] < 40 * 1024 * 1024

@@ -1,0 +1,128 @@
+"""The stretch of time that a run reads."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.extract.window import Window
+
+NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        NOON,
+        datetime(2025, 1, 15, 12),
+        NOON.astimezone(timezone(timedelta(hours=5, minutes=30))),
+        "2025-01-15T12:00:00Z",
+        "2025-01-15T12:00:00+00:00",
+        "2025-01-15T13:00:00+01:00",
+        "2025-01-15 12:00:00",
+        "  2025-01-15T12:00  ",
+        "20250115T120000Z",
+    ],
+)
+def test_a_bound_is_read_as_utc_however_it_is_written(bound: datetime | str) -> None:
+    window = Window.of(bound, None)
+
+    assert window.since == NOON
+    assert window.since is not None
+    assert window.since.isoformat() == "2025-01-15T12:00:00+00:00"
+    assert window.until is None
+    assert window.mode == "window"
+
+
+def test_a_bound_of_airflows_own_datetime_gives_the_same_text_as_its_iso_form() -> None:
+    pendulum = pytest.importorskip("pendulum")
+    moment = pendulum.datetime(2025, 1, 15, 13, tz="Europe/Berlin")
+
+    since, text = Window.of(moment, None).since, Window.of(moment.isoformat(), None).since
+
+    assert since is not None
+    assert text is not None
+    assert since.isoformat() == text.isoformat() == "2025-01-15T12:00:00+00:00"
+
+
+def test_a_date_alone_is_its_first_moment() -> None:
+    assert Window.of("2025-01-15", "2025-01-16") == Window(
+        datetime(2025, 1, 15, tzinfo=UTC), datetime(2025, 1, 16, tzinfo=UTC)
+    )
+
+
+@pytest.mark.parametrize("absent", [None, "", "  ", "None", "none", "null", "NULL"])
+def test_what_a_template_makes_of_nothing_leaves_the_side_open(absent: str | None) -> None:
+    assert Window.of(absent, absent) == Window(None, None)
+    assert Window.of(absent, absent).mode == "full"
+    assert Window.of(absent, NOON).mode == "window"
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(NOON, NOON), ("2025-01-15T12:00:00Z", "2025-01-15T13:00:00+01:00"), (NOON, "2025-01-15 12:00")],
+)
+def test_an_empty_window_is_an_error_that_explains_airflow_3s_cron_intervals(since: Any, until: Any) -> None:
+    with pytest.raises(RobofyConfigError, match="CronDataIntervalTimetable") as raised:
+        Window.of(since, until)
+
+    assert "2025-01-15T12:00:00+00:00" in str(raised.value)
+    assert "create_cron_data_intervals" in str(raised.value)
+    assert raised.value.permanent
+
+
+def test_a_backward_window_is_an_error_that_names_both_bounds() -> None:
+    with pytest.raises(RobofyConfigError) as raised:
+        Window.of("2025-01-16", "2025-01-15")
+
+    assert str(raised.value) == "since (2025-01-16T00:00:00+00:00) is after until (2025-01-15T00:00:00+00:00)."
+
+
+@pytest.mark.parametrize("text", ["yesterday", "15.01.2025", "2025-13-01", "1736942400", "{{ ds }}", "x" * 500])
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_an_unreadable_bound_is_an_error_that_names_it_and_stays_short(name: str, text: str) -> None:
+    with pytest.raises(RobofyConfigError, match=f"^{name}='") as raised:
+        Window.of(**{"since": None, "until": None, name: text})
+
+    assert "ISO 8601" in str(raised.value)
+    assert len(str(raised.value)) < 200
+    assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("value", [date(2025, 1, 15), 1736942400, 1.5, True, ["2025-01-15"]])
+def test_a_bound_of_another_type_is_an_error_that_names_the_type(value: Any) -> None:
+    with pytest.raises(RobofyConfigError, match=rf"until must be a datetime.*not {type(value).__name__}"):
+        Window.of(None, value)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
+def test_a_bound_that_utc_cannot_hold_is_a_configuration_error(text: str) -> None:
+    with pytest.raises(RobofyConfigError, match="since"):
+        Window.of(text, None)
+    with pytest.raises(RobofyConfigError, match="since"):
+        Window.of(datetime.fromisoformat(text), None)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"), [(datetime(1, 1, 1), datetime(9999, 12, 31)), ("0001-01-01", "9999-12-31T23:59:59.999999")]
+)
+def test_the_widest_window_there_is_can_be_asked_for(since: Any, until: Any) -> None:
+    assert Window.of(since, until).mode == "window"
+
+
+@pytest.mark.parametrize(
+    ("until", "late"),
+    [
+        (None, False),
+        (NOON - timedelta(minutes=10), False),
+        (NOON - timedelta(minutes=10) + timedelta(microseconds=1), True),
+        (NOON, True),
+        (NOON + timedelta(days=1), True),
+        (NOON - timedelta(days=1), False),
+    ],
+)
+def test_late_rows_may_be_missed_by_a_window_that_ends_within_the_lag(until: datetime | None, late: bool) -> None:
+    assert Window(None, until).may_miss_late_rows(NOON, timedelta(minutes=10)) is late

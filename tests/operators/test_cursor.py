@@ -1,0 +1,339 @@
+"""Cursor mode of RobofyFetchLeadsOperator: over the emulator, with a file as store and with an asset's state."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.operators import cursors
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+
+needs_asset_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="an asset's state came with Airflow 3.3")
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+class World:
+    """One agent, one task, any number of runs."""
+
+    def __init__(self, emulator, root: Path, monkeypatch) -> None:
+        self.emulator = emulator
+        self.root = root
+        self.agent = emulator.chatbot_ids[0]
+        self.extra: dict = {}
+        self.states: dict = {}
+        self._monkeypatch = monkeypatch
+        monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(root))
+
+    def arrive(self, count: int = 1, *, minutes_ago: float = 0) -> None:
+        self.emulator.add_leads(count, chatbot_id=self.agent, created_at=NOW - timedelta(minutes=minutes_ago))
+
+    def run(self, run_id: str, *, cursor="cursors", conf=None, run_type="scheduled", map_index=-1, **arguments):
+        connection = json.loads(self.emulator.connection_json(chatbot_id=self.agent))
+        connection["extra"].update(self.extra)
+        self._monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+        self.pushed: dict = {}
+        ti = SimpleNamespace(
+            dag_id="my_dag",
+            run_id=run_id,
+            task_id="leads",
+            map_index=map_index,
+            xcom_push=lambda key, value: self.pushed.update({key: value}),
+        )
+        context = {
+            "ti": ti,
+            "dag_run": SimpleNamespace(run_type=run_type, conf=conf or {}),
+            "asset_state_store": {asset: State(values) for asset, values in self.states.items()},
+        }
+        task = RobofyFetchLeadsOperator(task_id="leads", cursor=cursor, **arguments)
+        return task.execute(context)  # type: ignore[arg-type]
+
+    def ids(self, manifest: dict) -> list[str]:
+        return [json.loads(line)["id"] for line in Path(manifest["uri"]).read_text().splitlines()]
+
+    @property
+    def state(self) -> dict:
+        [path] = (self.root / "cursors").glob("*.json")
+        return json.loads(path.read_text())
+
+
+class State:
+    """What the context gives for an asset: get and set of JSON."""
+
+    def __init__(self, values: dict) -> None:
+        self.values = values
+
+    def get(self, key):
+        return json.loads(self.values[key]) if key in self.values else None
+
+    def set(self, key, value):
+        self.values[key] = json.dumps(value)
+
+
+@pytest.fixture
+def world(robofy_emulator_factory, tmp_path, monkeypatch):
+    return World(robofy_emulator_factory(leads=12, page_size=5, agents=2), tmp_path, monkeypatch)
+
+
+def test_the_first_run_lands_everything_and_the_next_only_what_is_new(world):
+    first = world.run("r1")
+    world.arrive(3)
+    second = world.run("r2")
+    assert (first["mode"], first["rows"], first["mark_before"]) == ("full", 12, None)
+    assert (second["mode"], second["rows"]) == ("cursor", 3)
+    assert second["mark_before"] == first["mark_after"]
+    assert set(world.ids(first)) & set(world.ids(second)) == set()
+    assert second["received"] == second["rows"] + second["duplicates"] + second["outside_window"]
+
+
+def test_nothing_new_skips_the_task_writes_no_file_and_pushes_the_manifest(world):
+    world.run("r1")
+    before = sorted(world.root.rglob("*"))
+    state = world.state
+    with pytest.raises(AirflowSkipException, match="No leads since"):
+        world.run("r2")
+    assert sorted(world.root.rglob("*")) == before
+    assert world.state == state
+    assert world.pushed["manifest"]["rows"] == 0
+
+
+def test_skip_if_empty_off_lands_an_empty_file(world):
+    world.run("r1")
+    manifest = world.run("r2", skip_if_empty=False)
+    assert manifest["rows"] == 0
+    assert Path(manifest["uri"]).read_bytes() == b""
+
+
+def test_an_empty_first_sync_keeps_no_mark(robofy_emulator_factory, tmp_path, monkeypatch):
+    world = World(robofy_emulator_factory(leads=0), tmp_path, monkeypatch)
+    with pytest.raises(AirflowSkipException):
+        world.run("r1")
+    world.arrive(1, minutes_ago=600)
+    assert world.run("r2")["rows"] == 1
+
+
+def test_a_lead_that_turns_up_late_within_the_lag_is_landed_once(world):
+    world.run("r1")
+    world.arrive(1)
+    world.run("r2")
+    world.arrive(1, minutes_ago=9)
+    assert world.run("r3")["rows"] == 1
+    with pytest.raises(AirflowSkipException):
+        world.run("r4")
+
+
+def test_a_changed_lead_within_the_lag_lands_again(world):
+    world.arrive(1)
+    first = world.run("r1")
+    newest = world.ids(first)[0]
+    world.emulator.change_lead(newest, chatbot_id=world.agent, source="changed")
+    second = world.run("r2")
+    assert world.ids(second) == [newest]
+
+
+def test_a_retry_starts_where_the_run_started_and_writes_the_same_file(world):
+    world.run("r1")
+    world.arrive(2)
+    first = world.run("r2")
+    again = world.run("r2")
+    volatile = {"started_at", "finished_at"}
+    assert {k: v for k, v in again.items() if k not in volatile} == {
+        k: v for k, v in first.items() if k not in volatile
+    }
+    with pytest.raises(AirflowSkipException):
+        world.run("r3")
+
+
+def test_an_older_run_that_is_cleared_is_refused_and_its_file_stays(world):
+    world.run("r1")
+    world.arrive(2)
+    second = world.run("r2")
+    world.arrive(1)
+    world.run("r3")
+    before = Path(second["uri"]).read_bytes()
+    with pytest.raises(AirflowFailException, match=r"later runs have moved the cursor on.*robofy_cursor"):
+        world.run("r2")
+    assert Path(second["uri"]).read_bytes() == before
+
+
+def test_a_run_that_failed_before_it_landed_may_run_later(world):
+    world.run("r1")
+    world.arrive(1)
+    world.run("r3")
+    world.arrive(1)
+    assert world.run("r2")["rows"] == 1
+
+
+def test_a_backfill_is_refused(world):
+    with pytest.raises(AirflowFailException, match="backfill cannot use a cursor"):
+        world.run("r1", run_type="backfill")
+
+
+def test_full_every_reads_everything_again(world):
+    first = world.run("r1", full_every=timedelta(days=1))
+    old = world.ids(first)[-1]
+    world.emulator.change_lead(old, chatbot_id=world.agent, source="changed long ago")
+    with pytest.raises(AirflowSkipException):
+        world.run("r2", full_every=timedelta(days=1))
+    third = world.run("r3", full_every=timedelta(0))
+    assert (third["mode"], third["rows"]) == ("full", 12)
+    with pytest.raises(AirflowSkipException):
+        world.run("r4", full_every=timedelta(days=1))
+
+
+@pytest.mark.parametrize(("wish", "rows"), [("reset", 14), ((NOW - timedelta(minutes=30)).isoformat(), 2)])
+def test_a_run_may_be_told_where_to_start(world, wish, rows):
+    world.run("r1")
+    world.arrive(2, minutes_ago=5)
+    world.run("r2")
+    again = world.run("manual", conf={"robofy_cursor": wish})
+    assert again["rows"] == rows
+    with pytest.raises(AirflowSkipException):
+        world.run("r3")
+
+
+def test_a_reset_works_over_a_damaged_cursor(world):
+    world.run("r1")
+    [path] = (world.root / "cursors").glob("*.json")
+    path.write_text("{")
+    with pytest.raises(AirflowFailException, match=r"damaged.*robofy_cursor"):
+        world.run("r2")
+    assert world.run("manual", conf={"robofy_cursor": "reset"})["rows"] == 12
+
+
+def test_a_wrong_wish_is_named(world):
+    with pytest.raises(AirflowFailException, match="robofy_cursor"):
+        world.run("r1", conf={"robofy_cursor": "yesterday"})
+
+
+def test_another_zone_reads_everything_again(world):
+    world.run("r1")
+    world.extra["timezone"] = "Asia/Kolkata"
+    assert world.run("r2")["mode"] == "full"
+
+
+def test_rejected_rows_beyond_the_limit_do_not_move_the_cursor(world):
+    world.run("r1")
+    state = world.state
+    world.arrive(1)
+    world.emulator.fault("malformed_rows", endpoint="list_leads", page=1, count=1, how="no_id", times=1)
+    with pytest.raises(RobofyDataError):
+        world.run("r2")
+    assert world.state == state
+    assert world.pushed["manifest"]["rejected"] == 1
+    assert world.run("r2")["rows"] == 1
+
+
+def test_newest_first_reads_the_new_pages_and_one_more(world, robofy_emulator_factory, tmp_path, monkeypatch):
+    for leads in (1000, 5000):
+        world = World(robofy_emulator_factory(leads=leads, page_size=10), tmp_path / str(leads), monkeypatch)
+        world.extra["leads_order"] = "newest_first"
+        world.run("r1")
+        world.arrive(25)
+        manifest = world.run("r2")
+        assert manifest["rows"] == 25
+        assert manifest["pages"] <= 3 + 1 + 1, "ceil(25/10) new pages, one more, and the lag's one"
+        assert manifest["end_marker"] == "early"
+
+
+def test_each_agent_of_a_mapped_task_has_its_own_cursor_in_the_folder(world):
+    for index, agent in enumerate(world.emulator.chatbot_ids):
+        world.agent = agent
+        world.run("r1", chatbot_id=agent, map_index=index)
+    assert len(list((world.root / "cursors").glob("*.json"))) == 2
+
+
+def test_two_syncs_cannot_share_one_file(world):
+    file = str(world.root / "one.json")
+    world.run("r1", cursor=file)
+    world.agent = world.emulator.chatbot_ids[1]
+    with pytest.raises(AirflowFailException, match=r"another sync: chatbot_id"):
+        world.run("r1", cursor=file, map_index=1)
+
+
+def test_a_cursor_from_a_newer_version_is_left_alone(world):
+    world.run("r1")
+    [path] = (world.root / "cursors").glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema_version": 99}))
+    with pytest.raises(AirflowFailException, match="newer version"):
+        world.run("r2")
+
+
+def test_a_relative_path_without_a_landing_root_is_refused(world, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", "")
+    with pytest.raises(AirflowFailException, match=r"cursor='cursors' is a relative path.*landing_root"):
+        world.run("r1", output_path=str(tmp_path / "x.jsonl"))
+
+
+@pytest.mark.parametrize("arguments", [{"since": "2025-01-01"}, {"until": "2025-01-01"}])
+def test_a_cursor_and_a_window_do_not_mix(arguments):
+    with pytest.raises(RobofyConfigError, match="does not go together"):
+        RobofyFetchLeadsOperator(task_id="leads", cursor="cursors", **arguments)
+
+
+def test_a_negative_lag_is_refused():
+    with pytest.raises(RobofyConfigError, match="lag"):
+        RobofyFetchLeadsOperator(task_id="leads", lag=timedelta(minutes=-1))
+
+
+# -------------------------------------------------------------------------------------------------- asset state
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="newer Airflows have it")
+def test_an_asset_as_cursor_needs_airflow_3_3():
+    with pytest.raises(RobofyConfigError, match=r"3\.3"):
+        RobofyFetchLeadsOperator(task_id="leads", cursor=Asset("robofy://agents.robofy.ai/1/a/leads"))
+
+
+@needs_asset_state
+def test_an_assets_state_keeps_the_cursor_like_a_file_does(world):
+    asset = leads_asset(24017, world.agent)
+    world.states[asset] = {}
+    assert world.run("r1", cursor=asset, cursor_name="leads")["rows"] == 12
+    world.arrive(2)
+    assert world.run("r2", cursor=asset, cursor_name="leads")["rows"] == 2
+    assert list(world.states[asset]) == [f"robofy:leads:leads:24017:{world.agent}"]
+
+
+@needs_asset_state
+def test_the_asset_becomes_an_inlet_and_no_outlet():
+    asset = leads_asset(24017, "agent")
+    with DAG("inlets", start_date=datetime(2025, 1, 1, tzinfo=UTC), schedule=None):
+        task = RobofyFetchLeadsOperator(task_id="leads", cursor=asset)
+    assert task.inlets == [asset]
+    assert task.outlets == []
+
+
+@needs_asset_state
+def test_an_asset_that_is_no_inlet_says_what_to_do_in_a_mapped_task(world):
+    with pytest.raises(AirflowFailException, match=r"inlets=\[asset\].*partial"):
+        world.run("r1", cursor=leads_asset(24017, world.agent))
+
+
+@needs_asset_state
+def test_a_cursor_too_large_for_the_database_goes_to_a_file_beside_the_data(world, monkeypatch):
+    monkeypatch.setattr(cursors, "MAX_BYTES", 2000)
+    asset = leads_asset(24017, world.agent)
+    world.states[asset] = values = {}
+    world.arrive(60)
+    first = world.run("r1", cursor=asset)
+    [value] = values.values()
+    assert json.loads(value) == {"at": f"{first['uri']}.cursor.json"}
+    assert Path(f"{first['uri']}.cursor.json").exists()
+    world.arrive(1)
+    second = world.run("r2", cursor=asset)
+    assert second["rows"] == 1
+    assert not Path(f"{first['uri']}.cursor.json").exists(), "the file that is no longer pointed to is removed"
+
+
+@pytest.mark.parametrize(("project", "agent"), [("{{ params.p }}", "a"), ("1", "{{ x }}"), ("", "a"), (None, "a")])
+def test_an_asset_of_ids_that_are_not_known_at_parse_is_refused(project, agent):
+    with pytest.raises(RobofyConfigError, match="written out"):
+        leads_asset(project, agent)
