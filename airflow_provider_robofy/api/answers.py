@@ -83,7 +83,7 @@ def lost(call: Call[T], outcome: Lost | None, asked_at: datetime, settings: Sett
         ),
         "tls": (
             "the server's certificate was not accepted",
-            "Check the connection's host; a company's own CA belongs in REQUESTS_CA_BUNDLE (and SSL_CERT_FILE).",
+            "Check the connection's host; a company's own CA belongs in REQUESTS_CA_BUNDLE.",
         ),
         "dropped": ("the connection was dropped before an answer came", ""),
         "truncated": ("the answer broke off", ""),

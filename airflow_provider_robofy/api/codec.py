@@ -44,10 +44,12 @@ def loads(body: bytes | str) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        json.dumps(value)  # what can be read but not written would only fail later
     except RecursionError:
         msg = "the document is nested too deeply"
         raise ValueError(msg) from None
+    return value
 
 
 def dump_line(value: Any) -> bytes:

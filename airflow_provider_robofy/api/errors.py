@@ -60,6 +60,12 @@ class RobofyCrawlError(RobofyError):
     """Tell that a crawl failed or did not end in time."""
 
 
+class RobofyForeignFileError(RobofyLandingError):
+    """Tell that a place holds the result of something else, which is not overwritten."""
+
+    permanent = True
+
+
 class RobofyCallError(RobofyError):
     """Describe one failed call: which endpoint, when, after how many attempts.
 

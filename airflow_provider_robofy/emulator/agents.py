@@ -89,6 +89,7 @@ def make(settings: Settings, index: int, *, created: dict[str, Any] | None = Non
             count=0 if created is not None else settings.sessions,
             messages=settings.messages,
             spacing=settings.spacing,
+            mixed_ids=settings.session_ids == "mixed",
         ),
         created_at=at if created is not None else seeded.BASE - 10_000_000 - index * 86_400,
         fields=fields,

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     setting("leads", int, "leads of each agent, up to a million")
     setting("sessions", int, "chat sessions of each agent")
     setting("messages", int, "messages of each session; 1 to 12 if not given")
+    setting("session_ids", str, "UUIDs only, or phone numbers and awkward ids among them", options.SESSION_IDS)
     setting("agents", int, "agents")
     setting("seed", int, "the same seed gives the same data")
     setting("spacing", int, "seconds between two leads")

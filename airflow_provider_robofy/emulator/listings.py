@@ -122,13 +122,20 @@ async def list_session_messages(world: World, ask: Ask) -> Answer:
     if session is None:
         raise not_found("The session does not exist.", "session_id", "SESSION_NOT_FOUND")
     settings = world.settings
+    # The key and number of a session's messages say what they are: nothing else about them ever changes.
+    page = (session.key, session.session_id, len(session), ask.page_number)
+    if not ask.edits and (body := world.cache.get(page)) is not None:
+        return Answer(body)
     positions: Sequence[int] = range(len(session))
     if settings.messages_order == "newest_first":
         positions = positions[::-1]
     elif settings.messages_order == "none":
         positions = sorted(positions, key=lambda at: (at * 0x9E3779B1 & 0xFFFFFFFF, at))
     rows = _Lazy(positions, lambda at: session.message_row(at, world.write, with_id=settings.message_ids))
-    return _plain(world, ask, rows, settings.messages_page_size)
+    answer = _plain(world, ask, rows, settings.messages_page_size)
+    if not ask.edits:
+        world.cache.put(page, answer.body)
+    return answer
 
 
 async def list_agents(world: World, ask: Ask) -> Answer:

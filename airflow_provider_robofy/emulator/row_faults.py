@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.emulator.ask import Ask
 
 MALFORMED = ("no_id", "bad_date", "not_object")
+ODD_ID = "odd_id"
 _IDS = ("id", "session_id", "chatbot_id", "asset_id")
 _TIMES = ("created_at", "last_message_time")
 
@@ -81,7 +82,7 @@ class Disorder(PageFault):
 
 @dataclass(kw_only=True)
 class MalformedRows(PageFault):
-    """Add `count` rows that make no sense: `how` is no_id, bad_date, not_object, or mixed to take turns."""
+    """Add `count` rows that make no sense: `how` is no_id, bad_date, not_object, mixed (these in turn), or odd_id."""
 
     kind: ClassVar[str] = "malformed_rows"
     count: int = 3
@@ -90,8 +91,8 @@ class MalformedRows(PageFault):
     def __post_init__(self) -> None:
         """Refuse an unknown way of making no sense."""
         super().__post_init__()
-        if self.how not in {"mixed", *MALFORMED}:
-            raise FaultError(f"malformed_rows: how must be mixed, {', '.join(MALFORMED)}, not {self.how!r}")
+        if self.how not in {"mixed", ODD_ID, *MALFORMED}:
+            raise FaultError(f"malformed_rows: how must be mixed, {', '.join(MALFORMED)}, {ODD_ID}, not {self.how!r}")
 
     def edit(self, page: Page) -> None:
         good = list(page.rows)
@@ -108,6 +109,8 @@ def _malformed(how: str, like: Any, name: str) -> Any:
     if how == "no_id":
         return {key: value for key, value in like.items() if key not in _IDS}
     key = next((key for key in _IDS if key in like), "id")
+    if how == ODD_ID:
+        return {**like, key: {"value": name}}
     return {**like, key: f"malformed_{name}", **dict.fromkeys([t for t in _TIMES if t in like], "soon")}
 
 

@@ -49,16 +49,17 @@ def chatbot_id(seed: int, index: int) -> str:
     return f"{text[:12]}/{text[12:24]}+{text[24:38]}==" if index == 2 else text
 
 
-def session_id(key: int, index: int) -> str:
+def session_id(key: int, index: int, *, mixed: bool = True) -> str:
     """
     Make a session's id: mostly UUIDs, some phone numbers, now and then one with every awkward character.
 
     :param key: the seed of this agent's sessions.
     :param index: the session's number from 0.
+    :param mixed: False makes all of them UUIDs.
     """
-    if index % 4 == 1:
+    if mixed and index % 4 == 1:
         return f"+4915{(112345678 + index * 7919 + key % 1000 * (index > 1)):09d}"
-    if index % 20 == 7:
+    if mixed and index % 20 == 7:
         return f"guest/{index} a+b=c%41?ü太&#"
     return str(uuid.UUID(int=(mix(key, index) << 64) | mix(key + 1, index), version=4))
 

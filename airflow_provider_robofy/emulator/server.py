@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 from aiohttp import web
 
 from airflow_provider_robofy.emulator import control, fault_kinds, listings, tokens
-from airflow_provider_robofy.emulator.answers import Answer, ApiError, not_found
+from airflow_provider_robofy.emulator.answers import Answer, ApiError, bad_request, not_found
 from airflow_provider_robofy.emulator.ask import Ask
 from airflow_provider_robofy.emulator.endpoints import HANDLERS
 from airflow_provider_robofy.emulator.faults import Delay, Delivery, Fault, Replacement
@@ -139,6 +139,8 @@ class RobofyServer:
             answer = world.error(refusal)
         except NoRouteError as unknown:
             answer = world.error(_NO_ROUTE[unknown.status])
+        except ConnectionError:
+            answer = world.error(bad_request("The request body broke off."))  # nobody is there to read it
         except Exception:
             logger.exception("the emulator itself failed at %s %s", request.method, raw_path)
             answer = world.error(ApiError(500, "INTERNAL_SERVER_ERROR", "The emulator failed; see its log."))

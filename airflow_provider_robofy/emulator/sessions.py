@@ -118,13 +118,15 @@ class SessionBook:
     :param count: how many are seeded.
     :param messages: messages in each; None gives each its own number.
     :param spacing: seconds between two sessions.
+    :param mixed_ids: False makes all ids UUIDs.
     """
 
-    def __init__(self, *, key: int, count: int, messages: int | None, spacing: int) -> None:
+    def __init__(self, *, key: int, count: int, messages: int | None, spacing: int, mixed_ids: bool) -> None:
         self._key = key
         self._count = count
         self._messages = messages
         self._spacing = spacing
+        self._mixed_ids = mixed_ids
         self._known: dict[str, Session] | None = None
 
     def __len__(self) -> int:
@@ -140,7 +142,7 @@ class SessionBook:
     def _seed(self, index: int) -> Session:
         key = seeded.mix(self._key, index)
         count = key % 12 + 1 if self._messages is None else self._messages
-        name = seeded.session_id(self._key, index)
+        name = seeded.session_id(self._key, index, mixed=self._mixed_ids)
         return Session(name, index, key, count, seeded.BASE - index * self._spacing)
 
     def get(self, session_id: str) -> Session | None:

@@ -14,6 +14,7 @@ END_MARKERS = ("absent", "null", "empty")
 TIME_FORMATS = ("naive", "z", "offset", "epoch", "epoch_ms")
 ERROR_SHAPES = ("1", "2", "alternate")
 ENVELOPES = ("bare", "named", "data", "data_list")
+SESSION_IDS = ("mixed", "uuid")
 TOKEN_KEYS = ("next_page_token", "nextPageToken")
 
 
@@ -29,6 +30,7 @@ class SettingsOptions(TypedDict, total=False):
     leads: int
     sessions: int
     messages: int | None
+    session_ids: str
     agents: int
     seed: int
     spacing: int
@@ -70,6 +72,7 @@ class Settings:
     :param leads: seeded leads of each agent; up to a million cost no start-up time.
     :param sessions: seeded chat sessions of each agent.
     :param messages: messages in every seeded session; None gives each session its own number, 1 to 12.
+    :param session_ids: uuid, or mixed: a quarter are phone numbers, and one in twenty holds every awkward character.
     :param agents: seeded agents; from three on, one id holds `/`, `+` and `=`.
     :param seed: the same seed gives the same bytes.
     :param spacing: seconds between two seeded leads or sessions; 0 gives them all one time.
@@ -108,6 +111,7 @@ class Settings:
     leads: int = 250
     sessions: int = 40
     messages: int | None = None
+    session_ids: str = "mixed"
     agents: int = 3
     seed: int = 1
     spacing: int = 420
@@ -157,7 +161,7 @@ class Settings:
 
 
 # Seeded data was made from these: changing one means starting over, which is what `reset` is for.
-SEEDED = frozenset({"project", "leads", "sessions", "messages", "agents", "seed", "spacing"})
+SEEDED = frozenset({"project", "leads", "sessions", "messages", "session_ids", "agents", "seed", "spacing"})
 
 _Check = Callable[[str, Any], Any]
 
@@ -238,6 +242,7 @@ _CHECKS: dict[str, _Check] = {
     "leads": _integer(0, 1_000_000),
     "sessions": _integer(0, 200_000),
     "messages": _optional(_integer(0, 100_000)),
+    "session_ids": _one_of(*SESSION_IDS),
     "agents": _integer(0, 1_000),
     "seed": _integer(0, 2**63),
     "spacing": _integer(0, 86_400),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import heapq
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyCallError, RobofyError
-from airflow_provider_robofy.extract.cursor import Kept
 from airflow_provider_robofy.extract.order import RowOrder
 from airflow_provider_robofy.extract.recent import fingerprint
 
@@ -31,6 +31,15 @@ MANY_PAGES: Final = 10
 HEAD_ROWS: Final = 500
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Name one row of a listing: its id, a hash of its content, its time."""
+
+    row_id: str
+    fingerprint: str
+    at: datetime
 
 
 class LeadWatch:
@@ -143,25 +152,25 @@ class Head:
     def __init__(self, read_time: ReadTime, *, newest_first: bool) -> None:
         self._read = read_time
         self._newest_first = newest_first
-        self._rows: list[Kept] = []
+        self._rows: list[Arrival] = []
 
     def is_enough(self, page: Page) -> bool:
         """Take a page, and tell whether the newest rows are known: after one page, if the newest come first."""
         for row in page.rows:
             row_id, at = _id_and_time(row, self._read)
             if row_id is not None and at is not None:
-                self._rows.append(Kept(row_id, fingerprint(row), at))
+                self._rows.append(Arrival(row_id, fingerprint(row), at))
         if len(self._rows) > 2 * HEAD_ROWS:
             self._rows = heapq.nlargest(HEAD_ROWS, self._rows, key=lambda one: one.at)
         return self._newest_first
 
     @property
-    def rows(self) -> tuple[Kept, ...]:
+    def rows(self) -> tuple[Arrival, ...]:
         """Return the newest rows, newest first."""
         return tuple(heapq.nlargest(HEAD_ROWS, self._rows, key=lambda one: (one.at, one.row_id, one.fingerprint)))
 
 
-def ahead_of(head: tuple[Kept, ...], cursor: Cursor) -> list[Kept]:
+def ahead_of(head: tuple[Arrival, ...], cursor: Cursor) -> list[Arrival]:
     """Return the rows that a sync has still to land: at or after its mark, and not landed yet.
 
     :param head: The newest rows of the listing.

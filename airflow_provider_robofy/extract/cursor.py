@@ -21,11 +21,14 @@ SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Name one row that has landed at or after the mark: its id, a hash of its content, its time."""
+    """Name one row that has landed at or after the mark: its id, a hash of its content, its time.
+
+    A row whose time cannot be read may lie anywhere, so it is kept for good, without a time.
+    """
 
     row_id: str
     fingerprint: str
-    at: datetime
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ class Cursor:
         return Cursor(
             timezone=timezone,
             mark=mark,
-            kept=tuple(one for one in kept.values() if mark is not None and one.at >= mark),
+            kept=tuple(one for one in kept.values() if one.at is None or (mark is not None and one.at >= mark)),
             full_at=started if full else self.full_at,
             generation=blake2b(f"{self.generation}|{run_key}|{started}".encode(), digest_size=8).hexdigest(),
             run_key=run_key,
@@ -147,7 +150,7 @@ def _encode(cursor: Cursor) -> dict[str, Any]:
         "mark": cursor.mark and cursor.mark.isoformat(),
         "full_at": cursor.full_at and cursor.full_at.isoformat(),
         "generation": cursor.generation,
-        "kept": [[one.row_id, one.fingerprint, one.at.isoformat()] for one in cursor.kept],
+        "kept": [[one.row_id, one.fingerprint, one.at and one.at.isoformat()] for one in cursor.kept],
     }
 
 
@@ -157,7 +160,7 @@ def _decode(body: dict[str, Any]) -> Cursor:
         mark=_time(body["mark"]),
         full_at=_time(body["full_at"]),
         generation=str(body["generation"]),
-        kept=tuple(Kept(str(row_id), str(print_), datetime.fromisoformat(at)) for row_id, print_, at in body["kept"]),
+        kept=tuple(Kept(str(row_id), str(print_), _time(at)) for row_id, print_, at in body["kept"]),
     )
 
 

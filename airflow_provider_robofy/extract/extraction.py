@@ -137,9 +137,10 @@ class Extraction:
                     started=started,
                     finished_at=self.now().isoformat(),
                 )
-                if self.publish_empty or manifest.rows or manifest.rejected or found is not None:
+                published = self.publish_empty or manifest.rows or manifest.rejected or found is not None
+                if published:
                     landing.publish(data, rejected, manifest)
-        self._summarise(manifest, progress.seconds)
+        self._summarise(manifest, progress.seconds, manifest.uri if published else "no file")
         if manifest.rejected > self.max_rejected:
             raise _too_many_rejected(manifest, self.max_rejected)
         if self.cursor and self.keeper and (manifest.rows or self.cursor.full):
@@ -219,13 +220,13 @@ class Extraction:
                 self.lag,
             )
 
-    def _summarise(self, manifest: Manifest, seconds: float) -> None:
+    def _summarise(self, manifest: Manifest, seconds: float, where: str) -> None:
         _log.info(
             "Landed %s %s in %s (%s): received %s, duplicates %s, outside the window %s, rejected %s; "
             "%s pages, %s requests, %.1f s",
             manifest.rows,
             self.resource,
-            manifest.uri,
+            where,
             manifest.mode,
             manifest.received,
             manifest.duplicates,

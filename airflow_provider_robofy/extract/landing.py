@@ -11,7 +11,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyForeignFileError, RobofyLandingError
 from airflow_provider_robofy.extract.manifest import SUFFIX, identity
 from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.extract.store import Store
@@ -80,7 +80,7 @@ class Landing:
         """Refuse a place that holds the file of another agent, window or run.
 
         :return: The manifest of an earlier run for the same purpose, or None.
-        :raises RobofyLandingError: It does; the message says whose it is.
+        :raises RobofyForeignFileError: It does; the message says whose it is.
         """
         if self._manifest.exists():
             try:
@@ -140,8 +140,8 @@ class Landing:
         """Leave no empty folder behind where nothing was published."""
         self.store.tidy()
 
-    def _foreign(self, why: str) -> RobofyLandingError:
-        return RobofyLandingError(
+    def _foreign(self, why: str) -> RobofyForeignFileError:
+        return RobofyForeignFileError(
             f"{self.store.uri} is not overwritten: {why}. Put {{{{ run_id }}}} or the window's bounds, and for mapped "
             "tasks the agent, into output_path; or move the file away."
         )

@@ -26,6 +26,7 @@ class Recent:
     def __init__(self, lag: timedelta) -> None:
         self._lag = lag
         self._rows: list[Kept] = []
+        self._undated: list[Kept] = []
         #: Never counted beyond this: when the listing began.
         self.started: datetime | None = None
         #: Time of the newest landed row.
@@ -33,8 +34,11 @@ class Recent:
         #: Rows older than this need not be remembered.
         self.floor: datetime | None = None
 
-    def add(self, row_id: str | int, at: datetime, row: dict[str, Any]) -> None:
+    def add(self, row_id: str | int, at: datetime | None, row: dict[str, Any]) -> None:
         """Remember a landed row, unless it is too old to matter."""
+        if at is None:
+            self._undated.append(Kept(str(row_id), fingerprint(row), None))
+            return
         if self.newest is None or at > self.newest:
             self.newest = at
             reached = at if self.started is None else min(at, self.started)
@@ -47,11 +51,12 @@ class Recent:
     _enough = 1000
 
     def _forget(self) -> None:
-        self._rows = [one for one in self._rows if self.floor is None or one.at >= self.floor]
+        floor = self.floor
+        self._rows = [one for one in self._rows if floor is None or one.at is None or one.at >= floor]
         self._enough = max(1000, len(self._rows))
 
     @property
     def rows(self) -> list[Kept]:
         """Return the rows that matter."""
         self._forget()
-        return self._rows
+        return [*self._rows, *self._undated]

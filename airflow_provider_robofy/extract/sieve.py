@@ -111,7 +111,8 @@ class Sieve:
         try:
             at = self._read_time(row.get(self._time_field))
         except ValueError:
-            if self._windowed:
+            # With a cursor it lands once: refused again and again, one such row would hold up the sync for ever.
+            if self._windowed and self._recent is None:
                 return NO_TIME
             at = None
         else:
@@ -123,6 +124,7 @@ class Sieve:
                 return None
         if self._landed_before and fingerprint(row) in self._landed_before.get(str(row_id), ()):
             self.duplicates += 1
+            page.older += at is None
             return None
         return self._land(row, row_id, at, page)
 
@@ -141,12 +143,12 @@ class Sieve:
             self.duplicates += 1
             return None
         page.lines.append(line)
-        if at is None:
-            self.undated += 1
-            return None
-        page.landed.append(at)
         if self._recent is not None:
             self._recent.add(row_id, at, row)
+        if at is None:
+            self.undated += 1
+        else:
+            page.landed.append(at)
         return None
 
     def _note(self, landed: list[datetime]) -> None:

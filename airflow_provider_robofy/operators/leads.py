@@ -31,7 +31,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             until="{{ data_interval_end - macros.timedelta(minutes=10) }}",
         )
 
-    Everything new since the last run, exactly once as long as leads turn up within the lag::
+    Everything new since the last run, and once a week everything again::
 
         RobofyFetchLeadsOperator(task_id="leads", cursor="cursors", full_every=timedelta(days=7))
 

@@ -156,3 +156,26 @@ def test_twenty_thousand_sessions_are_listed_quickly(serve):
     answer = wire.get(f"/v1/ai-agent/inbox/sessions/{wire.agent}")
     assert answer.elapsed.total_seconds() < 3
     assert len(answer.json()["sessions"]) == 100
+
+
+def test_all_session_ids_are_uuids_when_told(serve):
+    ids = [item["session_id"] for item in sessions_of(serve(sessions=40, session_ids="uuid"))["sessions"]]
+    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
+
+
+def test_a_page_of_messages_is_made_once_and_never_stale(wire):
+    top = sessions_of(wire)["sessions"][0]["session_id"]
+    before = wire.json(chat_path(wire, top))
+    assert wire.json(chat_path(wire, top)) == before
+    wire.emulator.add_message(top, "One more")
+    assert wire.json(chat_path(wire, top))["data"][:-1] == before["data"]
+    wire.emulator.configure(messages_order="newest_first")
+    assert wire.json(chat_path(wire, top))["data"][0]["message"] == "One more"
+    wire.emulator.delete_session(top)
+    assert wire.get(chat_path(wire, top)).status_code == 404
+
+
+def test_a_session_may_have_an_id_of_an_unknown_type(wire):
+    wire.emulator.fault("malformed_rows", endpoint="list_sessions", how="odd_id", count=1)
+    odd = [item for item in sessions_of(wire)["sessions"] if not isinstance(item["session_id"], str)]
+    assert [list(item["session_id"]) for item in odd] == [["value"]]

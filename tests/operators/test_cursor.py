@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.operators import cursors
@@ -125,6 +127,26 @@ def test_a_lead_that_turns_up_late_within_the_lag_is_landed_once(world):
     world.run("r2")
     world.arrive(1, minutes_ago=9)
     assert world.run("r3")["rows"] == 1
+    with pytest.raises(AirflowSkipException):
+        world.run("r4")
+
+
+def test_a_lead_without_a_readable_time_lands_once_and_does_not_hold_up_the_sync(world, monkeypatch):
+    """Such a row may lie anywhere; refused by every run, it would keep the mark where it is for good."""
+    row = {"id": "lead_undated", "created_at": "some day", "source": "chatbot"}
+    read_rows = endpoints.read_rows
+
+    def with_one_more(payload, names):
+        rows = read_rows(payload, names)
+        return replace(rows, items=[row, *rows.items])
+
+    world.run("r1")
+    monkeypatch.setattr(endpoints, "read_rows", with_one_more)
+    second = world.run("r2")
+    assert (second["rows"], second["undated"], second["rejected"]) == (1, 1, 0)
+    world.arrive(1)
+    third = world.run("r3")
+    assert (third["rows"], third["undated"]) == (1, 0)
     with pytest.raises(AirflowSkipException):
         world.run("r4")
 
@@ -321,7 +343,8 @@ def test_an_asset_that_is_no_inlet_says_what_to_do_in_a_mapped_task(world):
 def test_a_cursor_too_large_for_the_database_goes_to_a_file_beside_the_data(world, monkeypatch):
     monkeypatch.setattr(cursors, "MAX_BYTES", 2000)
     asset = leads_asset(24017, world.agent)
-    world.states[asset] = values = {}
+    values: dict = {}
+    world.states[asset] = values
     world.arrive(60)
     first = world.run("r1", cursor=asset)
     [value] = values.values()

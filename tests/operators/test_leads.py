@@ -16,7 +16,6 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
     RobofyDataError,
-    RobofyLandingError,
     RobofyResponseError,
     RobofyServerError,
 )
@@ -244,7 +243,8 @@ def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, c
         ({"since": "2025-01-02", "until": "2025-01-01"}, ["after until"]),
         ({"since": "last tuesday"}, ["since", "last tuesday"]),
         ({"until": 20250101}, ["until", "int"]),
-        ({"output_path": "leads.parquet"}, ["output_path", ".jsonl"]),
+        ({"output_path": "/tmp/leads.parquet"}, ["output_path", ".jsonl"]),
+        ({"output_path": "leads.jsonl"}, ["output_path", "relative", "landing_root"]),
         ({"robofy_conn_id": "robofy_default", "output_path": " "}, ["output_path", "landing_root"]),
     ],
 )
@@ -350,7 +350,7 @@ def test_the_file_of_another_run_is_not_overwritten(robofy, context, ti, output)
     fetch(context, output)
     ti.run_id = "manual__2025-01-16T00:00:00+00:00"
     before = output.read_bytes()
-    with pytest.raises(RobofyLandingError, match="run_key"):
+    with pytest.raises(AirflowFailException, match="run_key"):
         fetch(context, output)
     assert output.read_bytes() == before
     assert robofy.count("list_leads") == 3, "it was refused before anything was read"

@@ -1,0 +1,90 @@
+"""Sift and spool many rows, and print by how much resident memory grew. Started by test_memory.py.
+
+Usage: python memory_run.py <rows> <folder> <file name>
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.extraction import Extraction
+from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_robofy.extract.manifest import Manifest
+
+PAGE = 100
+START = datetime(2025, 1, 1)
+
+
+def pages(rows: int) -> Iterator[Page]:
+    """Yield leads as they look on the wire, decoded a page at a time."""
+    for number in range(1, rows // PAGE + 1):
+        body = orjson.dumps(
+            [
+                {
+                    "id": f"{number:012x}-{position:04x}-4abc-8def-0123",
+                    "created_at": (START + timedelta(seconds=number * PAGE - position)).isoformat(" "),
+                    "source": "chatbot",
+                    "lead_data": [
+                        {"field_name": "name", "field_type": "text", "field_value": f"Lead {number} {position}"},
+                        {"field_name": "email", "field_type": "email", "field_value": f"l{number}@example.org"},
+                    ],
+                }
+                for position in range(PAGE)
+            ]
+        )
+        yield Page(number, codec.loads(body), None if number < rows // PAGE else "absent", None)
+
+
+def run(rows: int, folder: str, name: str) -> Manifest:
+    """Land so many rows."""
+    path = f"{folder}/{rows}-{name}"
+    return Extraction(
+        resource="leads",
+        project_id="24017",
+        chatbot_id="agent-a",
+        time_field="created_at",
+        window=Window(),
+        lag=timedelta(),
+        times=TimeReader(),
+        order="unknown",
+        run_key="dag/run/task",
+        store=Store(LocalFileSystem(), path, path),
+        now=lambda: datetime.now(UTC),
+    ).run(pages(rows), lambda: 0)
+
+
+def resident(field: str) -> int:
+    """Return a figure of the kernel's about this process, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise LookupError(field)
+
+
+def main() -> None:
+    rows, folder, name = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+    run(2_000, folder, name)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
+    before = resident("VmRSS")
+    manifest = run(rows, folder, name)
+    grown = resident("VmHWM") - before
+    print(json.dumps({"rows": manifest.rows, "grown": grown, "before": before}))  # noqa: T201 (that is its answer)
+
+
+if __name__ == "__main__":
+    main()
