@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import lead_sync
+from benchmarks import conversations, lead_sync
 
 if __name__ == "__main__":
     kept = [lead_sync.compare(), lead_sync.memory()]
+    kept += [conversations.fan_out(), conversations.throughput(), conversations.memory()]
     sys.exit(0 if all(kept) else 1)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
+
+from benchmarks.stand import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,20 +110,9 @@ def operator(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
 CONTENDERS = {"bare socket": bare_socket, "hand-written loop": hand_written, "operator": operator}
 
 
-def resident() -> int:
-    """Return this process's resident memory in bytes."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 def main(name: str, url: str, chatbot_id: str, output: str) -> None:
     """Run one contender and print its figures as JSON."""
-    fetch = CONTENDERS[name](url, chatbot_id, output)
-    before = resident()
-    began, busy = time.perf_counter(), time.process_time()
-    count = fetch()
-    seconds, cpu = time.perf_counter() - began, time.process_time() - busy
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": seconds, "cpu": cpu, "grown": max(0, peak - before), "count": count}))
+    measure(CONTENDERS[name](url, chatbot_id, output))
 
 
 if __name__ == "__main__":

@@ -6,61 +6,43 @@ of them; compared are medians, and the ratio of neighbours.
 
 from __future__ import annotations
 
-import json
-import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import CONTENDERS
+from benchmarks.stand import MB, emulator, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MB = 1e6
 #: What is promised: share of the hand-written loop's time, resident growth, and growth a lead beyond that.
 MAX_RATIO, MAX_GROWTH, MAX_BYTES_A_LEAD = 0.9, 40 * MB, 130
 
 
 @contextmanager
-def emulator(leads: int) -> Iterator[tuple[str, str]]:
-    """Serve leads from another process; yield its URL and an agent's id."""
-    command = [sys.executable, "-m", "airflow_provider_robofy.emulator", "--port", "0", "--agents", "1"]
-    command += ["--leads", str(leads), "--page-size", "100", "--prerender"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            for line in server.stdout:
-                if found := re.search(r"on (http\S+) .*agents: ([^\s,)]+)", line):
-                    yield found.group(1), found.group(2)
-                    return
-            raise RuntimeError("the emulator did not start")
-        finally:
-            server.terminate()
+def leads_of(count: int) -> Iterator[tuple[str, str]]:
+    """Serve leads, rendered beforehand; yield the URL and the agent's id."""
+    with emulator("--leads", str(count), "--page-size", "100", "--prerender") as address:
+        yield address
 
 
-def run(name: str, url: str, chatbot_id: str) -> dict[str, float]:
+def run_one(name: str, url: str, chatbot_id: str) -> dict[str, float]:
     """Run one contender in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.contenders", name, url, chatbot_id, f"{folder}/leads.jsonl"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr[-2000:])
-        figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return figures
+        return run("benchmarks.contenders", name, url, chatbot_id, f"{folder}/leads.jsonl")
 
 
 def compare(leads: int = 100_000, rounds: int = 5) -> bool:
     """Compare the contenders and print a table; tell whether the promise is kept."""
     print(f"{leads:,} leads in pages of 100, {rounds} rounds, each contender in a process of its own")
     results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
-    with emulator(leads) as (url, chatbot_id):
+    with leads_of(leads) as (url, chatbot_id):
         for _ in range(rounds):
             for name in CONTENDERS:
-                results[name].append(run(name, url, chatbot_id))
+                results[name].append(run_one(name, url, chatbot_id))
     print(f"{'':20}{'seconds':>10}{'cpu':>8}{'grown MB':>10}   ratio to the hand-written loop (min-max)")
     ratio = growth = 0.0
     for name, runs in results.items():
@@ -77,8 +59,8 @@ def compare(leads: int = 100_000, rounds: int = 5) -> bool:
 
 def memory(leads: int = 1_000_000) -> bool:
     """Measure how resident memory grows with many leads; tell whether the promise is kept."""
-    with emulator(leads) as (url, chatbot_id):
-        figures = run("operator", url, chatbot_id)
+    with leads_of(leads) as (url, chatbot_id):
+        figures = run_one("operator", url, chatbot_id)
     a_lead = max(0.0, figures["grown"] - MAX_GROWTH) / leads
     kept = figures["count"] == leads and a_lead <= MAX_BYTES_A_LEAD
     print(

@@ -1,0 +1,219 @@
+"""Fetching conversations: sessions, and the messages in them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_robofy.api.endpoints import list_sessions
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.extract.landed_sessions import LandedSessions
+from airflow_provider_robofy.extract.messages import MessagesExtraction
+from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.shards import Shard, shards
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.hooks.storage import open_store, place
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    landing_store,
+    run_key,
+)
+from airflow_provider_robofy.operators.listing import RobofyListingOperator, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["RobofyFetchMessagesOperator", "RobofyFetchSessionsOperator", "shards"]
+
+
+class RobofyFetchSessionsOperator(RobofyListingOperator):
+    """Land an agent's chat sessions in a file, and return a manifest that adds up.
+
+    All sessions::
+
+        RobofyFetchSessionsOperator(task_id="sessions", output_path="s3://aws_default@lake/sessions/{{ ds }}.jsonl.gz")
+
+    Those that somebody wrote in since the last run that succeeded::
+
+        RobofyFetchSessionsOperator(task_id="sessions", since="{{ prev_data_interval_start_success or '' }}")
+
+    There is no ``until``: a session's time is that of its last message, so it moves. A session that is busy in every
+    window would have moved out of each by the time it is read, and would never land. Windows with only a beginning
+    overlap instead, and a session lands in each run since its last message.
+
+    A row lands as the API sent it, with ``_project_id`` (the connection's, or null: the listing names none),
+    ``_chatbot_id`` and ``_last_message_time`` (UTC, null where the API's time cannot be read) added. The file appears
+    whole or not at all, with ``<file>.manifest.json`` beside it; rows that cannot be understood go to
+    ``<file>.rejected.jsonl``, and with ``since`` so do those without a readable time. Duplicate means same id and same
+    content: a session that was written in while the listing was read may land twice, the later state last.
+
+    The API's path is known, its answer from other people's clients only: a bare array, ``{"sessions": [...]}`` and
+    either of them inside ``data`` are read, and so are all usual time formats.
+
+    :param output_path: Where to land, ending in ``.jsonl`` or ``.jsonl.gz``; anything that Airflow's
+        ``ObjectStoragePath`` opens. A relative path lies below ``[robofy] landing_root``. Default: there too, by
+        project, agent, DAG, run and task. (templated)
+    :param chatbot_id: The agent. Default: the connection's. (templated)
+    :param since: Land sessions whose last message came at or after this; datetime or ISO 8601 text, UTC where it names
+        no zone. None or empty lands all. The API has no time filter, so it costs the requests of a full read, unless
+        the connection says ``sessions_order=newest_first``. (templated)
+    :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
+        manifest is pushed to XCom as ``manifest``. Default 0.
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.Manifest`. No personal data.
+    :raises AirflowFailException: Key, agent, connection or ``since`` are wrong, so that a retry cannot help.
+    :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
+    """
+
+    template_fields: Sequence[str] = ("output_path", "chatbot_id", "since", "robofy_conn_id")
+
+    def __init__(
+        self,
+        *,
+        output_path: str | None = None,
+        chatbot_id: str | None = None,
+        since: datetime | str | None = None,
+        max_rejected: int = 0,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            output_path=output_path,
+            chatbot_id=chatbot_id,
+            since=since,
+            until=None,
+            lag=timedelta(0),
+            cursor=None,
+            cursor_name=None,
+            full_every=None,
+            skip_if_empty=False,
+            max_rejected=max_rejected,
+            robofy_conn_id=robofy_conn_id,
+            **kwargs,
+        )
+
+    def source(self) -> Source:
+        """Return the agent's sessions."""
+        chatbot_id = self.hook.chatbot_id(self.chatbot_id)
+        return Source(
+            resource="sessions",
+            project_id=self.hook.connection.project_id,
+            chatbot_id=chatbot_id,
+            call=list_sessions(chatbot_id),
+            id_field="session_id",
+            time_field="last_message_time",
+            order=self.hook.connection.sessions_order,
+        )
+
+
+class RobofyFetchMessagesOperator(RobofyBaseOperator):
+    """Land the messages of many sessions in a file, and return a manifest that adds up.
+
+    After a task that landed the sessions::
+
+        sessions = RobofyFetchSessionsOperator(task_id="sessions")
+        RobofyFetchMessagesOperator(task_id="messages", sessions=sessions.output, max_concurrency=16)
+
+    Spread over eight tasks, and so over Airflow's workers, each with a file of its own::
+
+        RobofyFetchMessagesOperator.partial(task_id="messages", sessions=sessions.output).expand(shard=shards(8))
+
+    The API gives messages a session at a time, so this makes at least one request a session, many at a time.
+
+    A row lands as the API sent it, with ``_project_id``, ``_chatbot_id``, ``_session_id`` (always text), ``_position``
+    (its place in the API's order, from 0) and ``_message_key`` added. The key is the same for the same message in every
+    run, whatever the order, and differs between two equal messages of a session; load by it, and a message that lands
+    in several runs counts once. Rows come in the order of the sessions file, and within a session in the API's.
+
+    A session that is deleted before it is read is *gone*, which is no failure. One that cannot be read after the
+    connection's ``max_attempts`` has *failed*: it is named in ``<file>.failed.jsonl``, with none of its messages in the
+    data. All sessions gone, five or more, is an error, because then it is more likely that the path is another one.
+
+    Logs, errors and XCom hold no session id, since it can be a phone number; the log names sessions by a keyed hash,
+    which the file of failed sessions repeats.
+
+    :param sessions: The manifest that a :class:`RobofyFetchSessionsOperator` returned (``task.output``), or the path of
+        the file it landed. Not a list of ids: Airflow stores what an operator is given. (templated)
+    :param output_path: Where to land, ending in ``.jsonl`` or ``.jsonl.gz``; anything that Airflow's
+        ``ObjectStoragePath`` opens. A relative path lies below ``[robofy] landing_root``. For shards it must hold
+        ``{{ ti.map_index }}``. Default: below the landing root, by project, agent, DAG, run, task and map index.
+        (templated)
+    :param max_concurrency: Sessions read at a time, at least 1. The connection's ``requests_per_minute`` holds all the
+        same. Default 8.
+    :param shard: ``(index, count)``: read only this part of the sessions, one of ``shards(count)``. A session belongs
+        to the same part in every run. Each part keeps to its share of ``requests_per_minute``. Default: all.
+    :param max_failed_sessions: Sessions that may fail before the task does; what was read is published all the same,
+        and the manifest is pushed to XCom as ``manifest``. Default 0.
+    :param max_rejected: Rows that are no messages (not an object, or with a field of a name that is added here) before
+        the task fails, likewise; they are in ``<file>.rejected.jsonl``. Default 0.
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.messages_manifest.MessagesManifest`. No personal
+        data.
+    :raises AirflowFailException: Key, connection, ``sessions`` or ``shard`` are wrong, or every session is gone.
+    :raises RobofyDataError: More sessions failed, or rows were rejected, than is allowed; the task's retries apply.
+    :raises RobofyError: The result could not be landed; likewise.
+    """
+
+    template_fields: Sequence[str] = ("sessions", "output_path", "shard", "robofy_conn_id")
+
+    def __init__(
+        self,
+        *,
+        sessions: dict[str, Any] | str,
+        output_path: str | None = None,
+        max_concurrency: int = 8,
+        shard: tuple[int, int] | list[int] | None = None,
+        max_failed_sessions: int = 0,
+        max_rejected: int = 0,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
+        self.sessions = sessions
+        self.output_path = output_path
+        self.max_concurrency = max_concurrency
+        self.shard = shard
+        self.max_failed_sessions = max_failed_sessions
+        self.max_rejected = max_rejected
+        self._extraction: MessagesExtraction | None = None
+        self._killed = False
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Fetch, land and return the manifest."""
+        with failing_at_once():
+            if isinstance(self.max_concurrency, bool) or self.max_concurrency < 1:
+                raise RobofyConfigError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
+            connection = self.hook.connection
+            key = run_key(context)
+            sessions = LandedSessions.of(self.sessions, lambda path: open_store(place(path, "sessions")))
+            self._extraction = extraction = MessagesExtraction(
+                sessions=sessions,
+                shard=Shard.of(self.shard),
+                settings=connection.settings,
+                max_concurrency=self.max_concurrency,
+                run_key=key,
+                store=landing_store(
+                    self.output_path, context, "messages", sessions.project_id or "", sessions.chatbot_id
+                ),
+                # The run's own key is known to everybody who reads the log, so the API key makes it a secret one.
+                pseudonyms=Pseudonyms(connection.pseudonym_key or f"{connection.settings.api_key}\n{key}"),
+                max_failed_sessions=self.max_failed_sessions,
+                max_rejected=self.max_rejected,
+            )
+            if self._killed:
+                extraction.cancel()
+            try:
+                return extraction.run().as_dict()
+            except RobofyDataError as error:
+                context["ti"].xcom_push(key="manifest", value=error.manifest)
+                raise
+
+    def on_kill(self) -> None:
+        """End all calls under way, within a second; nothing is published."""
+        self._killed = True
+        if self._extraction is not None:
+            self._extraction.cancel()

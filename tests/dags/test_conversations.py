@@ -1,0 +1,77 @@
+"""The example DAG of conversations, run by a real Airflow against the emulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.dag_test]
+
+KEY = "rk_planted_key_77ab"
+PHONE = "+4915100099887"
+SAID = "My planted card number is 4711-0815"
+PSEUDONYM_KEY = "planted-pseudonym-key-90fe"
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory):
+    robofy = robofy_emulator_factory(api_key=KEY, sessions=30, sessions_page_size=10, messages_page_size=4)
+    robofy.add_session(PHONE)
+    robofy.add_message(PHONE, SAID)
+    return robofy
+
+
+def run(airflow_home, robofy, day: str, **options):
+    connection = json.loads(robofy.connection_json())
+    connection["extra"]["pseudonym_key"] = PSEUDONYM_KEY
+    return airflow_home.airflow(
+        "dags",
+        "test",
+        "robofy_conversations",
+        day,
+        AIRFLOW_CONN_ROBOFY_DEFAULT=json.dumps(connection),
+        **options,
+    )
+
+
+def landed(airflow_home, resource: str) -> list[tuple[dict, list[dict]]]:
+    paths = sorted(airflow_home.landing.rglob("*.manifest.json"))
+    manifests = [json.loads(path.read_text()) for path in paths]
+    return [
+        (one, [json.loads(line) for line in Path(one["uri"]).read_text().splitlines()])
+        for one in manifests
+        if one["resource"] == resource
+    ]
+
+
+def test_the_shards_land_every_message_once_and_leak_nothing(airflow_home, robofy):
+    done = run(airflow_home, robofy, "2025-02-01")
+
+    [(sessions, rows)] = landed(airflow_home, "sessions")
+    assert sessions["rows"] == len(rows) == 31
+    shards = landed(airflow_home, "messages")
+    assert sorted(manifest["shard"] for manifest, _ in shards) == [[0, 4], [1, 4], [2, 4], [3, 4]]
+    assert sum(manifest["sessions_asked"] for manifest, _ in shards) == 31
+    asked_of = [{row["_session_id"] for row in part} for _, part in shards]
+    assert len(set().union(*asked_of)) == sum(map(len, asked_of)) == 31, "no session is in two shards, none in none"
+    last_said = {row["_session_id"]: row["message"] for _, part in shards for row in part}
+    assert last_said == {row["session_id"]: row["last_message"] for row in rows}
+
+    written = airflow_home.everything_written() + done.stdout + done.stderr
+    assert "31" in written
+    for secret in (KEY, PHONE, SAID, PSEUDONYM_KEY, PHONE.removeprefix("+")):
+        assert secret not in written, f"{secret} was written outside the landed files"
+
+
+def test_a_session_that_fails_fails_its_shard_and_is_named_only_beside_the_data(airflow_home, robofy):
+    robofy.fault("status", status=400, endpoint="list_session_messages", session=PHONE, times=None)
+
+    done = run(airflow_home, robofy, "2025-02-02", check=False)
+
+    failed = [manifest for manifest, _ in landed(airflow_home, "messages") if manifest["sessions_failed"]]
+    assert len(failed) == 1
+    assert PHONE in Path(failed[0]["failed_uri"]).read_text()
+    assert "max_failed_sessions" in airflow_home.everything_written() + done.stdout + done.stderr
+    assert PHONE.removeprefix("+") not in airflow_home.everything_written() + done.stdout + done.stderr
