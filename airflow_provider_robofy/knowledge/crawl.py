@@ -1,0 +1,175 @@
+"""Reading how an agent's crawling goes, from an answer that is documented nowhere.
+
+The status call names an agent and no run, so what it tells is the state of the agent's crawling.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from airflow_provider_robofy.api.endpoints import get_crawl_status
+from airflow_provider_robofy.api.errors import RobofyCallError, RobofyCrawlError, RobofyError, RobofyNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.times import TimeReader
+
+State = Literal["running", "completed", "failed", "idle", "unknown"]
+
+_STATES: Final[dict[str, State]] = {
+    **dict.fromkeys(("running", "crawling", "started", "queued", "pending", "processing", "in_progress"), "running"),
+    **dict.fromkeys(("completed", "complete", "finished", "done"), "completed"),
+    **dict.fromkeys(("failed", "failure", "error"), "failed"),
+    **dict.fromkeys(("idle", "not_started", "none", "never"), "idle"),
+}
+_STATUS_FIELDS: Final = ("status", "crawl_status", "crawlStatus", "crawling_status", "state")
+#: Said of the call, not of the crawl, where something inside says more.
+_ABOUT_THE_CALL: Final = {"success", "ok"}
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlStatus:
+    """Hold what an answer says of an agent's crawling.
+
+    :param state: What its word means. ``unknown`` means still running, as far as anybody can tell.
+    :param word: The word as it came, or None where there was none.
+    :param run_id: Run that the answer names, or None; likewise ``started_at``, in Robofy's own writing.
+    """
+
+    state: State
+    word: str | None = None
+    run_id: str | None = None
+    started_at: object = None
+
+    @classmethod
+    def read(cls, payload: Any, *, run_id: str | None = None) -> CrawlStatus:
+        """Find the status word, whatever wraps it; case does not matter.
+
+        :param payload: The decoded answer.
+        :param run_id: Where the answer lists several crawls, the one that is asked about.
+        """
+        inner = payload.get("data") if isinstance(payload, dict) else None
+        for level in (*_levels(inner), *_levels(payload)):
+            found = [cls._of(one, word) for one in level if (word := _word(one)) is not None]
+            if not found or all((one.word or "").lower() in _ABOUT_THE_CALL for one in found):
+                continue
+            mine = [one for one in found if run_id is not None and one.run_id == run_id]
+            found = mine or found
+            open_ones = [one for one in found if one.state not in {"completed", "failed"}]
+            if open_ones:
+                return open_ones[0]
+            return found[0] if len({one.state for one in found}) == 1 else cls(state="unknown", word=found[0].word)
+        return cls(state="unknown")
+
+    @classmethod
+    def _of(cls, one: dict[str, Any], word: str) -> CrawlStatus:
+        run_id = one.get("run_id", one.get("runId"))
+        state = _STATES.get("_".join(word.lower().replace("-", " ").replace("_", " ").split()), "unknown")
+        return cls(
+            state=state,
+            word=word,
+            run_id=None if run_id is None else str(run_id),
+            started_at=one.get("started_at", one.get("startedAt")),
+        )
+
+    def began_after(self, moment: datetime, times: TimeReader) -> bool:
+        """Tell whether the crawl surely began at or after a moment; False where the answer gives no readable time."""
+        try:
+            return times.read(self.started_at) >= moment
+        except ValueError:
+            return False
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what goes to XCom."""
+        started_at = self.started_at if isinstance(self.started_at, str | int | float) else None
+        return {"status": self.word, "run_id": self.run_id, "started_at": started_at}
+
+
+class CrawlWatch:
+    """Decide at each look whether the wait is over: the one predicate of poke, reschedule and deferred mode.
+
+    Usage, the same with ``await``::
+
+        try:
+            payload = client.call(watch.call)
+        except RobofyError as error:
+            watch.forgive(error)
+            return None
+        return watch.judge(payload)
+
+    :param project_id: The agent's project; ``chatbot_id`` the agent.
+    :param run_id: The run waited for, if known.
+    :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet; None for a wait that did
+        not start the crawl itself.
+    """
+
+    def __init__(
+        self, *, project_id: str, chatbot_id: str, run_id: str | None = None, unknown_until: float | None = None
+    ) -> None:
+        self.run_id = run_id
+        self._unknown_until = unknown_until
+        self._ids = (project_id, chatbot_id)
+        self._warned = False
+
+    @property
+    def call(self) -> Call[Any]:
+        """Return the call to make."""
+        return get_crawl_status(*self._ids)
+
+    def judge(self, payload: Any) -> dict[str, Any] | None:
+        """Return the result of a completed crawl, or None while there is none.
+
+        :raises RobofyCrawlError: The crawl has failed.
+        """
+        status = CrawlStatus.read(payload, run_id=self.run_id)
+        if status.state == "completed":
+            return {**status.as_dict(), "run_id": self.run_id or status.run_id}
+        if status.state == "failed":
+            raise RobofyCrawlError(
+                f"Robofy says {status.word!r} of the agent's crawling"
+                f"{'' if self.run_id is None else f' (run {self.run_id} was waited for)'}. "
+                "Its dashboard may say why; check start_urls, include_urls and exclude_urls."
+            )
+        if status.state != "running" and not self._warned:
+            self._warned = True
+            said = "no status word" if status.word is None else f"the status word {status.word!r}"
+            _log.warning("Robofy's crawl status has %s, which this provider takes for still running.", said)
+        return None
+
+    def forgive(self, error: RobofyError) -> None:
+        """Let a look fail that a later one may make good, and raise what no later one can.
+
+        :raises RobofyError: The error, where it is not transient.
+        """
+        if isinstance(error, RobofyNotFoundError):
+            if self._unknown_until is None:
+                raise RobofyCrawlError(f"Robofy knows of no crawl of this agent. {error}") from None
+            if time.time() > self._unknown_until:
+                raise error
+        elif error.permanent or not isinstance(error, RobofyCallError):
+            raise error
+        _log.warning("The crawl status could not be read, and is asked again later: %s", error)
+
+
+def _levels(value: Any) -> Iterator[list[dict[str, Any]]]:
+    """Yield the objects of an answer, outermost first, those of one depth together."""
+    layer = [value]
+    while layer:
+        flat = [item for one in layer for item in (one if isinstance(one, list) else [one])]
+        objects = [one for one in flat if isinstance(one, dict)]
+        if objects:
+            yield objects
+        layer = [inner for one in objects for inner in one.values() if isinstance(inner, dict | list)]
+
+
+def _word(one: dict[str, Any]) -> str | None:
+    """Return the status word of an object."""
+    words = (one.get(name) for name in _STATUS_FIELDS)
+    return next((word.strip() for word in words if isinstance(word, str) and word.strip()), None)

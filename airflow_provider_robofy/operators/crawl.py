@@ -1,0 +1,245 @@
+"""Crawling a website."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow_provider_robofy.api.endpoints import add_website, get_crawl_status
+from airflow_provider_robofy.api.errors import (
+    RobofyCancelledError,
+    RobofyConfigError,
+    RobofyCrawlError,
+    RobofyError,
+    RobofyNotFoundError,
+)
+from airflow_provider_robofy.api.models import CrawlRun, parse
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.knowledge.crawl import CrawlStatus, CrawlWatch
+from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once
+from airflow_provider_robofy.triggers.events import value_of
+from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+from airflow_provider_robofy.triggers.polling import GRACE, at_least, default_deferrable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+#: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
+_BACKSTOP = 300
+_NAP = 0.2
+
+
+class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
+    """Let Robofy crawl a website for an agent, and wait until it has.
+
+    Usage::
+
+        RobofyCrawlWebsiteOperator(
+            task_id="crawl",
+            start_urls=["https://example.com"],
+            exclude_urls=["https://example.com/shop"],
+            max_pages=200,
+            deferrable=True,
+            timeout=3 * 3600,
+        )
+
+    The run id is in XCom as ``run_id`` before the wait begins. The status call takes none, though: it tells of the
+    agent's crawling, so two crawls of one agent at a time are waited for as one.
+
+    A retry looks at the status first. What is still running it waits for, without a second crawl; so it does where a
+    person has started a crawl meanwhile. A crawl that is complete counts if Robofy says that it began after this DAG
+    run did. Otherwise it starts another.
+
+    :param start_urls: Where the crawl begins: http or https addresses. (templated)
+    :param project_id: The agent's project. Default: the connection's. (templated)
+    :param chatbot_id: The agent. Default: the connection's. (templated)
+    :param include_urls: Addresses to keep to; ``exclude_urls`` those to leave out. Robofy does not document how they
+        are matched. (templated)
+    :param max_pages: Pages to crawl at most (``max_crawl_pages``); ``max_depth`` links to follow from a start address
+        at most (``max_crawl_depth``). Default: Robofy's.
+    :param use_sitemap: Whether to read the site's sitemap. Default: Robofy's.
+    :param is_main_website: Whether this is the agent's main website. Default: Robofy's.
+    :param crawl_mode: Number of a mode, which Robofy does not document; likewise ``vector_provider``.
+    :param wait_for_completion: False returns as soon as the crawl has started. Default True.
+    :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
+    :param poll_interval: Seconds between two looks; at least ten when deferred. Default 60.
+    :param timeout: Seconds to wait in each try before it fails; the crawl goes on. Default four hours.
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :return: ``run_id``, ``status`` (Robofy's word) and ``started_at``.
+    :raises AirflowFailException: Key, ids, connection or an address are wrong, so that a retry cannot help. An address
+        that is not http(s) is refused before any call.
+    :raises RobofyCrawlError: The crawl failed or took too long; the task's retries apply.
+    :raises RobofyError: The API failed; likewise.
+    """
+
+    template_fields: Sequence[str] = (
+        "start_urls",
+        "project_id",
+        "chatbot_id",
+        "include_urls",
+        "exclude_urls",
+        "robofy_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        start_urls: str | Sequence[str],
+        project_id: str | int | None = None,
+        chatbot_id: str | None = None,
+        include_urls: Sequence[str] | None = None,
+        exclude_urls: Sequence[str] | None = None,
+        max_pages: int | None = None,
+        max_depth: int | None = None,
+        use_sitemap: bool | None = None,
+        is_main_website: bool | None = None,
+        crawl_mode: int | None = None,
+        vector_provider: int | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool | None = None,
+        poll_interval: float = 60,
+        timeout: float = 4 * 3600,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
+        if poll_interval <= 0 or timeout < 0:
+            raise RobofyConfigError("poll_interval must be above 0 seconds, and timeout must not be negative.")
+        self.start_urls = start_urls
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+        self.include_urls = include_urls
+        self.exclude_urls = exclude_urls
+        self.max_pages = max_pages
+        self.max_depth = max_depth
+        self.use_sitemap = use_sitemap
+        self.is_main_website = is_main_website
+        self.crawl_mode = crawl_mode
+        self.vector_provider = vector_provider
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = poll_interval
+        self.timeout = timeout
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start a crawl, unless one is under way in a retry, and wait for it."""
+        with failing_at_once():
+            ids = {
+                "project_id": self.hook.project_id(self.project_id),
+                "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
+            }
+            body = self._body(ids)
+            found = self._found(context, ids) if getattr(context["ti"], "try_number", 1) > 1 else None
+            run = self._start(body) if found is None else found.as_dict()
+            context["ti"].xcom_push(key="run_id", value=run["run_id"])
+            if not self.wait_for_completion or (found is not None and found.state == "completed"):
+                return run
+            deadline = time.time() + self.timeout
+            watching = {**ids, "run_id": run["run_id"], "unknown_until": time.time() + GRACE}
+            if not self.deferrable:
+                return self._wait(CrawlWatch(**watching), deadline)
+            self.defer(
+                trigger=RobofyCrawlTrigger(
+                    **watching,
+                    robofy_conn_id=self.robofy_conn_id,
+                    poll_interval=at_least(self.poll_interval),
+                    deadline=deadline,
+                ),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
+            )
+        return run  # never: a deferral is an exception
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002
+        """Return what the trigger found, or raise what it met."""
+        with failing_at_once():
+            result: dict[str, Any] = value_of(event, on_timeout=self._too_long())
+        return result
+
+    def _wait(self, watch: CrawlWatch, deadline: float) -> dict[str, Any]:
+        # A look right after the start might still be told of the crawl before.
+        while (left := deadline - time.time()) > 0:
+            self._sleep(min(self.poll_interval, left))
+            try:
+                payload = self.hook.client.call(watch.call)
+            except RobofyError as error:
+                watch.forgive(error)
+                continue
+            if (result := watch.judge(payload)) is not None:
+                return result
+        raise self._too_long()
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if self.hook.client.cancelled:
+                raise RobofyCancelledError("The task was killed while it was waiting for a crawl, which goes on.")
+            time.sleep(min(_NAP, left))
+
+    def _too_long(self) -> RobofyCrawlError:
+        return RobofyCrawlError(
+            f"The crawl was not complete within {self.timeout:g} seconds. It goes on, and a retry waits for it; or "
+            "raise timeout."
+        )
+
+    def _start(self, body: dict[str, Any]) -> dict[str, Any]:
+        call = add_website(body)
+        answer = self.hook.client.call(call)
+        run = parse(CrawlRun, answer, call, self.hook.connection.times)
+        self.log.info("Robofy has started crawl %s.", run.run_id)
+        return {"run_id": run.run_id, "status": run.status, "started_at": answer.get("started_at")}
+
+    def _found(self, context: Context, ids: dict[str, str]) -> CrawlStatus | None:
+        """Return the crawl that an attempt before has surely or probably started, or None."""
+        try:
+            status = CrawlStatus.read(self.hook.client.call(get_crawl_status(**ids)))
+        except RobofyNotFoundError:
+            return None
+        began = getattr(context.get("dag_run"), "start_date", None)
+        if status.state in {"running", "unknown"}:
+            self.log.info("A crawl of this agent is under way (status %r), so none is started.", status.word)
+            return status
+        if status.state == "completed" and began and status.began_after(began, self.hook.connection.times):
+            self.log.info("A crawl that began after this run did is complete, so none is started.")
+            return status
+        return None
+
+    def _body(self, ids: dict[str, str]) -> dict[str, Any]:
+        options = {
+            "vector_provider": self.vector_provider,
+            "max_crawl_pages": self.max_pages,
+            "max_crawl_depth": self.max_depth,
+            "include_urls": _list("include_urls", self.include_urls),
+            "exclude_urls": _list("exclude_urls", self.exclude_urls),
+            "use_sitemap": None if self.use_sitemap is None else str(int(self.use_sitemap)),
+            "is_main_website": self.is_main_website,
+            "crawl_mode": self.crawl_mode,
+        }
+        urls = _list("start_urls", self.start_urls)
+        if not urls:
+            raise RobofyConfigError("start_urls is empty: give at least one http or https address.")
+        for position, url in enumerate(urls):
+            if not _is_http(url):
+                raise RobofyConfigError(f"start_urls[{position}] is not an http or https address: {url[:100]!r}.")
+        body = {"start_urls": [{"url": url} for url in urls], **ids}
+        return body | {name: value for name, value in options.items() if value is not None}
+
+
+def _list(name: str, value: object) -> list[str] | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else [value.strip()]
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise RobofyConfigError(f"{name} must be a list of addresses.")
+    return [one.strip() for one in value]
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and " " not in url
+    except ValueError:
+        return False

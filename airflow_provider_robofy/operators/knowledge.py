@@ -1,0 +1,241 @@
+"""Uploading knowledge."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
+from airflow_provider_robofy.knowledge.document import TEXTS, Note, kind_of
+from airflow_provider_robofy.knowledge.ledger import Ledger
+from airflow_provider_robofy.knowledge.sources import Found, Source, find
+from airflow_provider_robofy.knowledge.uploads import Uploader
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    path_component,
+    run_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_robofy.extract.store import Store
+
+    Place = str | Path | ObjectStoragePath
+
+CHOICES = ("fail", "resend")
+
+
+class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
+    """Keep an agent's knowledge in step with a folder, a bucket or a text: upload what is new or changed, once.
+
+    A folder with all below it::
+
+        RobofyUploadKnowledgeOperator(task_id="docs", source="s3://aws_default@wiki/product")
+
+    A glob, or a list of anything that is a path::
+
+        RobofyUploadKnowledgeOperator(task_id="faq", source=["/data/faq/*.md", "/data/prices.pdf"])
+
+    A text that the DAG has made::
+
+        RobofyUploadKnowledgeOperator(task_id="hours", text="{{ ti.xcom_pull('hours') }}", name="opening-hours.md")
+
+    txt, md, markdown, html and json go through Add Text Content; pdf, docx, doc, xls and xlsx through Add File, whose
+    path Robofy does not document: where the guess is wrong, the error says what to set in the connection's extra
+    ``endpoints`` under ``add_file``. Four documents are uploaded at a time, inside ``requests_per_minute``.
+
+    What was uploaded is remembered in a ledger with a hash of each content. A retry goes on where the attempt before
+    stopped, and a run over unchanged documents makes no request. Before a document is sent it is noted as intended; if
+    its answer never comes it is not sent again by itself, but reported as uncertain. Older versions stay with Robofy
+    until somebody removes them, and are reported as superseded, documents that left the source as removed.
+
+    Do not let two runs use one ledger at the same time: set ``max_active_runs=1``, or ``max_active_tis_per_dag=1``.
+
+    :param source: Path, glob, folder or a list of those; anything that Airflow's ``ObjectStoragePath`` opens, and a
+        relative one lies below ``[robofy] landing_root``. Hidden files are left out. A document is called by its path
+        below the source, with ``-`` for ``/``. (templated)
+    :param text: A text to upload instead, shown among the rendered templates in Airflow's UI. (templated)
+    :param name: What the text is called, ending in one of the text suffixes. (templated)
+    :param project_id: The agent's project. Default: the connection's. (templated)
+    :param chatbot_id: The agent. Default: the connection's. (templated)
+    :param metadata: Text, or anything that becomes JSON, that goes with each file of Add File. Add Text Content has no
+        place for it. Another value alone uploads nothing again. (templated)
+    :param ledger_path: Where the ledger lies, ending in ``.json``; never in the source folder. Default: below
+        ``[robofy] landing_root`` in ``knowledge/``, by project, agent and source. (templated)
+    :param max_failed: Documents that may fail before the task does; all others are uploaded in any case. Default 0.
+    :param on_uncertain: What to do about documents of which nobody knows whether they arrived: ``fail``, which is the
+        default, names them and fails the task; ``resend`` uploads them again, perhaps for the second time. (templated)
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :return: The manifest: ids, ``ledger_uri``, ``counts``, ``bytes_uploaded``, ``requests``, and under ``lists`` the
+        documents ``uploaded``, ``unchanged``, ``superseded``, ``failed``, ``uncertain`` and ``removed``, with names,
+        ids, sizes and hashes. With more than 50 of them ``lists`` is None and ``lists_uri`` names a file beside the
+        ledger. If the task fails, the manifest is in XCom as ``manifest``.
+    :raises AirflowFailException: Key, ids, connection, source or ledger are wrong, or uploads are uncertain: a retry
+        cannot help.
+    :raises RobofyError: The API failed, or more documents than ``max_failed`` did; the task's retries apply.
+    """
+
+    template_fields: Sequence[str] = (
+        "source",
+        "text",
+        "name",
+        "project_id",
+        "chatbot_id",
+        "metadata",
+        "ledger_path",
+        "on_uncertain",
+        "robofy_conn_id",
+    )
+
+    def __init__(
+        self,
+        *,
+        source: Place | Sequence[Place] | None = None,
+        text: str | None = None,
+        name: str | None = None,
+        project_id: str | int | None = None,
+        chatbot_id: str | None = None,
+        metadata: Any = None,
+        ledger_path: str | None = None,
+        max_failed: int = 0,
+        on_uncertain: str = "fail",
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
+        if (source is None) == (text is None):
+            raise RobofyConfigError("Give either source, or text with name.")
+        if (text is None) != (name is None):
+            raise RobofyConfigError("text and name belong together: the text, and what Robofy is to call it.")
+        self.source = source
+        self.text = text
+        self.name = name
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+        self.metadata = metadata
+        self.ledger_path = ledger_path
+        self.max_failed = max_failed
+        self.on_uncertain = on_uncertain
+        self._uploader: Uploader | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Upload what changed and return the manifest."""
+        with failing_at_once():
+            if self.on_uncertain not in CHOICES:
+                raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
+            project_id = self.hook.project_id(self.project_id)
+            chatbot_id = self.hook.chatbot_id(self.chatbot_id)
+            sources = self._sources()
+            label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
+            store = self._ledger_store(project_id, chatbot_id, label, sources)
+            ledger = Ledger(store, {"project_id": project_id, "chatbot_id": chatbot_id, "source": label})
+            ledger.load()
+            started_at = datetime.now(UTC)
+            found = find(sources) if sources else Found(documents=[self._note()])
+            self._uploader = Uploader(
+                project_id=project_id,
+                chatbot_id=chatbot_id,
+                metadata=self._metadata(),
+                ledger=ledger,
+                client=lambda: RobofyClient(self.hook.connection.settings),
+                run_key=run_key(context),
+                resend=self.on_uncertain == "resend",
+            )
+            for refused in found.refused:
+                self._uploader.report.refuse(refused)
+            try:
+                report = self._uploader.run(found.documents)
+            finally:
+                ledger.close()
+            about = {
+                "project_id": project_id,
+                "chatbot_id": chatbot_id,
+                "source": label.split("\n"),
+                "ledger_uri": store.uri,
+                "run_key": run_key(context),
+                "hidden": found.hidden,
+                "requests": self._uploader.requests,
+                "started_at": started_at.isoformat(timespec="seconds"),
+                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            manifest = report.manifest(
+                about,
+                found=len(found.documents) + len(found.refused),
+                beside=store.beside(f".{hashlib.sha256(run_key(context).encode()).hexdigest()[:12]}.manifest.json"),
+            )
+            self.log.info("Knowledge of agent %s: %s", chatbot_id, manifest["counts"])
+            if not manifest["counts"]["found"]:
+                self.log.warning("The source is there, but holds no documents.")
+            if error := report.verdict(max_failed=self.max_failed):
+                context["ti"].xcom_push(key="manifest", value=manifest)
+                raise error
+        return manifest
+
+    def on_kill(self) -> None:
+        """End the uploads under way; what they sent stays intended in the ledger."""
+        super().on_kill()
+        if self._uploader is not None:
+            self._uploader.cancel()
+
+    def _sources(self) -> list[Source]:
+        if self.source is None:
+            return []
+        given = self.source if isinstance(self.source, list | tuple) else [self.source]
+        places = [one if isinstance(one, ObjectStoragePath) else str(one).strip() for one in given]
+        if not places or not all(map(str, places)):
+            raise RobofyConfigError("source is empty: give at least one path, and no empty one.")
+        paths = [ObjectStoragePath(place(one, "source")) if isinstance(one, str) else one for one in places]
+        return [Source(path.fs, path.path, str(path)) for path in paths]
+
+    def _note(self) -> Any:
+        name = str(self.name).strip()
+        if kind_of(name) not in TEXTS:
+            raise RobofyConfigError(f"name={name!r} must end in one of {', '.join(f'.{kind}' for kind in TEXTS)}.")
+        return Note(name=name, text=str(self.text).encode(errors="surrogatepass"))
+
+    def _metadata(self) -> str | None:
+        if self.metadata is None or isinstance(self.metadata, str):
+            return self.metadata
+        try:
+            return json.dumps(self.metadata, sort_keys=True)
+        except (TypeError, ValueError):
+            raise RobofyConfigError("metadata must be text, or something that can be written as JSON.") from None
+
+    def _ledger_store(self, project_id: str, chatbot_id: str, label: str, sources: list[Source]) -> Store:
+        uri = str(self.ledger_path or "").strip()
+        if uri and not uri.endswith(".json"):
+            raise RobofyConfigError(f"ledger_path must end in .json, but is {uri!r}.")
+        if uri:
+            uri = place(uri, "ledger_path")
+        else:
+            root = landing_root()
+            if not root:
+                raise RobofyConfigError(
+                    "There is no place for the ledger of uploads: set ledger_path on the operator, or landing_root in "
+                    "Airflow's config section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
+                )
+            # People find it by the last word of the source, and no two sources share it thanks to the hash.
+            word = re.sub(r"[^A-Za-z0-9]+", "-", label.rstrip("/*").rpartition("/")[2]).strip("-")[:40]
+            file = f"{word or 'source'}-{hashlib.sha256(label.encode(errors='replace')).hexdigest()[:16]}.json"
+            folders = map(path_component, (project_id, chatbot_id))
+            uri = "/".join([root, "knowledge", *folders, file])
+        store = open_store(uri)
+        if inside := [source.uri for source in sources if source.holds(store.fs, store.path)]:
+            raise RobofyConfigError(
+                f"The ledger {uri} would lie in the source {inside[0]}, and be taken for a document. Set ledger_path, "
+                "or [robofy] landing_root, to a place outside of it."
+            )
+        return store

@@ -1,0 +1,123 @@
+"""What every Robofy sensor does in the same way, whichever of its three modes it is in."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+)
+
+from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.operators.base import failing_at_once
+from airflow_provider_robofy.triggers.events import value_of
+from airflow_provider_robofy.triggers.polling import at_least, default_deferrable
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
+
+#: Seconds beyond the sensor's own timeout after which Airflow ends a deferral whose trigger is dead.
+_BACKSTOP = 300
+
+
+class RobofyBaseSensor(BaseSensorOperator):
+    """Wait by poking, by rescheduling or deferred, with the same outcome.
+
+    A wrong key or id fails the task at once, and ``soft_fail`` turns only a timeout into a skip; Airflow alone would
+    skip for the one in some modes and not in others.
+
+    :param robofy_conn_id: Id of the Robofy connection.
+    :param deferrable: Wait in the triggerer. Default: Airflow's config ``[operators] default_deferrable``.
+    """
+
+    ui_color = "#e7f0ff"
+
+    def __init__(
+        self,
+        *,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        deferrable: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.robofy_conn_id = robofy_conn_id
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+
+    @cached_property
+    def hook(self) -> RobofyHook:
+        """Return the hook of the connection."""
+        return RobofyHook(self.robofy_conn_id)
+
+    @abstractmethod
+    def look(self) -> Any:
+        """Return what the task is to return, or None while there is nothing.
+
+        :raises RobofyError: No later look could help.
+        """
+
+    @abstractmethod
+    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyWaitTrigger:
+        """Return the trigger that looks in the same way."""
+
+    def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
+        try:
+            value = self.look()
+        except RobofyError as error:
+            if error.permanent and self.silent_fail and not (self.soft_fail or self.never_fail):
+                raise AirflowFailException(str(error)) from None  # the only kind that silent_fail lets pass
+            raise
+        return PokeReturnValue(is_done=value is not None, xcom_value=value)
+
+    def execute(self, context: Context) -> Any:
+        """Look once, and wait in the mode that was chosen."""
+        if self.deferrable or self.reschedule:
+            self.poke_interval = at_least(self.poke_interval)
+        # Outside of what the base class does: there it would take a wrong key for something to skip.
+        with failing_at_once():
+            if not self.deferrable:
+                return super().execute(context)
+            deadline = time.time() + self.timeout
+            try:
+                looked = self.poke(context)
+            except RobofyError as error:
+                raise self._skipped(error) from None
+            if looked:
+                return looked.xcom_value
+            self.defer(
+                trigger=self.trigger(poll_interval=self.poke_interval, deadline=deadline),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
+            )
+        return None  # never: a deferral is an exception
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        with failing_at_once():
+            return super().resume_execution(next_method, next_kwargs, context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:  # noqa: ARG002
+        """Return what the trigger found, or raise what it met."""
+        timeout = AirflowSensorTimeout(f"The sensor has timed out: nothing within {self.timeout:g} seconds.")
+        try:
+            return value_of(event, on_timeout=timeout)
+        except RobofyError as error:
+            raise self._skipped(error) from None
+
+    def on_kill(self) -> None:
+        """End the call under way."""
+        if "hook" in self.__dict__ and "client" in self.hook.__dict__:
+            self.hook.client.cancel()
+
+    def _skipped(self, error: RobofyError) -> Exception:
+        """Return what an error means for a sensor that must never fail, as the other modes have it."""
+        return AirflowSkipException(f"Skipping due to never_fail: {error}") if self.never_fail else error

@@ -1,0 +1,72 @@
+"""Waiting for an agent's crawling."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.knowledge.crawl import CrawlWatch
+from airflow_provider_robofy.sensors.base import RobofyBaseSensor
+from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class RobofyCrawlSensor(RobofyBaseSensor):
+    """Wait until an agent's crawling is complete.
+
+    Usage::
+
+        RobofyCrawlSensor(task_id="crawled", deferrable=True, poke_interval=60, timeout=3600)
+
+    The API tells of the agent's crawling and not of one run: where two crawls overlap, the sensor waits for whichever
+    Robofy speaks of, and an agent whose crawl of last week is complete is complete at once. So start the crawl before.
+
+    Status words are read without case. A word that is not known means still running, with a warning, until the
+    timeout; so does trouble that may pass, such as a dropped connection.
+
+    :param project_id: The agent's project. Default: the connection's. (templated)
+    :param chatbot_id: The agent. Default: the connection's. (templated)
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
+    :param poke_interval: Seconds between two looks; at least ten in reschedule and deferred mode. Default 60.
+    :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
+        mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
+    :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
+    :return: ``status`` (Robofy's word), ``run_id`` and ``started_at`` as far as Robofy names them.
+    :raises AirflowFailException: The key is wrong, or Robofy does not accept the request. ``soft_fail`` does not skip.
+    :raises AirflowSensorTimeout: It took too long.
+    :raises RobofyCrawlError: The crawl has failed, or Robofy knows of none; the task's retries apply.
+    """
+
+    template_fields: Sequence[str] = ("project_id", "chatbot_id", "robofy_conn_id")
+
+    def __init__(self, *, project_id: str | int | None = None, chatbot_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+
+    @cached_property
+    def _watch(self) -> CrawlWatch:
+        return CrawlWatch(
+            project_id=self.hook.project_id(self.project_id), chatbot_id=self.hook.chatbot_id(self.chatbot_id)
+        )
+
+    def look(self) -> dict[str, Any] | None:
+        try:
+            payload = self.hook.client.call(self._watch.call)
+        except RobofyError as error:
+            self._watch.forgive(error)
+            return None
+        return self._watch.judge(payload)
+
+    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyCrawlTrigger:
+        return RobofyCrawlTrigger(
+            project_id=self.hook.project_id(self.project_id),
+            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+        )

@@ -1,0 +1,55 @@
+"""Keep an agent's knowledge in step with a folder and a website.
+
+Every night: upload the documents that are new or have changed, let Robofy crawl the site, and wait for it without
+holding a worker. What was uploaded is remembered below ``[robofy] landing_root``, so a night without changes makes no
+upload, and no retry makes a second one.
+
+Trigger it with the folder and the site, for example::
+
+    airflow dags trigger robofy_knowledge --conf '{"docs": "s3://aws_default@wiki/product", "site": "https://..."}'
+
+Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, and ``[robofy] landing_root``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import dag, task
+
+from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
+from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
+
+
+@dag(
+    schedule="@daily",
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    catchup=False,
+    # Two runs with one ledger at the same time would not know of each other's uploads.
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    params={"docs": "/opt/airflow/docs", "site": "https://example.com"},
+    tags=["robofy"],
+    doc_md=__doc__,
+)
+def robofy_knowledge() -> None:
+    @task
+    def to_clean_up(manifest: dict) -> int:
+        """Count what a person may want to remove in Robofy: replaced versions, and documents that are gone."""
+        counts: dict[str, int] = manifest["counts"]
+        return counts["superseded"] + counts["removed"]
+
+    upload = RobofyUploadKnowledgeOperator(task_id="upload_documents", source="{{ params.docs }}")
+    crawl = RobofyCrawlWebsiteOperator(
+        task_id="crawl_website",
+        start_urls=["{{ params.site }}"],
+        max_pages=200,
+        deferrable=True,
+        poll_interval=30,
+        timeout=3 * 3600,
+    )
+    to_clean_up(upload.output)
+    upload >> crawl
+
+
+robofy_knowledge()

@@ -1,0 +1,123 @@
+"""The knowledge DAG, run by a real Airflow against the emulator: uploads once, crawls, waits deferred."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.timeout(400)
+
+KEY = "rk_planted_key_5e0b11aa"
+WORDS = "planted words of a document"
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory):
+    return robofy_emulator_factory(api_key=KEY, leads=0, crawl_seconds=4, crawl_running="Crawling")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "faq.md").write_text(WORDS)
+    (folder / "prices.pdf").write_bytes(WORDS.encode())
+    return folder
+
+
+@pytest.fixture
+def run(airflow_home, robofy, folder):
+    def run(date: str, **options):
+        conf = json.dumps({"docs": str(folder), "site": "https://example.com"})
+        connection = robofy.connection_json()
+        return airflow_home.airflow(
+            "dags", "test", "robofy_knowledge", date, "--conf", conf,
+            AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **options,
+        )  # fmt: skip
+
+    return run
+
+
+def test_documents_are_uploaded_once_over_two_nights_and_each_night_has_one_crawl(airflow_home, robofy, run, folder):
+    first = run("2025-03-01")
+    assert sorted(asset["name"] for asset in robofy.assets()) == ["faq.md", "prices.pdf"]
+    [crawl] = robofy.crawls()
+    assert crawl["request"]["start_urls"] == [{"url": "https://example.com"}]
+    assert crawl["request"]["max_crawl_pages"] == 200
+    assert robofy.count("get_crawl_status") >= 1
+
+    (folder / "faq.md").write_text(f"{WORDS}, and more")
+    second = run("2025-03-02")
+    assert sorted(asset["name"] for asset in robofy.assets()) == ["faq.md", "faq.md", "prices.pdf"]
+    assert len(robofy.crawls()) == 2
+
+    [ledger] = (airflow_home.landing / "knowledge").rglob("docs-*.json")
+    assert {entry["state"] for entry in json.loads(ledger.read_text())["entries"].values()} == {"uploaded"}
+    written = airflow_home.everything_written() + first.stdout + first.stderr + second.stdout + second.stderr
+    assert "'superseded': 1" in written
+    assert crawl["run_id"] in written
+    for secret in (KEY, WORDS):
+        assert secret not in written, f"{secret} was written"
+    assert WORDS not in ledger.read_text()
+
+
+UNCERTAIN = """
+from datetime import UTC, datetime, timedelta
+from airflow.providers.common.compat.sdk import dag
+from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
+from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
+
+@dag(schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC), params={"docs": "/nowhere"},
+     default_args={"retries": 1, "retry_delay": timedelta(seconds=1)})
+def knowledge_uncertain():
+    upload = RobofyUploadKnowledgeOperator(task_id="upload", source="{{ params.docs }}")
+    upload >> RobofyCrawlSensor(task_id="crawled", deferrable=True, timeout=30)
+
+knowledge_uncertain()
+"""
+
+
+WAITING = """
+from datetime import UTC, datetime, timedelta
+from airflow.providers.common.compat.sdk import dag
+from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
+from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
+
+@dag(schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC))
+def knowledge_waiting():
+    crawl = RobofyCrawlWebsiteOperator(task_id="crawl", start_urls="https://example.com", wait_for_completion=False)
+    crawl >> RobofyCrawlSensor(task_id="rescheduled", mode="reschedule", poke_interval=10, timeout=120)
+    crawl >> RobofyCrawlSensor(task_id="deferred", deferrable=True, poke_interval=10, timeout=120)
+
+knowledge_waiting()
+"""
+
+
+def test_sensors_wait_rescheduled_and_deferred_for_a_crawl_started_elsewhere(airflow_home, robofy):
+    Path(airflow_home.folder / "dags" / "knowledge_waiting.py").write_text(WAITING)
+    robofy.configure(crawl_seconds=15)
+    done = airflow_home.airflow(
+        "dags", "test", "knowledge_waiting", "2025-03-04", AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json()
+    )
+    assert len(robofy.crawls()) == 1
+    assert robofy.count("get_crawl_status") >= 3
+    stored = airflow_home.stored()
+    for task_id in ("rescheduled", "deferred"):
+        assert f"'{task_id}','knowledge_waiting'" in stored
+    assert "state=failed" not in done.stdout
+    assert KEY not in airflow_home.everything_written() + done.stdout + done.stderr
+
+
+def test_an_upload_whose_answer_was_lost_fails_the_run_without_a_second_upload(airflow_home, robofy, folder):
+    Path(airflow_home.folder / "dags" / "knowledge_uncertain.py").write_text(UNCERTAIN)
+    robofy.fault("drop", endpoint="add_file")
+    done = airflow_home.airflow(
+        "dags", "test", "knowledge_uncertain", "2025-03-03", "--conf", json.dumps({"docs": str(folder)}),
+        check=False, AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),
+    )  # fmt: skip
+    written = airflow_home.everything_written() + done.stdout + done.stderr
+    assert "may or may not have arrived" in written
+    assert robofy.count("add_file") == 1, "Airflow's retry, had it come, would not have repeated it either"
+    assert robofy.count("get_crawl_status") == 0

@@ -1,0 +1,292 @@
+"""RobofyCrawlWebsiteOperator against the emulator: one crawl, whatever is retried."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.errors import (
+    RobofyCancelledError,
+    RobofyConfigError,
+    RobofyConnectionError,
+    RobofyCrawlError,
+    RobofyError,
+)
+from airflow_provider_robofy.operators import crawl as module
+from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
+from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+
+SITE = "https://example.com"
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory, monkeypatch):
+    emulator = robofy_emulator_factory(leads=0, crawl_seconds=0.3, crawl_running="Crawling", crawl_result="COMPLETED")
+    connection = json.loads(emulator.connection_json())
+    connection["extra"].update(max_attempts=2, total_timeout=20)
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    return emulator
+
+
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch):
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
+
+
+def task(**arguments) -> RobofyCrawlWebsiteOperator:
+    return RobofyCrawlWebsiteOperator(
+        task_id="crawl", **{"start_urls": [SITE], "poll_interval": 0.1, "timeout": 10, **arguments}
+    )
+
+
+@pytest.fixture
+def retry(context, ti):
+    """The context of a second try, in a run that began two hours ago unless told otherwise."""
+
+    def make(began: datetime | None = None):
+        ti.try_number = 2
+        return {**context, "dag_run": SimpleNamespace(start_date=began or datetime.now(UTC) - timedelta(hours=2))}
+
+    return make
+
+
+def test_a_crawl_is_started_and_waited_for(robofy, context, ti):
+    result = task().execute(context)
+    [crawl] = robofy.crawls()
+    assert result["run_id"] == crawl["run_id"] == ti.pushed["run_id"]
+    assert result["status"] == "COMPLETED"
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_every_documented_option_goes_to_the_api_under_its_own_name(robofy, context):
+    task(
+        start_urls=[SITE, " http://example.com/docs "],
+        include_urls=["https://example.com/docs"],
+        exclude_urls="https://example.com/shop",
+        max_pages=200,
+        max_depth=3,
+        use_sitemap=True,
+        is_main_website=True,
+        crawl_mode=1,
+        vector_provider=2,
+        wait_for_completion=False,
+    ).execute(context)
+    assert robofy.crawls()[0]["request"] == {
+        "start_urls": [{"url": SITE}, {"url": "http://example.com/docs"}],
+        "project_id": "24017",
+        "chatbot_id": robofy.chatbot_ids[0],
+        "include_urls": ["https://example.com/docs"],
+        "exclude_urls": ["https://example.com/shop"],
+        "max_crawl_pages": 200,
+        "max_crawl_depth": 3,
+        "use_sitemap": "1",
+        "is_main_website": True,
+        "crawl_mode": 1,
+        "vector_provider": 2,
+    }
+
+
+def test_what_is_not_given_is_not_sent(robofy, context):
+    task(wait_for_completion=False).execute(context)
+    assert set(robofy.crawls()[0]["request"]) == {"start_urls", "project_id", "chatbot_id"}
+
+
+def test_without_waiting_the_task_returns_at_once_and_asks_for_no_status(robofy, context, ti):
+    result = task(wait_for_completion=False).execute(context)
+    assert (result["status"], result["run_id"]) == ("crawling", ti.pushed["run_id"])
+    assert robofy.count("get_crawl_status") == 0
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "ftp://example.com", "example.com", "https://", "javascript:alert(1)", "https://exa mple.com", "https://[::1",
+        "", [],
+    ],
+)  # fmt: skip
+def test_an_address_that_is_not_http_is_refused_before_any_call(robofy, context, urls):
+    with pytest.raises(AirflowFailException, match="start_urls"):
+        task(start_urls=urls if isinstance(urls, list) else [SITE, urls]).execute(context)
+    assert robofy.count() == 0
+
+
+@pytest.mark.parametrize("arguments", [{"poll_interval": 0}, {"timeout": -1}])
+def test_a_wait_that_makes_no_sense_is_refused_when_the_dag_is_parsed(arguments):
+    with pytest.raises(RobofyConfigError, match=next(iter(arguments))):
+        task(**arguments)
+
+
+def test_a_failed_crawl_fails_the_task_and_may_be_retried(robofy, context, ti):
+    robofy.configure(crawl_result="Failed")
+    with pytest.raises(RobofyCrawlError, match="'Failed'"):
+        task().execute(context)
+    assert ti.pushed["run_id"] == robofy.crawls()[0]["run_id"], "pushed before the wait"
+
+
+def test_a_crawl_that_takes_too_long_fails_with_its_timeout(robofy, context):
+    robofy.configure(crawl_seconds=60)
+    with pytest.raises(RobofyCrawlError, match=r"0\.3 seconds"):
+        task(timeout=0.3).execute(context)
+
+
+def test_an_unknown_word_is_waited_out_until_the_timeout(robofy, context, caplog):
+    robofy.configure(crawl_result="indexed")
+    with pytest.raises(RobofyCrawlError):
+        task(timeout=1).execute(context)
+    assert robofy.count("get_crawl_status") > 2
+
+
+def test_trouble_with_the_status_does_not_end_the_wait(robofy, context):
+    robofy.configure(crawl_seconds=1)
+    robofy.fault("status", status=500, endpoint="get_crawl_status", times=3)
+    robofy.fault("html", endpoint="get_crawl_status", times=1)
+    assert task().execute(context)["status"] == "COMPLETED"
+
+
+def test_a_status_that_robofy_does_not_know_yet_is_waited_for_only_so_long(robofy, context, monkeypatch):
+    robofy.fault("status", status=404, code="NOT_FOUND", endpoint="get_crawl_status", times=2)
+    assert task().execute(context)["status"] == "COMPLETED"
+    robofy.fault("status", status=404, code="NOT_FOUND", endpoint="get_crawl_status", times=None)
+    monkeypatch.setattr(module, "GRACE", 0.2)
+    with pytest.raises(AirflowFailException, match="'get_crawl_status'"):
+        task().execute(context)
+
+
+def test_a_killed_wait_ends_within_a_second(robofy, context):
+    robofy.configure(crawl_seconds=60)
+    one = task(poll_interval=30, timeout=60)
+    killed_at: list[float] = []
+
+    def kill() -> None:
+        killed_at.append(time.monotonic())
+        one.on_kill()
+
+    threading.Timer(0.5, kill).start()
+    with pytest.raises(RobofyCancelledError):
+        one.execute(context)
+    assert time.monotonic() - killed_at[0] < 1
+
+
+# ---------------------------------------------------------------------------------------------------------- retries
+
+
+def test_a_first_try_starts_a_crawl_although_another_is_running(robofy, context):
+    robofy.configure(crawl_seconds=60)
+    task(wait_for_completion=False).execute(context)
+    task(wait_for_completion=False).execute(context)
+    assert len(robofy.crawls()) == 2
+
+
+def test_a_retry_waits_for_the_crawl_that_is_running_and_starts_none(robofy, context, ti, retry):
+    robofy.configure(crawl_seconds=2)
+    with pytest.raises(RobofyCrawlError):
+        task(timeout=0.2).execute(context)
+    ti.pushed.clear()
+    result = task().execute(retry())
+    assert len(robofy.crawls()) == 1
+    assert (result["status"], result["run_id"]) == ("COMPLETED", robofy.crawls()[0]["run_id"])
+    assert ti.pushed["run_id"] == result["run_id"]
+
+
+def test_a_start_whose_answer_was_lost_is_found_by_the_retry(robofy, context, retry):
+    robofy.configure(crawl_seconds=1)
+    robofy.fault("drop", endpoint="add_website")
+    with pytest.raises(RobofyConnectionError):
+        task().execute(context)
+    assert task().execute(retry())["run_id"] == robofy.crawls()[0]["run_id"]
+    assert len(robofy.crawls()) == 1
+
+
+def test_a_crawl_that_became_complete_between_the_tries_counts(robofy, context, retry):
+    task().execute(context)
+    assert task().execute(retry())["status"] == "COMPLETED"
+    assert len(robofy.crawls()) == 1
+
+
+def test_a_crawl_that_was_complete_before_the_run_began_does_not_count(robofy, context, retry):
+    task().execute(context)
+    task().execute(retry(began=datetime.now(UTC) + timedelta(minutes=5)))
+    assert len(robofy.crawls()) == 2
+
+
+@pytest.mark.parametrize("word", ["Failed", "not_started"])
+def test_a_retry_after_a_failed_crawl_starts_another(robofy, context, retry, word):
+    robofy.configure(crawl_result=word, crawl_seconds=0)
+    task(wait_for_completion=False).execute(context)
+    task(wait_for_completion=False).execute(retry())
+    assert len(robofy.crawls()) == 2
+
+
+def test_a_retry_of_an_agent_that_was_never_crawled_starts_a_crawl(robofy, retry):
+    assert task().execute(retry())["status"] == "COMPLETED"
+    assert len(robofy.crawls()) == 1
+
+
+def test_a_retry_that_cannot_read_the_status_starts_nothing(robofy, retry):
+    robofy.fault("status", status=500, endpoint="get_crawl_status", times=None)
+    with pytest.raises(RobofyError):
+        task().execute(retry())
+    assert robofy.crawls() == []
+
+
+# --------------------------------------------------------------------------------------------------------- deferred
+
+
+def test_deferred_it_ends_as_it_does_without(robofy, context, ti, monkeypatch):
+    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    one = task(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        one.execute(context)
+    assert ti.pushed["run_id"] == robofy.crawls()[0]["run_id"]
+    path, arguments = deferred.value.trigger.serialize()
+    assert path == "airflow_provider_robofy.triggers.knowledge.RobofyCrawlTrigger"
+    assert deferred.value.timeout > timedelta(seconds=one.timeout)
+
+    event = asyncio.run(_first(RobofyCrawlTrigger(**json.loads(json.dumps(arguments)))))
+
+    result = one.resume_execution(deferred.value.method_name, {"event": event}, context)
+    assert result == {"status": "COMPLETED", "run_id": ti.pushed["run_id"], "started_at": result["started_at"]}
+    assert len(robofy.crawls()) == 1
+
+
+def test_deferred_it_looks_no_more_often_than_every_ten_seconds(robofy, context):
+    with pytest.raises(TaskDeferred) as deferred:
+        task(deferrable=True, poll_interval=1).execute(context)
+    assert deferred.value.trigger.poll_interval == 10
+
+
+def test_the_default_of_deferrable_is_airflows_own(monkeypatch):
+    assert task().deferrable is False
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    assert task().deferrable is True
+    assert task(deferrable=False).deferrable is False
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "words"),
+    [
+        ({"status": "timeout"}, RobofyCrawlError, "10 seconds"),
+        ({"status": "error", "message": "key refused", "permanent": True}, AirflowFailException, "key refused"),
+        ({"status": "error", "message": "it failed", "permanent": False}, RobofyError, "it failed"),
+        ({"status": "who knows"}, RobofyError, "without saying"),
+        (None, RobofyError, "without saying"),
+    ],
+)
+def test_what_a_trigger_met_fails_the_task_in_the_same_way(robofy, context, event, kind, words):
+    with pytest.raises(kind, match=words):
+        task().execute_complete(context, event)
+
+
+async def _first(trigger):
+    async for event in trigger.run():
+        return event.payload
+    return None
