@@ -21,8 +21,37 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             {"integration-name": "Robofy", "python-modules": ["airflow_provider_robofy.hooks.robofy"]},
         ],
         "operators": [
-            {"integration-name": "Robofy", "python-modules": ["airflow_provider_robofy.operators.leads"]},
+            {
+                "integration-name": "Robofy",
+                "python-modules": [
+                    "airflow_provider_robofy.operators.crawl",
+                    "airflow_provider_robofy.operators.inbox",
+                    "airflow_provider_robofy.operators.knowledge",
+                    "airflow_provider_robofy.operators.leads",
+                ],
+            },
         ],
+        "sensors": [
+            {
+                "integration-name": "Robofy",
+                "python-modules": [
+                    "airflow_provider_robofy.sensors.knowledge",
+                    "airflow_provider_robofy.sensors.leads",
+                ],
+            },
+        ],
+        "triggers": [
+            {
+                "integration-name": "Robofy",
+                "python-modules": [
+                    "airflow_provider_robofy.triggers.knowledge",
+                    "airflow_provider_robofy.triggers.leads",
+                ],
+            },
+        ],
+        # Airflow 3 reads the first, 2.11 the second.
+        "asset-uris": [{"schemes": ["robofy"], "handler": "airflow_provider_robofy.assets.robofy.sanitize_uri"}],
+        "dataset-uris": [{"schemes": ["robofy"], "handler": "airflow_provider_robofy.assets.robofy.sanitize_uri"}],
         "connection-types": [
             {
                 "connection-type": "robofy",

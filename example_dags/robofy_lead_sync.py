@@ -1,7 +1,10 @@
-"""Land an agent's leads every day, and look at what landed.
+"""Land an agent's new leads every hour, each once, and look at what landed.
 
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, and ``[robofy] landing_root``
 (``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``. ``make demo`` brings both.
+
+The cursor is kept below the landing root. The first run lands everything, later ones what is new, and one a week
+everything again. To start over, trigger the DAG with the configuration ``{"robofy_cursor": "reset"}``.
 """
 
 from __future__ import annotations
@@ -16,10 +19,10 @@ from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
 
 @dag(
-    schedule="@daily",
+    schedule="@hourly",
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=1,  # two runs that overlap would land some leads twice
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     tags=["robofy"],
     doc_md=__doc__,
@@ -31,7 +34,7 @@ def robofy_lead_sync() -> None:
         landed = rows(manifest, ObjectStoragePath(manifest["uri"]))
         return dict(Counter(str(row.get("source")) for row in landed))
 
-    leads = RobofyFetchLeadsOperator(task_id="fetch_leads")
+    leads = RobofyFetchLeadsOperator(task_id="fetch_leads", cursor="cursors", full_every=timedelta(days=7))
     count_by_source(leads.output)
 
 

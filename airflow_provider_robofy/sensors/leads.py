@@ -1,0 +1,104 @@
+"""Waiting for leads."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.extract.arrivals import LeadWatch
+from airflow_provider_robofy.extract.order import NEWEST_FIRST
+from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.sensors.base import RobofyBaseSensor
+from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+
+class RobofyNewLeadsSensor(RobofyBaseSensor):
+    """Wait until an agent has a number of new leads.
+
+    Usage::
+
+        RobofyNewLeadsSensor(
+            task_id="wait_for_leads",
+            since="{{ data_interval_start }}",
+            min_count=5,
+            deferrable=True,
+            poke_interval=60,
+            timeout=3600,
+        )
+
+    It answers as soon as enough leads were seen. The API has no time filter: a look that finds too few has read the
+    whole listing, unless the connection says ``leads_order=newest_first``.
+
+    :param project_id: The agent's project. Default: the connection's. (templated)
+    :param chatbot_id: The agent. Default: the connection's. (templated)
+    :param since: Leads created at or after this count; datetime or ISO 8601 text, UTC where it names no zone. None or
+        empty counts every lead there is. (templated)
+    :param min_count: How many there must be. Default 1.
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
+    :param poke_interval: Seconds between two looks; at least ten in reschedule and deferred mode. Default 60.
+    :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
+        mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
+    :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
+    :return: ``count`` of leads seen (at least ``min_count``), time of the ``newest``, and their ``lead_ids``, a
+        thousand at most. No personal data.
+    :raises AirflowFailException: Key, ids or connection are wrong. ``soft_fail`` does not skip this.
+    :raises AirflowSensorTimeout: It took too long.
+    """
+
+    template_fields: Sequence[str] = ("project_id", "chatbot_id", "since", "robofy_conn_id")
+
+    def __init__(
+        self,
+        *,
+        project_id: str | int | None = None,
+        chatbot_id: str | None = None,
+        since: datetime | str | None = None,
+        min_count: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if min_count < 1:
+            raise RobofyConfigError("min_count must be at least 1.")
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+        self.since = since
+        self.min_count = min_count
+
+    @cached_property
+    def _watch(self) -> LeadWatch:
+        return LeadWatch(
+            project_id=self.hook.project_id(self.project_id),
+            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
+            since=Window.of(self.since, None).since,
+            min_count=self.min_count,
+        )
+
+    def look(self) -> dict[str, Any] | None:
+        connection = self.hook.connection
+        look = self._watch.look(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
+        try:
+            for page in self.hook.client.pages(self._watch.call):
+                if look.is_enough(page):
+                    break
+        except RobofyError as error:
+            self._watch.forgive(error)
+            return None
+        return look.result()
+
+    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewLeadsTrigger:
+        since = self._watch.since
+        return RobofyNewLeadsTrigger(
+            project_id=self.hook.project_id(self.project_id),
+            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
+            since=None if since is None else since.isoformat(),
+            min_count=self.min_count,
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+        )

@@ -1,0 +1,272 @@
+"""Waiting for leads without a worker, and starting DAGs when they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.providers.common.compat.triggers import BaseEventTrigger
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_robofy.api.aio import AsyncRobofyClient
+from airflow_provider_robofy.api.endpoints import list_leads
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.extract.arrivals import Head, LeadWatch, ahead_of
+from airflow_provider_robofy.extract.cursor import Cursor
+from airflow_provider_robofy.extract.cursor_store import cursor_body, cursor_key
+from airflow_provider_robofy.extract.order import NEWEST_FIRST
+from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.hooks.storage import open_store
+from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+    from airflow_provider_robofy.extract.arrivals import Arrival
+    from airflow_provider_robofy.hooks.connection import RobofyConnection
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a watcher waits at most between two polls while Robofy does not answer.
+MAX_BACKOFF: Final = 900.0
+#: Lead ids that an event names at most: Airflow stores and logs events.
+EVENT_IDS: Final = 100
+
+
+class RobofyNewLeadsTrigger(RobofyWaitTrigger):
+    """Fire when an agent has a number of new leads.
+
+    Usage, in an operator of your own::
+
+        self.defer(
+            trigger=RobofyNewLeadsTrigger(
+                project_id="24017",
+                chatbot_id="UOmf...",
+                since="2025-01-15T00:00:00+00:00",
+                min_count=1,
+                robofy_conn_id="robofy_default",
+                poll_interval=60,
+                deadline=time.time() + 3600,
+            ),
+            method_name="execute_complete",
+        )
+
+    :param project_id: The agent's project; ``chatbot_id`` the agent.
+    :param since: Leads at or after this ISO 8601 time count; None counts all.
+    :param min_count: How many there must be.
+    :param robofy_conn_id: Id of the Robofy connection.
+    :param poll_interval: Seconds between two looks.
+    :param deadline: Second since 1970 at which the wait ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        project_id: str,
+        chatbot_id: str,
+        since: str | None,
+        min_count: int,
+        robofy_conn_id: str,
+        poll_interval: float,
+        deadline: float,
+    ) -> None:
+        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+        self.since = since
+        self.min_count = min_count
+        self._watch = LeadWatch(
+            project_id=project_id, chatbot_id=chatbot_id, since=Window.of(since, None).since, min_count=min_count
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "project_id": self.project_id,
+            "chatbot_id": self.chatbot_id,
+            "since": self.since,
+            "min_count": self.min_count,
+            **super().arguments(),
+        }
+
+    async def look(self, client: AsyncRobofyClient, connection: RobofyConnection) -> dict[str, Any] | None:
+        look = self._watch.look(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
+        try:
+            async for page in client.pages(self._watch.call):
+                if look.is_enough(page):
+                    break
+        except RobofyError as error:
+            self._watch.forgive(error)
+            return None
+        return look.result()
+
+
+class RobofyNewLeadsEventTrigger(BaseEventTrigger):
+    """Start DAGs when an agent has leads that a sync has not landed yet (Airflow 3.3).
+
+    Usage, with the sync that keeps its cursor in the same asset::
+
+        leads = leads_asset(
+            24017,
+            "UOmf...",
+            watchers=[
+                AssetWatcher(
+                    name="new_leads",
+                    trigger=RobofyNewLeadsEventTrigger(project_id=24017, chatbot_id="UOmf...", cursor_name="leads"),
+                )
+            ],
+        )
+
+
+        @dag(schedule=[leads], max_active_runs=1)
+        def sync_leads():
+            RobofyFetchLeadsOperator(
+                task_id="leads", project_id=24017, chatbot_id="UOmf...", cursor=leads, cursor_name="leads"
+            )
+
+    The watcher reads the sync's cursor and never writes one. An event is a nudge, without data: the task reads up to
+    now from its own cursor. While Robofy stays ahead of the cursor the nudge is repeated, because Airflow does not
+    promise a run for every event. Nothing is remembered between polls, so no crash can lose a lead.
+
+    Watchers of one agent with one interval share one poll, however many they are. A poll is one request where the
+    connection says ``leads_order=newest_first``, and reads the whole listing otherwise.
+
+    :param project_id: The agent's project, written out; ``chatbot_id`` the agent.
+    :param cursor_name: The ``cursor_name`` of the task that syncs.
+    :param robofy_conn_id: Id of the Robofy connection.
+    :param poll_interval: Seconds between two polls. Default 30.
+    :param renudge_after: Seconds after which an unanswered nudge is repeated. Above the DAG's usual run time, or runs
+        start that find nothing to do. Default 600.
+    :raises RobofyConfigError: This Airflow is older than 3.3, or an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        project_id: str | int,
+        chatbot_id: str,
+        cursor_name: str,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        poll_interval: float = 30,
+        renudge_after: float = 600,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if not AIRFLOW_V_3_3_PLUS:
+            raise RobofyConfigError(
+                "RobofyNewLeadsEventTrigger needs Airflow 3.3 or newer, where a watcher can read an asset's state. "
+                "Use RobofyNewLeadsSensor, or a schedule."
+            )
+        for name, value in (("project_id", project_id), ("chatbot_id", chatbot_id), ("cursor_name", cursor_name)):
+            if not str(value).strip():
+                raise RobofyConfigError(f"{name} is empty.")
+        if poll_interval <= 0 or renudge_after <= 0:
+            raise RobofyConfigError("poll_interval and renudge_after must be above 0.")
+        self.project_id = str(project_id)
+        self.chatbot_id = chatbot_id
+        self.cursor_name = cursor_name
+        self.robofy_conn_id = robofy_conn_id
+        self.poll_interval = poll_interval
+        self.renudge_after = renudge_after
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{type(self).__module__}.{type(self).__qualname__}", {
+            "project_id": self.project_id,
+            "chatbot_id": self.chatbot_id,
+            "cursor_name": self.cursor_name,
+            "robofy_conn_id": self.robofy_conn_id,
+            "poll_interval": self.poll_interval,
+            "renudge_after": self.renudge_after,
+        }
+
+    def shared_stream_key(self) -> Hashable:
+        # The class too: Airflow groups by this key alone.
+        return (type(self).__qualname__, self.robofy_conn_id, self.project_id, self.chatbot_id, self.poll_interval)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[Arrival, ...]]:
+        """Yield the newest rows of the listing at every poll, for ever.
+
+        It never raises: Airflow would start it again at once, and again, every two seconds and without sharing.
+        """
+        failures = 0
+        while True:
+            try:
+                head = await cls._poll(kwargs)
+            except Exception as error:  # noqa: BLE001 - see above
+                failures += 1
+                pause = min(MAX_BACKOFF, kwargs["poll_interval"] * 2 ** min(failures, 16))
+                if isinstance(error, RobofyError) and error.permanent:
+                    pause = MAX_BACKOFF
+                _log.error("New leads cannot be watched, trying again in %.0f s: %s", pause, _say(error))
+                await asyncio.sleep(pause)
+                continue
+            failures = 0
+            yield head
+            await asyncio.sleep(kwargs["poll_interval"])
+
+    @classmethod
+    async def _poll(cls, kwargs: dict[str, Any]) -> tuple[Arrival, ...]:
+        # Read anew each time: a key that was wrong may have been mended.
+        connection = await RobofyHook(kwargs["robofy_conn_id"]).aconnection()
+        head = Head(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
+        async with AsyncRobofyClient(connection.settings) as client:
+            async for page in client.pages(list_leads(kwargs["project_id"], kwargs["chatbot_id"])):
+                if head.is_enough(page):
+                    break
+        return head.rows
+
+    async def filter_shared_stream(
+        self, shared_stream: AsyncIterator[tuple[Arrival, ...]]
+    ) -> AsyncIterator[TriggerEvent]:
+        """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
+        looked_at: tuple[Arrival, ...] | None = None
+        looked = 0.0
+        async for head in shared_stream:
+            if head == looked_at and time.monotonic() - looked < self.renudge_after:
+                continue
+            try:
+                new = ahead_of(head, await self._cursor())
+            except Exception as error:  # noqa: BLE001 - as in open_shared_stream
+                _log.error("The cursor cannot be read, trying again at the next poll: %s", _say(error))
+                continue
+            looked_at, looked = head, time.monotonic()
+            if new:
+                yield TriggerEvent(self._payload(new))  # type: ignore[no-untyped-call]
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch alone, where Airflow does not share the poll."""
+        async for event in self.filter_shared_stream(self.open_shared_stream(self.serialize()[1])):
+            yield event
+
+    async def _cursor(self) -> Cursor:
+        key = cursor_key(self.cursor_name, "leads", self.project_id, self.chatbot_id)
+        state: Any = self.asset_state_store
+        value = None if state is None else await state.aget(key)
+        # A large cursor lies in a file, which is read beside the event loop.
+        body = await asyncio.to_thread(cursor_body, value, open_store)
+        identity = {
+            "name": self.cursor_name,
+            "resource": "leads",
+            "project_id": self.project_id,
+            "chatbot_id": self.chatbot_id,
+        }
+        return Cursor.decode(body, identity, f"The cursor {key}")
+
+    def _payload(self, new: list[Arrival]) -> dict[str, Any]:
+        return {
+            "resource": "leads",
+            "project_id": self.project_id,
+            "chatbot_id": self.chatbot_id,
+            "count": len(new),
+            "lead_ids": [one.row_id for one in new[:EVENT_IDS]],
+            "first_at": min(one.at for one in new).isoformat(),
+            "last_at": max(one.at for one in new).isoformat(),
+        }
+
+
+def _say(error: Exception) -> str:
+    """Return an error for the log: whole if it is ours, else its kind alone, since others may print a URL."""
+    return str(error) if isinstance(error, RobofyError) else type(error).__name__

@@ -1,0 +1,58 @@
+"""Start by itself when a lead arrives, and land everything since last time (Airflow 3.3).
+
+A watcher in the triggerer looks at the agent every 30 seconds and starts the DAG while there are leads that the task
+has not landed. The schedule is the fallback: it finds what a watcher could not, for example while no triggerer ran.
+
+Needs a connection ``robofy_default`` and ``[robofy] landing_root``. Ids are written out here, or come from the
+environment of every Airflow component: Airflow registers assets when it parses this file. ``leads_order=newest_first``
+in the connection makes a look cost one request.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag
+
+from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
+
+PROJECT_ID = os.environ.get("ROBOFY_PROJECT_ID", "24017")
+CHATBOT_ID = os.environ.get("ROBOFY_CHATBOT_ID", "UOmfsaU_vRhAfIwDFrFLoXZUz9nHBAkDNkDygeBCjw")
+
+leads = leads_asset(
+    PROJECT_ID,
+    CHATBOT_ID,
+    watchers=[
+        AssetWatcher(
+            name="new_leads",
+            trigger=RobofyNewLeadsEventTrigger(
+                project_id=PROJECT_ID, chatbot_id=CHATBOT_ID, cursor_name="lead_events", poll_interval=30
+            ),
+        )
+    ],
+)
+
+
+@dag(
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 * * * *", timezone="UTC"), assets=[leads]),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
+    tags=["robofy"],
+    doc_md=__doc__,
+)
+def robofy_lead_events() -> None:
+    RobofyFetchLeadsOperator(
+        task_id="fetch_leads",
+        project_id=PROJECT_ID,
+        chatbot_id=CHATBOT_ID,
+        cursor=leads,
+        cursor_name="lead_events",
+    )
+
+
+robofy_lead_events()

@@ -1,0 +1,228 @@
+"""RobofyNewLeadsSensor: one suite over its three modes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
+from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
+
+MODES = ["poke", "reschedule", "deferred"]
+NOW = datetime.now(UTC).replace(microsecond=0)
+SINCE = NOW - timedelta(hours=1)
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    def connect(emulator, password=None, **extra):
+        connection = json.loads(emulator.connection_json())
+        connection["extra"].update(max_attempts=1, total_timeout=20, **extra)
+        if password:
+            connection["password"] = password
+        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+        return emulator
+
+    return connect
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory, connect):
+    return connect(robofy_emulator_factory(leads=30, page_size=10), leads_order="newest_first")
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
+
+
+def sensor(mode: str, **arguments) -> RobofyNewLeadsSensor:
+    return RobofyNewLeadsSensor(
+        task_id="wait",
+        deferrable=mode == "deferred",
+        mode="reschedule" if mode == "reschedule" else "poke",
+        **{"since": SINCE, "poke_interval": 0.1, "timeout": 3, **arguments},
+    )
+
+
+class Rescheduled:
+    """A task instance that says when it was first rescheduled, as Airflow keeps it."""
+
+    dag_id, task_id, run_id, map_index, try_number, max_tries, id = "d", "wait", "r", -1, 1, 0, "x"
+
+    first: datetime | None = None
+
+    def get_first_reschedule_date(self, context):
+        return self.first
+
+
+def finish(one: RobofyNewLeadsSensor):
+    """Run a sensor to its end, in whichever legs its mode takes."""
+    Rescheduled.first = None
+    ti = Rescheduled()
+    context: Any = {"ti": ti, "task": one, "params": {}, "dag_run": SimpleNamespace(conf={})}
+    for _ in range(200):
+        try:
+            return one.execute(context)
+        except TaskDeferred as deferred:
+            _, arguments = deferred.trigger.serialize()
+            [payload] = asyncio.run(events_of(RobofyNewLeadsTrigger(**json.loads(json.dumps(arguments)))))
+            return one.resume_execution(deferred.method_name, {"event": payload}, context)
+        except Exception as left:
+            if type(left).__name__ != "AirflowRescheduleException":
+                raise
+            Rescheduled.first = Rescheduled.first or datetime.now(UTC)
+            time.sleep(0.1)
+    pytest.fail("it never ended")
+
+
+async def events_of(trigger) -> list:
+    return [event.payload async for event in trigger.run()]
+
+
+@pytest.fixture
+def arrive(robofy):
+    def arrive(count=1, minutes_ago=0.0):
+        robofy.add_leads(count, chatbot_id=robofy.chatbot_ids[0], created_at=NOW - timedelta(minutes=minutes_ago))
+
+    return arrive
+
+
+@pytest.fixture(params=MODES)
+def mode(request, monkeypatch):
+    if request.param == "reschedule":
+        # Airflow 2.11 asks its database when the task was first rescheduled; there is none here.
+        base = import_module("airflow.sensors.base")
+        if hasattr(base, "_orig_start_date"):
+            monkeypatch.setattr(base, "_orig_start_date", lambda *_, **__: Rescheduled.first)
+    return request.param
+
+
+def test_enough_leads_give_the_same_result_in_every_mode(robofy, arrive, mode):
+    arrive(3, minutes_ago=5)
+    result = finish(sensor(mode, min_count=2))
+    rows = robofy.leads(robofy.chatbot_ids[0])[:3]
+    assert result["count"] == 3
+    assert sorted(result["lead_ids"]) == sorted(row["id"] for row in rows)
+    assert result["newest"] == (NOW - timedelta(minutes=5)).isoformat()
+    assert set(result) == {"count", "newest", "lead_ids"}
+    assert robofy.count("list_leads") == 1, "the first page had enough"
+
+
+def test_it_waits_until_there_are_enough(robofy, arrive, mode):
+    arrive(1)
+    later = threading.Timer(0.6, arrive)
+    later.start()
+    result = finish(sensor(mode, min_count=2))
+    later.join()
+    assert result["count"] == 2
+    assert robofy.count("list_leads") > 2
+
+
+def test_leads_before_since_do_not_count(robofy, arrive, mode):
+    arrive(5, minutes_ago=90)
+    with pytest.raises(AirflowSensorTimeout):
+        finish(sensor(mode, timeout=0.3))
+
+
+def test_without_since_every_lead_counts(robofy, mode):
+    assert finish(sensor(mode, since=None, min_count=30))["count"] == 30
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_timeout_fails_or_skips(robofy, mode, soft_fail):
+    with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout):
+        finish(sensor(mode, timeout=0.3, soft_fail=soft_fail))
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_a_wrong_key_fails_at_once_and_is_never_a_skip(robofy, connect, mode, soft_fail):
+    connect(robofy, password="rk_wrong_5102")
+    with pytest.raises(AirflowFailException, match="password field") as caught:
+        finish(sensor(mode, soft_fail=soft_fail))
+    assert "rk_wrong_5102" not in str(caught.value)
+    assert robofy.count("list_leads") == 1
+
+
+def test_trouble_that_may_pass_is_waited_out(robofy, arrive, mode):
+    arrive(1)
+    robofy.fault("status", status=503, endpoint="list_leads", times=2)
+    robofy.fault("drop", endpoint="list_leads", times=1)
+    robofy.fault("html", endpoint="list_leads", times=1)
+    assert finish(sensor(mode))["count"] == 1
+
+
+@pytest.mark.parametrize("soft_fail", [False, True])
+def test_wrong_arguments_fail_at_once_and_are_never_a_skip(robofy, mode, soft_fail):
+    with pytest.raises(AirflowFailException, match="since"):
+        finish(sensor(mode, since="whenever", soft_fail=soft_fail))
+
+
+def test_the_first_look_comes_before_a_deferral(robofy, arrive):
+    arrive(1)
+    assert sensor("deferred").execute({})["count"] == 1
+
+
+def test_a_listing_of_unknown_order_is_read_to_its_end_and_said_so_once(robofy_emulator_factory, connect, caplog):
+    robofy = connect(robofy_emulator_factory(leads=120, page_size=10, order="oldest_first"))
+    robofy.add_leads(1, chatbot_id=robofy.chatbot_ids[0], created_at=NOW)
+    one = sensor("poke", min_count=2, timeout=0.5)
+    with pytest.raises(AirflowSensorTimeout):
+        finish(one)
+    assert robofy.count("list_leads") >= 2 * 13
+    assert caplog.text.count("leads_order=newest_first") == 1
+
+
+def test_newest_first_stops_at_the_first_page_that_is_too_old(robofy, arrive):
+    arrive(1)
+    with pytest.raises(AirflowSensorTimeout):
+        finish(sensor("poke", min_count=2, timeout=0))
+    assert robofy.count("list_leads") == 2, "the first page held a new lead, the second none"
+
+
+def test_a_row_out_of_order_is_read_past(robofy, arrive):
+    arrive(1, minutes_ago=5)
+    robofy.fault("disorder", endpoint="list_leads", page=2, times=None)
+    with pytest.raises(AirflowSensorTimeout):
+        finish(sensor("poke", min_count=2, timeout=0))
+    assert robofy.count("list_leads") == 4, "read to the end"
+
+
+def test_no_personal_data_leaves_the_sensor(robofy, mode):
+    robofy.add_leads(
+        1,
+        chatbot_id=robofy.chatbot_ids[0],
+        created_at=NOW,
+        lead_data=[{"field_name": "email", "field_type": "email", "field_value": "planted@example.com"}],
+    )
+    assert "planted@example.com" not in json.dumps(finish(sensor(mode)))
+
+
+def test_templates_are_rendered(robofy, arrive):
+    arrive(1)
+    one = sensor("poke", since="{{ params.since }}", chatbot_id="{{ params.agent }}")
+    one.render_template_fields({"params": {"since": SINCE.isoformat(), "agent": robofy.chatbot_ids[0]}})
+    assert one.execute({})["count"] == 1
+
+
+def test_a_count_below_one_is_refused():
+    with pytest.raises(RobofyConfigError, match="min_count"):
+        RobofyNewLeadsSensor(task_id="wait", min_count=0)

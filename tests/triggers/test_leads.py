@@ -1,0 +1,332 @@
+"""The lead triggers: round trip, responsiveness, and the watcher's logic without an Airflow around it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.extract.arrivals import Arrival, Head, ahead_of
+from airflow_provider_robofy.extract.cursor import Cursor, Kept
+from airflow_provider_robofy.extract.cursor_store import cursor_key
+from airflow_provider_robofy.triggers import leads as module
+from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger, RobofyNewLeadsTrigger
+
+needs_watchers = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def wait_trigger(**changes) -> RobofyNewLeadsTrigger:
+    return RobofyNewLeadsTrigger(
+        **{
+            "project_id": "24017",
+            "chatbot_id": "agent",
+            "since": "2025-01-15T00:00:00+00:00",
+            "min_count": 2,
+            "robofy_conn_id": "robofy_default",
+            "poll_interval": 0.1,
+            "deadline": time.time() + 5,
+            **changes,
+        }
+    )
+
+
+def event_trigger(robofy=None, **changes) -> RobofyNewLeadsEventTrigger:
+    return RobofyNewLeadsEventTrigger(
+        **{
+            "project_id": 24017,
+            "chatbot_id": robofy.chatbot_ids[0] if robofy else "agent",
+            "cursor_name": "leads",
+            "poll_interval": 0.05,
+            "renudge_after": 60,
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory, monkeypatch):
+    emulator = robofy_emulator_factory(leads=30, page_size=10)
+    connection = json.loads(emulator.connection_json())
+    connection["extra"].update(max_attempts=1, leads_order="newest_first")
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    return emulator
+
+
+def rebuilt(trigger):
+    path, arguments = trigger.serialize()
+    name, _, cls = path.rpartition(".")
+    return getattr(import_module(name), cls)(**json.loads(json.dumps(arguments)))
+
+
+def test_the_sensors_trigger_survives_the_database():
+    trigger = wait_trigger()
+    again = rebuilt(trigger)
+    assert type(again) is RobofyNewLeadsTrigger
+    assert again.serialize() == trigger.serialize()
+
+
+@needs_watchers
+def test_the_watchers_trigger_survives_the_database():
+    trigger = event_trigger()
+    again = rebuilt(trigger)
+    assert type(again) is RobofyNewLeadsEventTrigger
+    assert again.serialize() == trigger.serialize()
+    assert again.shared_stream_key() == trigger.shared_stream_key()
+
+
+@pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="newer Airflows have it")
+def test_an_older_airflow_is_told_at_construction():
+    with pytest.raises(RobofyConfigError, match=r"3\.3.*RobofyNewLeadsSensor"):
+        event_trigger()
+
+
+# ---------------------------------------------------------------------------------------- a thousand on one loop
+
+
+async def longest_stall(work, seconds: float) -> float:
+    """Return how long the event loop was held at a stretch while something ran."""
+    worst = 0.0
+    task = asyncio.ensure_future(work)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        before = time.monotonic()
+        await asyncio.sleep(0.005)
+        worst = max(worst, time.monotonic() - before - 0.005)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return worst
+
+
+@pytest.mark.parametrize("hanging", [False, True], ids=["the API answers", "the API hangs"])
+def test_one_trigger_never_holds_the_loop(robofy, hanging):
+    if hanging:
+        robofy.configure(latency=60)
+
+    async def run() -> float:
+        trigger = wait_trigger(chatbot_id=robofy.chatbot_ids[0], since=None, min_count=1000)
+
+        async def consume() -> None:
+            async for _ in trigger.run():
+                pass
+
+        await asyncio.sleep(0)
+        # The first connection loads certificates, in a thread; that is not what is measured.
+        return await longest_stall(consume(), 1.5)
+
+    assert asyncio.run(run()) < 0.25
+
+
+def test_a_trigger_that_is_cancelled_ends(robofy):
+    robofy.configure(latency=60)
+
+    async def run() -> float:
+        async def consume() -> None:
+            async for _ in wait_trigger(chatbot_id=robofy.chatbot_ids[0], since=None).run():
+                pass
+
+        task = asyncio.ensure_future(consume())
+        await asyncio.sleep(0.5)
+        task.cancel()
+        began = time.monotonic()
+        await asyncio.gather(task, return_exceptions=True)
+        return time.monotonic() - began
+
+    assert asyncio.run(run()) < 1
+
+
+# ------------------------------------------------------------------------------------------ ahead of the cursor
+
+
+def kept(row_id: str, minutes_ago: float = 0, fingerprint: str = "f") -> Kept:
+    return Kept(row_id, fingerprint, NOW - timedelta(minutes=minutes_ago))
+
+
+@pytest.mark.parametrize(
+    ("cursor", "ids"),
+    [
+        (Cursor(), ["a", "b", "c"]),
+        (Cursor(mark=NOW - timedelta(minutes=5)), ["a", "b"]),
+        (Cursor(mark=NOW - timedelta(minutes=5), kept=(kept("a", 0), kept("b", 5))), []),
+        (Cursor(mark=NOW - timedelta(minutes=5), kept=(kept("a", 0, "an older version"),)), ["a", "b"]),
+        (Cursor(mark=NOW + timedelta(minutes=5)), []),
+    ],
+    ids=["never synced", "behind", "all landed", "one has changed", "in the future"],
+)
+def test_ahead_are_the_rows_at_or_after_the_mark_that_have_not_landed(cursor, ids):
+    head = tuple(Arrival(row_id, "f", NOW - timedelta(minutes=ago)) for row_id, ago in (("a", 0), ("b", 5), ("c", 6)))
+    assert [one.row_id for one in ahead_of(head, cursor)] == ids
+
+
+def test_the_head_of_an_unordered_listing_is_its_newest_end():
+    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.api.times import TimeReader
+
+    head = Head(TimeReader().read, newest_first=False)
+    for number in range(1, 31):
+        rows = [{"id": f"l{number}-{i}", "created_at": f"2025-01-{number:02} 00:00:{i:02}"} for i in range(50)]
+        assert not head.is_enough(Page(number, [*rows, "no row", {"id": None}, {"id": "undated"}], None, None))
+    assert len(head.rows) == 500
+    assert head.rows[0].row_id == "l30-49"
+    assert head.rows[-1].row_id == "l21-0"
+
+
+# ------------------------------------------------------------------------------------------------- the watcher
+
+
+class State:
+    """An asset's state, and how often it was asked for."""
+
+    def __init__(self) -> None:
+        self.body: Any = None
+        self.asked = 0
+
+    async def aget(self, key):
+        self.asked += 1
+        self.key = key
+        return self.body
+
+
+async def some_events(trigger, seconds: float, between=lambda: None) -> list[dict]:
+    events: list[dict] = []
+
+    async def consume() -> None:
+        async for event in trigger.run():
+            events.append(event.payload)
+            between()
+
+    task = asyncio.ensure_future(consume())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    [result] = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(result, asyncio.CancelledError), result
+    return events
+
+
+def watch(trigger, state, seconds=1.0, between=lambda: None) -> list[dict]:
+    trigger.asset_state_store = state
+    return asyncio.run(some_events(trigger, seconds, between))
+
+
+def body_of(robofy, cursor: Cursor) -> dict:
+    identity = {"name": "leads", "resource": "leads", "project_id": "24017", "chatbot_id": robofy.chatbot_ids[0]}
+    return cursor.encode(identity)
+
+
+@needs_watchers
+def test_a_watcher_nudges_once_while_nothing_changes(robofy):
+    state = State()
+    [event] = watch(event_trigger(robofy), state)
+    assert event["count"] == 10, "what the first page shows"
+    assert event["chatbot_id"] == robofy.chatbot_ids[0]
+    assert set(event) == {"resource", "project_id", "chatbot_id", "count", "lead_ids", "first_at", "last_at"}
+    assert state.key == cursor_key("leads", "leads", "24017", robofy.chatbot_ids[0])
+    assert robofy.count("list_leads") > 5, "it goes on polling"
+    assert state.asked == 1, "the cursor is asked for when something has changed, not at every poll"
+
+
+@needs_watchers
+def test_it_nudges_again_while_the_sync_does_not_follow(robofy):
+    assert len(watch(event_trigger(robofy, renudge_after=0.3), State(), 1.2)) >= 3
+
+
+@needs_watchers
+def test_it_is_silent_once_the_sync_has_caught_up_and_speaks_of_the_next_lead(robofy):
+    state = State()
+    newest = datetime.fromisoformat(robofy.leads(robofy.chatbot_ids[0])[0]["created_at"]).replace(tzinfo=UTC)
+    state.body = body_of(robofy, Cursor(mark=newest + timedelta(seconds=1)))
+    assert watch(event_trigger(robofy), state, 0.5) == []
+    robofy.add_leads(1, chatbot_id=robofy.chatbot_ids[0], created_at=NOW)
+    [event] = watch(event_trigger(robofy), state, 0.5)
+    assert (event["count"], event["last_at"]) == (1, NOW.isoformat())
+
+
+@needs_watchers
+def test_it_never_raises_and_backs_off_while_the_api_fails(robofy, monkeypatch, caplog):
+    robofy.fault("status", status=500, endpoint="list_leads", times=3)
+    [event] = watch(event_trigger(robofy), State(), 2.0)
+    assert event["count"] == 10
+    assert caplog.text.count("cannot be watched") == 3
+    times = [one.time for one in robofy.requests[:4]]
+    pauses = [b - a for a, b in pairwise(times)]
+    assert pauses[0] < pauses[1] < pauses[2], "each pause is longer than the one before"
+
+
+@needs_watchers
+def test_a_wrong_key_is_asked_with_rarely_and_may_be_mended(robofy, monkeypatch, caplog):
+    monkeypatch.setattr(module, "MAX_BACKOFF", 0.3)
+    robofy.configure(api_key="another")
+
+    async def run() -> list[dict]:
+        trigger = event_trigger(robofy)
+        trigger.asset_state_store = State()  # type: ignore[assignment]
+        asyncio.get_running_loop().call_later(0.5, lambda: robofy.configure(api_key="demo-key"))
+        return await some_events(trigger, 1.5)
+
+    assert len(asyncio.run(run())) == 1
+    assert "password field" in caplog.text
+    assert sum(one.status == 401 for one in robofy.requests) <= 3
+
+
+@needs_watchers
+def test_a_missing_connection_does_not_end_it(robofy, monkeypatch, caplog):
+    monkeypatch.delenv("AIRFLOW_CONN_ROBOFY_DEFAULT")
+    assert watch(event_trigger(robofy), State(), 0.5) == []
+    assert "cannot be watched" in caplog.text
+
+
+@needs_watchers
+def test_a_damaged_cursor_does_not_end_it(robofy, caplog):
+    state = State()
+    state.body = {"schema_version": 1}
+    assert watch(event_trigger(robofy), state, 0.5) == []
+    assert "cursor cannot be read" in caplog.text
+
+
+@needs_watchers
+def test_an_event_holds_no_personal_data(robofy):
+    robofy.add_leads(
+        1,
+        chatbot_id=robofy.chatbot_ids[0],
+        created_at=NOW,
+        lead_data=[{"field_name": "email", "field_type": "email", "field_value": "planted@example.com"}],
+    )
+    [event] = watch(event_trigger(robofy), State(), 0.4)
+    assert "planted@example.com" not in json.dumps(event)
+
+
+@needs_watchers
+def test_a_hundred_watchers_share_one_request_a_poll(robofy):
+    """Airflow's own manager of shared streams, with a hundred of our triggers."""
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    async def run() -> tuple[int, int]:
+        manager = SharedStreamManager()
+        triggers = [event_trigger(robofy, cursor_name=f"sync-{i}", poll_interval=0.2) for i in range(100)]
+        heard = 0
+
+        async def follow(number: int, trigger) -> None:
+            nonlocal heard
+            trigger.asset_state_store = State()
+            stream = manager.subscribe(trigger_id=number, trigger=trigger, key=trigger.shared_stream_key())
+            async for _ in trigger.filter_shared_stream(stream):
+                heard += 1
+
+        tasks = [asyncio.ensure_future(follow(number, trigger)) for number, trigger in enumerate(triggers)]
+        await asyncio.sleep(2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return heard, robofy.count("list_leads")
+
+    heard, requests = asyncio.run(run())
+    assert heard == 100
+    assert requests <= 2 / 0.2 + 1
