@@ -13,6 +13,7 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, Airfl
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api import endpoints
+from airflow_provider_robofy.api.envelopes import read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.operators import cursors
@@ -134,7 +135,6 @@ def test_a_lead_that_turns_up_late_within_the_lag_is_landed_once(world):
 def test_a_lead_without_a_readable_time_lands_once_and_does_not_hold_up_the_sync(world, monkeypatch):
     """Such a row may lie anywhere; refused by every run, it would keep the mark where it is for good."""
     row = {"id": "lead_undated", "created_at": "some day", "source": "chatbot"}
-    read_rows = endpoints.read_rows
 
     def with_one_more(payload, names):
         rows = read_rows(payload, names)

@@ -131,22 +131,22 @@ def test_newest_first_stops_as_soon_as_a_whole_page_is_too_old(robofy_emulator_f
 
 
 def test_without_a_path_it_lands_below_the_landing_root(robofy, context, tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
     manifest = fetch(context, None)
     agent = robofy.chatbot_ids[0]
     assert manifest["uri"] == (
-        f"{tmp_path}/root/leads/24017/{agent}/my_dag/manual__2025-01-15T00:00:00+00:00/leads.jsonl"
+        f"{tmp_path}/landing/leads/24017/{agent}/my_dag/manual__2025-01-15T00:00:00+00:00/leads.jsonl"
     )
     assert len(lines(manifest["uri"])) == 25
 
 
 def test_a_mapped_task_lands_a_file_of_its_own_even_for_an_id_with_slashes(robofy, context, ti, tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
     agent = next(one for one in robofy.chatbot_ids if "/" in one)
     ti.map_index = 2
     manifest = fetch(context, None, chatbot_id=agent)
     assert manifest["uri"].endswith("/leads-2.jsonl")
-    assert Path(manifest["uri"]).relative_to(tmp_path / "root" / "leads" / "24017").parts[0].count(
+    assert Path(manifest["uri"]).relative_to(tmp_path / "landing" / "leads" / "24017").parts[0].count(
         "%2F"
     ) == agent.count("/")
     assert manifest["run_key"].endswith("/leads/2")

@@ -1,0 +1,113 @@
+# Everything a person or CI does here. Needs make, Python >= 3.11 and a package index that pip knows; nothing else.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# PYTHON=/path/to/python3 overrides the search, for whatever environment is being made.
+PYTHON ?=
+PYTEST_ARGS ?=
+
+# The newest Airflow lives in .venv, where editors look; the others in .venv-<minor>.
+NEWEST := 3.3
+OLDEST := 2.11
+MATRIX := 3.0 3.1 3.2
+
+# What each Airflow runs on; the first one found is taken.
+PYTHONS_3.3  := 3.13 3.12 3.11
+PYTHONS_3.2  := 3.12 3.13 3.11
+PYTHONS_3.1  := 3.12 3.13 3.11
+PYTHONS_3.0  := 3.12 3.11
+PYTHONS_2.11 := 3.11 3.12
+
+home = .venv$(if $(filter $(NEWEST),$(1)),,-$(1))
+BIN := $(call home,$(NEWEST))/bin
+RUN := $(BIN)/python
+
+# An Airflow or a Python path that the calling shell has set must not leak into what is made here.
+unexport AIRFLOW_HOME PYTHONPATH PYTHONHOME
+
+.PHONY: help
+help: ## show this
+	@awk 'BEGIN {FS = ": *[^#]*## "} /^[a-z][a-z0-9.-]*:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@echo
+	@echo "PYTHON=/path/to/python3 chooses the interpreter of a new environment."
+	@echo "PYTEST_ARGS='-k landing -x' goes to pytest."
+
+# ---------------------------------------------------------------------------------------------------- environments
+# pip and not uv: pip knows the index, proxy and certificates that this machine was set up with; uv would have to be
+# told them again. The pip that comes with Python 3.11 knows no dependency groups (25.1 does), so it is renewed first.
+# -qq: some machines make pip warn about every package.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input
+
+# The stamp is newer than what an environment was made from: then there is nothing to do.
+define environment
+$(call home,$(1))/.stamp: pyproject.toml constraints/airflow-$(1).txt
+	@python="$(PYTHON)"; [ -n "$$$$python" ] || python=$$$$(sh scripts/find_python.sh $(PYTHONS_$(1))) || exit 1; \
+	echo "Making $(call home,$(1)): Airflow $(1) on $$$$("$$$$python" -V). This takes a minute or two."; \
+	[ "$$$$($(call home,$(1))/bin/python -V 2>/dev/null)" = "$$$$("$$$$python" -V)" ] || \
+	"$$$$python" -m venv --clear $(call home,$(1))
+	@$(call home,$(1))/bin/python $(PIP_INSTALL) "pip>=25.1"
+	@$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --editable . $(2)
+	@touch $$@
+endef
+$(eval $(call environment,$(NEWEST),--group test --group lint))
+$(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group test)))
+
+.PHONY: env env-2.11
+env: $(call home,$(NEWEST))/.stamp ## .venv with the newest Airflow and all tools; nothing to do while it is up to date
+env-2.11: $(call home,$(OLDEST))/.stamp ## .venv-2.11 with the oldest Airflow supported
+
+# ----------------------------------------------------------------------------------------------------------- tests
+.PHONY: test test-2.11 test-matrix $(addprefix test-,$(MATRIX))
+test: env ## the whole suite on the newest Airflow
+	$(RUN) -m pytest $(PYTEST_ARGS)
+
+test-2.11: env-2.11 ## the whole suite on Airflow 2.11
+	$(call home,$(OLDEST))/bin/python -m pytest $(PYTEST_ARGS)
+
+$(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
+	.venv-$*/bin/python -m pytest $(PYTEST_ARGS)
+
+test-matrix: $(addprefix test-,$(MATRIX)) ## the whole suite on the Airflows between (test-3.0, test-3.1, test-3.2)
+
+# --------------------------------------------------------------------------------------------------------- linting
+.PHONY: lint format
+lint: env ## ruff, mypy and import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env ## let ruff format and fix what it safely can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# --------------------------------------------------------------------------------------------------- seeing it work
+.PHONY: demo airflow bench
+demo: env ## leads travel from a stand-in Robofy through a real DAG into a file that adds up
+	@$(RUN) -m scripts.demo
+
+airflow: env ## the Airflow UI with the example DAGs and a stand-in Robofy; Ctrl-C ends both
+	@$(RUN) -m scripts.airflow_ui
+
+bench: env ## how fast and how lean (several minutes)
+	$(RUN) -m benchmarks
+
+# ------------------------------------------------------------------------------------------------------- packaging
+.PHONY: build check-dist constraints clean
+build: env ## sdist and wheel in dist/
+	@rm -rf dist
+	$(BIN)/hatchling build
+
+check-dist: build ## install the wheel into an empty environment and ask Airflow for it
+	@sh scripts/check_dist.sh $(RUN) constraints/airflow-$(NEWEST).txt
+
+constraints: env ## pin every Airflow's packages anew
+	@$(RUN) $(PIP_INSTALL) --group constraints
+	$(RUN) scripts/constraints.py
+
+clean: ## remove environments, caches and everything made here
+	rm -rf .venv $(addprefix .venv-,$(OLDEST) $(MATRIX)) .demo .airflow-ui build dist
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,124 @@
+"""`make airflow`: the whole Airflow with its UI, the example DAGs and a stand-in Robofy. Ctrl-C ends everything."""
+
+import json
+import os
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from subprocess import Popen
+
+from scripts.local import CONNECTION, DAGS, ROOT, LocalAirflow, Trouble, shown, stand_in, started, stop_means_exit, tell
+
+FOLDER = ROOT / ".airflow-ui"
+PATIENCE = 120  # seconds until all of Airflow answers
+
+
+def free_port(wanted: int = 8080) -> int:
+    """The port wanted, or any that is free."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise Trouble("No free port on the loopback address.")
+
+
+def settings(port: int) -> dict[str, str]:
+    """What makes a local Airflow comfortable; only this machine reaches it."""
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        # The connection form gets its Test button.
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+    }
+
+
+def wait_until_healthy(process: Popen[bytes], url: str, log: Path) -> None:
+    """Returns when the API, the scheduler and the DAG processor all answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise Trouble("Airflow stopped while it was starting.", log)
+        with suppress(urllib.error.URLError, OSError, ValueError):
+            with opener.open(f"{url}/api/v2/monitor/health", timeout=5) as answer:
+                health = json.load(answer)
+            if all((health.get(part) or {}).get("status") == "healthy" for part in ("scheduler", "dag_processor")):
+                return
+        time.sleep(0.5)
+    raise Trouble(f"Airflow did not come up within {PATIENCE} seconds.", log)
+
+
+def password(airflow: LocalAirflow) -> str:
+    """What Airflow has made up for the user admin."""
+    for path in airflow.home.glob("simple_auth_manager_passwords.json*"):
+        return str(json.loads(path.read_text(encoding="utf-8"))["admin"])
+    return f"see {shown(airflow.log)}"
+
+
+def connect(airflow: LocalAirflow, connection: dict[str, object]) -> None:
+    """Stores the connection in Airflow's database and not in its environment, so that the UI shows its form."""
+    path = FOLDER / "connections.json"
+    path.write_text(json.dumps({"robofy_default": connection}), encoding="utf-8")
+    failure = "Airflow did not accept the connection to the stand-in Robofy."
+    airflow.run("connections", "import", "--overwrite", str(path), seconds=60, failure=failure)
+
+
+def run(stack: ExitStack) -> None:
+    """Brings everything up and waits for Ctrl-C."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    airflow = LocalAirflow(FOLDER, FOLDER / "landing", settings=settings(port))
+    print(f"Airflow {airflow.version} is coming up, which takes half a minute ...", flush=True)
+    if airflow.migrate():
+        pool = ("robofy", "4", "Calls to Robofy at a time")
+        airflow.run("pools", "set", *pool, seconds=60, failure="Airflow could not make the pool of the examples.")
+    if os.environ.get(CONNECTION):
+        robofy = f"the account that {CONNECTION} names"
+    else:
+        emulator = stack.enter_context(stand_in(FOLDER / "robofy.log"))
+        connect(airflow, emulator.connection)
+        robofy = f"a stand-in on {emulator.url}, connection robofy_default"
+    command = [sys.executable, "-m", "airflow", "standalone"]
+    process = stack.enter_context(started(command, airflow.log, airflow.env, patience=20))
+    wait_until_healthy(process, url, airflow.log)
+    print(
+        f"""
+  UI        {url}
+  user      admin
+  password  {password(airflow)}
+  Robofy    {robofy}
+  DAGs      {shown(DAGS)} (paused: switch one on, then trigger it)
+  landing   {shown(FOLDER / "landing")}
+  log       {shown(airflow.log)}
+
+Ctrl-C ends it.""",
+        flush=True,
+    )
+    process.wait()
+    raise Trouble("Airflow stopped by itself.", airflow.log)
+
+
+def main() -> int:
+    """The exit code."""
+    stop_means_exit()
+    try:
+        with ExitStack() as stack:
+            run(stack)
+    except Trouble as trouble:
+        return tell(trouble)
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Pins, for every Airflow minor supported, all packages of a run-time and test environment.
+
+Writes constraints/airflow-<minor>.txt as plain `name==version ; marker` lines: no index address, no path, so that
+the files mean the same behind every mirror. Markers keep one file true for all Pythons that the minor is tested on.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The last patch release of each minor, and the groups that its environment has.
+AIRFLOWS = {
+    "2.11": ("2.11.2", ["test"]),
+    "3.0": ("3.0.6", ["test"]),
+    "3.1": ("3.1.8", ["test"]),
+    "3.2": ("3.2.2", ["test"]),
+    "3.3": ("3.3.2", ["test", "lint"]),
+}
+
+# What a minor's own metadata allows but what breaks it: found by `airflow dags test`, which was tried on each.
+TOO_NEW = {
+    "3.0": {"fastapi<0.118": "the bound that 3.1 has; newer ones refuse what 3.0's tasks send to the execution API"},
+    "3.2": {
+        "fastapi<0.137": "the bound that 3.3 has; with newer ones 3.2's execution API does not start",
+        "svcs<26": "with 26.2 the execution API that dag.test() runs in its process has no registry",
+    },
+}
+
+PIN = re.compile(r"[a-z0-9][a-z0-9._-]*==[A-Za-z0-9.!+_-]+( ; [^/\\]+)?")
+
+
+def pins(version: str, groups: list[str], too_new: list[str]) -> list[str]:
+    """The resolved packages, one a line."""
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"),
+        *("--universal", "--python-version", "3.11", "--constraint", "-"),
+        *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
+        *(f"--group={group}" for group in groups),
+    ]
+    rules = "\n".join([f"apache-airflow=={version}", *too_new])
+    answer = subprocess.run(command, cwd=ROOT, input=rules, capture_output=True, text=True, check=False)
+    if answer.returncode:
+        sys.exit(f"No set of packages fits Airflow {version}:\n{answer.stderr}")
+    lines = answer.stdout.split("\n")[:-1]
+    strange = [line for line in lines if not PIN.fullmatch(line)]
+    if strange:
+        sys.exit(f"Airflow {version}: these lines are no plain pins: {strange}")
+    return lines
+
+
+def main(minors: list[str]) -> None:
+    """Writes the files of the minors named, or all."""
+    for minor in minors or AIRFLOWS:
+        version, groups = AIRFLOWS[minor]
+        too_new = TOO_NEW.get(minor, {})
+        lines = pins(version, groups, list(too_new))
+        head = [
+            f"# Airflow {version}: run time and {', '.join(groups)}. Made by `make constraints`; not edited by hand."
+        ]
+        head += [f"# {rule}: {reason}" for rule, reason in too_new.items()]
+        path = ROOT / "constraints" / f"airflow-{minor}.txt"
+        text = "\n".join([*head, *lines, ""])
+        # An unchanged file keeps its time, so that no environment is made anew for it.
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+        print(f"{path.relative_to(ROOT)}: {len(lines)} packages")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,282 @@
+"""The documents say what is there: links lead somewhere, code compiles, tables are complete."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import textwrap
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import BaseOperator
+
+import airflow_provider_robofy
+from airflow_provider_robofy.api.endpoints import ENDPOINTS
+from airflow_provider_robofy.emulator import Emulator
+from airflow_provider_robofy.emulator.command import _parser
+from airflow_provider_robofy.emulator.control import _ACTIONS
+from airflow_provider_robofy.emulator.fault_kinds import KINDS
+from airflow_provider_robofy.emulator.faults import Fault
+from airflow_provider_robofy.extract.manifest import Manifest
+from airflow_provider_robofy.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "airflow_provider_robofy"
+DOCUMENTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
+    (ROOT / "docs").glob("*.md")
+)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    found = FENCE.findall(path.read_text(encoding="utf-8"))
+    return [textwrap.dedent(code) for name, code in found if name == language]
+
+
+def column(text: str, heading: str) -> list[str]:
+    """Return the first cells of the table that begins with a heading, without backticks."""
+    _, _, table = text.partition(f"\n| {heading} |")
+    rows = table.split("\n\n")[0].splitlines()[2:]
+    assert rows, f"there is no table that begins with {heading!r}"
+    return [row.split("|")[1].strip() for row in rows]
+
+
+def names(cells: list[str]) -> list[str]:
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a document's headings."""
+    prose = FENCE.sub("", path.read_text(encoding="utf-8"))
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+CODE = [
+    pytest.param(path, code, id=f"{path.name}-{number}")
+    for path in DOCUMENTS
+    for number, code in enumerate(blocks(path, "python"), 1)
+]
+IS_A_DAG = re.compile(r"\bDAG\(|^@dag\b", re.MULTILINE)
+DAGS = [one for one in CODE if IS_A_DAG.search(str(one.values[1]))]
+
+
+# ---------------------------------------------------------------------------------------------------------- links
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_relative_links_lead_somewhere(path):
+    dead = []
+    for link in LINK.findall(FENCE.sub("", path.read_text(encoding="utf-8"))):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target) if target else path
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            dead.append(link)
+    assert not dead
+
+
+def test_the_readme_links_to_every_document():
+    linked = {(ROOT / link.partition("#")[0]).resolve() for link in LINK.findall(text_of("README.md"))}
+    assert set((ROOT / "docs").glob("*.md")) <= linked
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_are_named_are_there(path):
+    prose = FENCE.sub("", path.read_text(encoding="utf-8"))
+    named = re.findall(r"`((?:example_dags|tests|benchmarks|constraints|scripts|docs)/[\w./-]+)`", prose)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+# ----------------------------------------------------------------------------------------------------------- code
+@pytest.mark.parametrize(("path", "code"), CODE)
+def test_python_compiles(path, code):
+    compile(code, str(path), "exec")
+
+
+def public_classes() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for floor in ("hooks", "operators", "sensors", "triggers"):
+        folder = importlib.import_module(f"airflow_provider_robofy.{floor}")
+        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
+            loaded = importlib.import_module(module.name)
+            found.update((name, one) for name, one in vars(loaded).items() if name.startswith("Robofy"))
+    return found
+
+
+def keywords(one: Any) -> set[str]:
+    """Return what a class takes by keyword, its bases' keywords included where it hands them on."""
+    taken: set[str] = set()
+    for base in one.__mro__:
+        if "__init__" in vars(base):
+            taken |= set(inspect.signature(base.__init__).parameters)
+    return taken | ({"inlets", "outlets"} if issubclass(one, BaseOperator) else set())
+
+
+@pytest.mark.parametrize(("path", "code"), CODE)
+def test_python_uses_only_arguments_that_exist(path, code):
+    classes = public_classes()
+    wrong = []
+    for node in ast.walk(ast.parse(code)):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func
+        if isinstance(called, ast.Attribute) and called.attr in {"partial", "expand"}:
+            called = called.value.func if isinstance(called.value, ast.Call) else called.value
+        if isinstance(called, ast.Attribute) and called.attr == "partial":
+            called = called.value
+        name = called.id if isinstance(called, ast.Name) else ""
+        if name.startswith("Robofy"):
+            assert name in classes, f"{path.name} names {name}, which does not exist"
+            known = keywords(classes[name])
+            wrong += [f"{name}({one.arg}=)" for one in node.keywords if one.arg and one.arg not in known]
+    assert wrong == []
+
+
+def test_the_readme_holds_a_dag():
+    assert any(one.values[0] == ROOT / "README.md" for one in DAGS)
+
+
+@pytest.mark.parametrize(("path", "code"), DAGS)
+def test_dags_are_dags_in_this_airflow(path, code, tmp_path):
+    """In a process of its own: Airflow's own parser reads the file as it would in a dags folder."""
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "documented.py").write_text(code, encoding="utf-8")
+    script = """
+import sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:
+    from airflow.models.dagbag import DagBag
+bag = DagBag(sys.argv[1])
+assert not bag.import_errors, bag.import_errors
+assert bag.dags and all(dag.tasks for dag in bag.dags.values()), bag.dags
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    environment |= {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "dags")],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, f"{path.name}: {done.stderr[-2000:]}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_make_targets_exist(path):
+    makefile = text_of("Makefile")
+    targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
+    known = {word for line in targets for word in line.split()} | {"test-3.0", "test-3.1", "test-3.2"}
+    text = path.read_text(encoding="utf-8")
+    used = re.findall(r"(?:^|`)make ((?:[a-z][\w.-]* ?)+)(?:`|$)", text, re.MULTILINE)
+    assert {word for words in used for word in words.split()} <= known
+
+
+# --------------------------------------------------------------------------------------------------------- tables
+def conn_fields() -> list[str]:
+    [form] = get_provider_info()["connection-types"]
+    return ["password", "host", *form["conn-fields"]]
+
+
+@pytest.mark.parametrize("name", ["docs/connection.md", "README.md"])
+def test_the_table_of_the_connection_names_every_field(name):
+    assert names(column(text_of(name), "field")) == conn_fields()
+
+
+def test_the_table_of_endpoints_is_the_codes():
+    text = text_of("docs/connection.md")
+    _, _, table = text.partition("\n| endpoint name |")
+    rows = [
+        [cell.strip().strip("`") for cell in row.split("|")[1:4]] for row in table.split("\n\n")[0].splitlines()[2:]
+    ]
+    assert {name: (method, path) for name, method, path in rows} == dict(ENDPOINTS)
+
+
+def test_what_is_assumed_is_said_of_every_endpoint():
+    text = text_of("docs/robofy-api.md")
+    assert [name for name in ENDPOINTS if name != "list_leads" and f"`{name}`" not in text] == []
+
+
+def test_the_table_of_the_manifest_names_every_field():
+    _, _, text = text_of("docs/fetching-leads.md").partition("## The manifest")
+    assert sorted(names(column(text, "field"))) == sorted(field.name for field in fields(Manifest))
+
+
+def test_the_table_of_faults_names_every_kind_and_option():
+    _, _, table = text_of("docs/testing-your-dags.md").partition("\n| kind |")
+    rows = [row.split("|") for row in table.split("\n\n")[0].splitlines()[2:]]
+    said = {names([row[1]])[0]: set(names([row[3]])) for row in rows}
+    common = {option.name for option in fields(Fault)}
+    assert said == {kind: {option.name for option in fields(fault)} - common for kind, fault in KINDS.items()}
+
+
+def test_the_emulators_options_and_calls_exist():
+    text = text_of("docs/testing-your-dags.md")
+    known = {flag for action in _parser()._actions for flag in action.option_strings}
+    used = re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
+    assert set(used) <= known
+    said = {tuple(call.replace("ID", "").split()) for call in names(column(text, "call"))}
+    assert said == set(_ACTIONS)
+    _, _, table = text.partition("\n| to |")
+    offered = re.findall(r"`(\w+)", table.split("\n\n")[0])
+    assert [name for name in offered if not hasattr(Emulator, name)] == []
+
+
+def test_every_module_is_in_the_table_of_the_architecture():
+    there = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
+    said = names(column(text_of("docs/architecture.md"), "module"))
+    lacking = [f"| `{name}` | {headline(name)} |" for name in sorted(there - set(said))]
+    assert not lacking, "docs/architecture.md lacks these lines:\n" + "\n".join(lacking)
+    assert sorted(set(said) - there) == [], "docs/architecture.md names modules that are gone"
+    assert len(said) == len(set(said))
+
+
+def headline(name: str) -> str:
+    docstring = ast.get_docstring(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))) or ""
+    return re.split(r"\.(?:\s|$)", " ".join(docstring.split()), maxsplit=1)[0].replace("``", "`")
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads(text_of("pyproject.toml"))
+    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    wanted = {re.split(r"[\[<>=~!; ]", one)[0] for group in groups for one in group}
+    _, _, reasons = text_of("CONTRIBUTING.md").partition("## Dependencies")
+    stated = names([line.split("|")[1] for line in reasons.splitlines() if line.startswith("| `")])
+    assert wanted == set(stated)
+
+
+def test_the_emulator_shares_no_code_with_the_rest():
+    others = re.compile(r"airflow_provider_robofy(?!\.emulator)[.\s]")
+    imports = [
+        line
+        for path in (PACKAGE / "emulator").glob("*.py")
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.match(r"\s*(?:from|import) airflow_provider_robofy", line)
+    ]
+    assert [line for line in imports if others.search(line)] == []
+
+
+def test_the_version_in_the_changelog_is_the_packages():
+    assert airflow_provider_robofy.__version__ in text_of("CHANGELOG.md")

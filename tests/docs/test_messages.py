@@ -1,0 +1,247 @@
+"""What docs/troubleshooting.md quotes is what the operator says, word for word."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+QUOTED = [block.strip() for block in re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)]
+#: Quotations that a test has heard, and the tests that were run.
+HEARD: set[str] = set()
+RAN: set[str] = set()
+REQUESTED = re.compile(r"requested at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+class TaskInstance(SimpleNamespace):
+    def xcom_push(self, **_: Any) -> None:
+        """Take what the operator pushes and forget it."""
+
+
+@pytest.fixture(autouse=True)
+def _count(request):
+    RAN.add(request.function.__name__)
+
+
+@pytest.fixture
+def robofy(robofy_emulator, monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return robofy_emulator
+
+
+@pytest.fixture
+def connect(robofy, monkeypatch):
+    """Change the connection: fields by their names, all others are extras; an empty extra is left out."""
+
+    def change(**fields: Any) -> None:
+        value = json.loads(robofy.connection_json())
+        for name, field in fields.items():
+            if name in {"host", "password"}:
+                value[name] = field
+            elif field:
+                value["extra"][name] = field
+            else:
+                value["extra"].pop(name, None)
+        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(value))
+
+    return change
+
+
+@pytest.fixture
+def fetch(robofy, tmp_path):
+    def run(run_id: str = "monday", *, kind: str = "manual", conf: Any = None, **arguments: Any) -> dict[str, Any]:
+        arguments.setdefault("output_path", str(tmp_path / f"{run_id}.jsonl"))
+        ti = TaskInstance(dag_id="my_dag", run_id=run_id, task_id="leads", map_index=-1)
+        dag_run = SimpleNamespace(run_type=kind, conf=conf)
+        operator = RobofyFetchLeadsOperator(task_id="leads", **arguments)
+        context: Any = {"ti": ti, "dag_run": dag_run, "params": {}, "run_id": run_id}
+        return operator.execute(context)
+
+    return run
+
+
+@pytest.fixture
+def is_quoted(tmp_path):
+    """Look a message up in the document, where folders and times are examples."""
+
+    def check(message: object) -> None:
+        text = REQUESTED.sub("requested at 2025-01-15T10:30:00Z", str(message)).replace(str(tmp_path), "/landing")
+        assert text in QUOTED, f"docs/troubleshooting.md does not quote this, or no longer:\n{text}"
+        HEARD.add(text)
+
+    return check
+
+
+@pytest.fixture
+def fails(fetch, is_quoted):
+    def check(**arguments: Any) -> None:
+        with pytest.raises(Exception) as caught:  # noqa: PT011 (the message is what is compared)
+            fetch(**arguments)
+        is_quoted(caught.value)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"password": "wrong-key"},
+        {"password": ""},
+        {"host": "http://example.com"},
+        {"timezone": "Mars/Base"},
+        {"read_timeout": "soon"},
+        {"leads_order": "newest"},
+        {"endpoints": {"list_leads": "https://example.com/leads"}},
+        {"project_id": ""},
+        {"project_id": "1"},
+        {"host": "http://127.0.0.1:9", "max_attempts": "1"},
+        {"max_response_mb": "0.01"},
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_connection(connect, fails, fields):
+    connect(**fields)
+    fails()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "fields"),
+    [
+        ("rate_limit", {"retry_after": 0}, {"max_attempts": "2"}),
+        ("status", {"status": 503}, {"max_attempts": "2"}),
+        ("drop", {}, {"max_attempts": "2"}),
+        ("truncate", {}, {"max_attempts": "2"}),
+        ("html", {}, {}),
+        ("wrong_shape", {}, {}),
+        ("missing_list", {}, {}),
+        ("token_unknown", {}, {}),
+        ("token_loop", {}, {}),
+        ("redirect", {"to": "https://example.com/x"}, {}),
+        ("trickle", {"delay": 0.2}, {"total_timeout": "1"}),
+        ("delay", {"seconds": 3}, {"read_timeout": "0.5", "max_attempts": "1"}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_answer_that_goes_wrong(robofy, connect, fails, kind, options, fields):  # noqa: PLR0917
+    connect(**fields)
+    robofy.fault(kind, endpoint="list_leads", times=0, **options)
+    fails()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"since": "2025-01-01", "until": "2025-01-01"},
+        {"since": "2025-01-02", "until": "2025-01-01"},
+        {"since": "yesterday"},
+        {"output_path": None},
+        {"cursor": "somewhere", "since": "2025-01-01"},
+        {"cursor": "somewhere", "kind": "backfill"},
+    ],
+    ids=" ".join,
+)
+def test_arguments_that_cannot_be(fails, arguments):
+    fails(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HTTP_PROXY", "socks5://127.0.0.1:1"), ("REQUESTS_CA_BUNDLE", "/nowhere")]
+)
+def test_an_environment_that_cannot_be(connect, fails, monkeypatch, name, value):
+    connect(host="https://agents.robofy.ai")
+    monkeypatch.setenv(name.replace("HTTP_", "HTTPS_"), value)
+    fails()
+
+
+def test_files_that_stand_in_the_way(fetch, fails, tmp_path):
+    fetch("monday", output_path=str(tmp_path / "leads.jsonl"))
+    fails(run_id="tuesday", output_path=str(tmp_path / "leads.jsonl"))
+    (tmp_path / "foreign.jsonl").write_text('{"x": 1}\n', encoding="utf-8")
+    fails(output_path=str(tmp_path / "foreign.jsonl"))
+    fails(output_path=str(tmp_path / "x.csv"))
+
+
+def test_rows_that_cannot_be_understood(robofy, fails, tmp_path):
+    robofy.fault("malformed_rows", endpoint="list_leads", page=2)
+    fails(output_path=str(tmp_path / "leads.jsonl"))
+
+
+def test_a_file_that_does_not_fit_its_manifest(robofy, fetch, is_quoted, tmp_path):
+    robofy.reset(leads=33)
+    manifest = fetch(output_path=str(tmp_path / "leads.jsonl"))
+    with Path(manifest["uri"]).open("a", encoding="utf-8") as file:
+        file.write("{}\n")
+    for changed in ({}, {"uri": "s3://aws_default@lake/x.jsonl"}):
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            list(rows(manifest | changed))
+        is_quoted(caught.value)
+
+
+def test_a_cursor_on_its_way(robofy, fetch, fails, is_quoted, tmp_path):
+    cursor = str(tmp_path / "cursor.json")
+    fetch("monday", cursor=cursor)
+    with pytest.raises(AirflowSkipException) as skipped:
+        fetch("tuesday", cursor=cursor)
+    is_quoted(skipped.value)
+    robofy.add_leads(2)
+    fetch("wednesday", cursor=cursor)
+    fails(run_id="monday", cursor=cursor)
+    Path(cursor).write_text("{oops", encoding="utf-8")
+    fails(run_id="thursday", cursor=cursor)
+
+
+def test_an_asset_out_of_reach(fails):
+    if not AIRFLOW_V_3_3_PLUS:
+        pytest.skip("a cursor in an asset's state needs Airflow 3.3")
+    fails(cursor=leads_asset(24017, "a"))
+
+
+def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
+    said: list[str] = []
+    for name in ("airflow_provider_robofy.extract.extraction", "airflow_provider_robofy.operators.listing"):
+        monkeypatch.setattr(f"{name}._log" if "extraction" in name else f"{name}.RobofyListingOperator.log", _Log(said))
+    fetch("monday", since="", until="None")
+    is_quoted(said.pop())
+    robofy.configure(timezone="Asia/Tokyo")
+    robofy.add_leads(3)
+    fetch("tuesday")
+    is_quoted(said.pop())
+    robofy.configure(order="oldest_first")
+    connect(leads_order="newest_first")
+    fetch("wednesday", since=datetime(2025, 1, 20, tzinfo=UTC))
+    is_quoted(said[0])
+
+
+class _Log:
+    """Keep what is warned of."""
+
+    def __init__(self, said: list[str]) -> None:
+        self._said = said
+
+    def warning(self, text: str, *values: object) -> None:
+        self._said.append(text % values)
+
+    def info(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_every_quotation_was_heard_in_a_test_above():
+    assert len(QUOTED) == len(set(QUOTED))
+    tests = {name for name in globals() if name.startswith("test_")}
+    if tests != RAN or not AIRFLOW_V_3_3_PLUS:
+        pytest.skip("only when all of this module is run, on an Airflow that says it all")
+    assert set(QUOTED) == HEARD

@@ -1,0 +1,136 @@
+"""What is built is what should be shipped: no more, no less."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_robofy import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "airflow_provider_robofy"
+NAME = f"{PACKAGE}-{__version__}"
+
+pytestmark = pytest.mark.packaging
+
+
+def build(source: Path, target: Path, *options: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *options],
+        cwd=source,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory) -> Path:
+    target = tmp_path_factory.mktemp("dist")
+    build(ROOT, target, "--target", "sdist")
+    build(ROOT, target, "--target", "wheel")
+    return target
+
+
+@pytest.fixture(scope="module")
+def wheel(dist):
+    with zipfile.ZipFile(dist / f"{NAME}-py3-none-any.whl") as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    return email.message_from_bytes(wheel.read(f"{NAME}.dist-info/METADATA"))
+
+
+def bare_name(requirement: str) -> str:
+    return re.split(r"[\[<>=~!; ]", requirement)[0]
+
+
+def source_files() -> set[str]:
+    """The package's own files: caches aside, all of them are wanted."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / PACKAGE).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel):
+    shipped = {name for name in wheel.namelist() if not name.startswith(f"{NAME}.dist-info/")}
+    assert shipped == source_files()
+    assert {
+        f"{PACKAGE}/py.typed",
+        f"{PACKAGE}/get_provider_info.py",
+        f"{PACKAGE}/emulator/__main__.py",
+    } <= shipped
+
+
+def test_the_wheel_made_from_the_sdist_is_the_same(dist, wheel, tmp_path):
+    with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    build(tmp_path / NAME, tmp_path / "again", "--target", "wheel")
+    with zipfile.ZipFile(tmp_path / "again" / f"{NAME}-py3-none-any.whl") as again:
+        assert {item.filename: item.CRC for item in again.infolist()} == {
+            item.filename: item.CRC for item in wheel.infolist()
+        }
+
+
+def test_the_sdist_can_be_tested_and_holds_nothing_private(dist):
+    with tarfile.open(dist / f"{NAME}.tar.gz") as archive:
+        names = {name.removeprefix(f"{NAME}/") for name in archive.getnames()}
+    top = {name.split("/")[0] for name in names}
+    assert {"pyproject.toml", "LICENSE", "README.md", "Makefile", "tests", "constraints", PACKAGE} <= top
+    assert not {name for name in top if name.startswith(".") and name != ".gitignore"}
+    assert not {name for name in names if name.endswith((".pyc", ".db", ".log")) or "__pycache__" in name}
+
+
+def test_metadata(metadata):
+    assert metadata["Name"] == "airflow-provider-robofy"
+    assert metadata["Version"] == __version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["License-File"] == "LICENSE"
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert "Framework :: Apache Airflow :: Provider" in metadata.get_all("Classifier")
+    assert {line.split(",")[0] for line in metadata.get_all("Project-URL")} == {
+        "Source",
+        "Documentation",
+        "Changelog",
+        "Issues",
+    }
+
+
+def test_nobody_gets_the_projects_own_tools(metadata):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert set(metadata.get_all("Requires-Dist")) == set(project["project"]["dependencies"])
+    tools = {requirement for group in project["dependency-groups"].values() for requirement in group}
+    assert "pytest" in {bare_name(tool) for tool in tools}
+    required = {bare_name(requirement) for requirement in metadata.get_all("Requires-Dist")}
+    assert not required & {bare_name(tool) for tool in tools}
+    assert metadata.get_all("Provides-Extra") is None
+
+
+def test_the_licence_is_whole(wheel):
+    text = wheel.read(f"{NAME}.dist-info/licenses/LICENSE").decode()
+    assert "Version 2.0, January 2004" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_entry_point(wheel):
+    points = configparser.ConfigParser()
+    points.read_string(wheel.read(f"{NAME}.dist-info/entry_points.txt").decode())
+    assert dict(points["apache_airflow_provider"]) == {
+        "provider_info": f"{PACKAGE}.get_provider_info:get_provider_info",
+    }

@@ -1,0 +1,156 @@
+"""What Airflow learns of the provider, asked of Airflow itself, each time in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import entry_points, version
+from importlib.resources import files
+from typing import Any
+
+import jsonschema
+import pytest
+
+import airflow_provider_robofy
+from airflow_provider_robofy.get_provider_info import get_provider_info
+
+AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
+[FORM] = get_provider_info()["connection-types"]
+
+
+def answer_of(code: str) -> Any:
+    """Run the code in a fresh interpreter; the last line that it prints, read as JSON."""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_asking_for_the_metadata_imports_nothing_else():
+    code = """
+import sys
+before = set(sys.modules)
+from airflow_provider_robofy.get_provider_info import get_provider_info
+get_provider_info()
+after = sorted(set(sys.modules) - before)
+import json
+print(json.dumps(after))
+"""
+    assert answer_of(code) == ["airflow_provider_robofy", "airflow_provider_robofy.get_provider_info"]
+
+
+def test_airflows_own_schema_accepts_it():
+    schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(get_provider_info(), schema)
+
+
+def test_it_is_plain_json_and_made_anew_each_time():
+    first = get_provider_info()
+    assert json.loads(json.dumps(first)) == first
+    first["connection-types"].clear()
+    assert get_provider_info()["connection-types"]
+
+
+def test_the_entry_point_leads_to_it():
+    [entry] = [each for each in entry_points(group="apache_airflow_provider") if "robofy" in each.value]
+    assert entry.load() is get_provider_info
+    assert entry.dist is not None
+    assert entry.dist.name == get_provider_info()["package-name"]
+
+
+def test_the_version_is_the_installed_ones():
+    assert version("airflow-provider-robofy") == airflow_provider_robofy.__version__
+
+
+def test_all_that_it_names_can_be_imported():
+    info = get_provider_info()
+    modules = [
+        module
+        for kind in ("hooks", "operators", "sensors", "transfers")
+        for group in info.get(kind, ())
+        for module in group["python-modules"]
+    ]
+    assert modules
+    for module in modules:
+        import_module(module)
+    module, _, name = FORM["hook-class-name"].rpartition(".")
+    hook = getattr(import_module(module), name)
+    assert hook.conn_type == FORM["connection-type"]
+    assert hook.hook_name == FORM["hook-name"]
+
+
+def test_airflow_lists_the_provider():
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow", "providers", "list", "--output", "json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        stdin=subprocess.DEVNULL,
+    )
+    # Some versions log to stdout before they answer.
+    listed = json.loads(done.stdout[done.stdout.index('[{"') :])
+    [ours] = [each for each in listed if each["package_name"] == "airflow-provider-robofy"]
+    assert ours["version"] == airflow_provider_robofy.__version__
+
+
+def test_airflow_knows_the_hook_of_the_connection_type():
+    code = """
+import json
+from airflow.providers_manager import ProvidersManager
+hook = ProvidersManager().hooks["robofy"]
+print(json.dumps([hook.hook_class_name, hook.connection_id_attribute_name, hook.hook_name, hook.connection_testable]))
+"""
+    assert answer_of(code) == [FORM["hook-class-name"], "robofy_conn_id", "Robofy", True]
+
+
+@pytest.mark.skipif(AIRFLOW >= (3, 0), reason="Airflow 3 has another form")
+def test_the_form_of_airflow_2_has_every_field():
+    code = """
+import json
+from airflow.providers_manager import ProvidersManager
+manager = ProvidersManager()
+widgets = {name: info for name, info in manager.connection_form_widgets.items() if "__robofy__" in name}
+fields = {name: info.field.field_class.__name__ for name, info in widgets.items()}
+print(json.dumps([fields, manager.field_behaviours["robofy"]]))
+"""
+    fields, behaviour = answer_of(code)
+    assert set(fields) == {f"extra__robofy__{name}" for name in FORM["conn-fields"]}
+    assert fields["extra__robofy__pseudonym_key"] == "PasswordField"
+    assert behaviour["relabeling"] == FORM["ui-field-behaviour"]["relabeling"]
+    assert set(behaviour["hidden_fields"]) == set(FORM["ui-field-behaviour"]["hidden-fields"])
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has another form")
+@pytest.mark.skipif(AIRFLOW == (3, 0), reason="Airflow 3.0 shows no provider's fields without the FAB packages")
+def test_the_form_of_airflow_3_has_every_field():
+    code = """
+import json
+from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
+[form] = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "robofy"]
+print(json.dumps(form.model_dump(mode="json")))
+"""
+    form = answer_of(code)
+    assert set(form["extra_fields"]) == set(FORM["conn-fields"])
+    for name, field in FORM["conn-fields"].items():
+        shown = form["extra_fields"][name]
+        assert shown["schema"]["title"] == field["label"]
+        assert shown["schema"].get("format") == field["schema"].get("format")
+        assert shown["description"] == field["description"]
+    assert form["standard_fields"]["password"]["title"] == "API key"
+    assert form["standard_fields"]["login"]["hidden"]
+
+
+def test_the_setting_is_declared_and_the_environment_sets_it(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", "s3://bucket/robofy")
+    code = """
+import json
+from airflow.configuration import conf
+from airflow.providers_manager import ProvidersManager
+declared = {package for package, _ in ProvidersManager().provider_configs}
+print(json.dumps(["airflow-provider-robofy" in declared, conf.get("robofy", "landing_root", fallback="")]))
+"""
+    assert answer_of(code) == [True, "s3://bucket/robofy"]
