@@ -6,6 +6,7 @@ The stall is the longest stretch for which the event loop was held: what every o
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -24,8 +25,11 @@ MAX_STALL = 0.05
 
 async def watch(chatbot_id: str, count: int) -> dict[str, float]:
     """Run triggers that find nothing, and a heartbeat beside them."""
+    from airflow_provider_robofy.hooks.robofy import RobofyHook
     from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 
+    await RobofyHook().aconnection()  # imports what a triggerer has imported long since
+    gc.collect()
     deadline = time.time() + 3600
 
     async def wait() -> None:

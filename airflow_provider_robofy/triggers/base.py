@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_robofy.api.aio import AsyncRobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import events
+from airflow_provider_robofy.triggers.clients import shared_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow_provider_robofy.api.aio import AsyncRobofyClient
     from airflow_provider_robofy.hooks.connection import RobofyConnection
 
 
@@ -73,7 +74,7 @@ class RobofyWaitTrigger(BaseTrigger):
             if not await self._sleep():
                 return events.timed_out()
             connection = await self._connection()
-        async with AsyncRobofyClient(connection.settings) as client:
+        async with shared_client(connection.settings) as client:
             while (value := await self.look(client, connection)) is None:
                 if not await self._sleep():
                     return events.timed_out()

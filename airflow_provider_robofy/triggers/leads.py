@@ -11,7 +11,6 @@ from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_robofy.api.aio import AsyncRobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.extract.arrivals import Head, LeadWatch, ahead_of
@@ -22,10 +21,12 @@ from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
+from airflow_provider_robofy.triggers.clients import shared_client
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
+    from airflow_provider_robofy.api.aio import AsyncRobofyClient
     from airflow_provider_robofy.extract.arrivals import Arrival
     from airflow_provider_robofy.hooks.connection import RobofyConnection
 
@@ -212,7 +213,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         # Read anew each time: a key that was wrong may have been mended.
         connection = await RobofyHook(kwargs["robofy_conn_id"]).aconnection()
         head = Head(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
-        async with AsyncRobofyClient(connection.settings) as client:
+        async with shared_client(connection.settings) as client:
             async for page in client.pages(list_leads(kwargs["project_id"], kwargs["chatbot_id"])):
                 if head.is_enough(page):
                     break
