@@ -21,7 +21,7 @@ SCHEMA_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Name one row that has landed at or after the mark: its id, a hash of its content, its time.
+    """Name one row that has landed at or after the mark: its id, where that may be kept, a hash of it, its time.
 
     A row whose time cannot be read may lie anywhere, so it is kept for good, without a time.
     """

@@ -92,7 +92,7 @@ class Extraction:
         landing = Landing(self.store, self._identity())
         sieve = Sieve(
             window=self._window,
-            landed_before=self.cursor.landed_before() if self.cursor else None,
+            landed_before=self.cursor.landed_before() if self.cursor else frozenset(),
             recent=self.cursor.recent if self.cursor else None,
             read_time=self.times.read,
             stamp={"_project_id": self.project_id, "_chatbot_id": self.chatbot_id},

@@ -24,6 +24,7 @@ class Incremental:
     :param timezone: Zone in which this run reads times.
     :param lag: How late a row may turn up.
     :param full_every: Read everything again when the last time is longer ago than this; None never.
+    :param keep_ids: May the cursor hold ids of rows?
     :param now: Our clock.
     """
 
@@ -36,9 +37,10 @@ class Incremental:
         lag: timedelta,
         full_every: timedelta | None,
         now: datetime,
+        keep_ids: bool = True,
     ) -> None:
         self.before = stored.start_for(run_key)
-        self.recent = Recent(lag)
+        self.recent = Recent(lag, keep_ids=keep_ids)
         self._stored = stored
         self._run_key = run_key
         self._timezone = timezone
@@ -74,12 +76,9 @@ class Incremental:
         """Return ``full`` where everything lands again, else ``cursor``."""
         return "full" if self.full else "cursor"
 
-    def landed_before(self) -> dict[str, set[str]]:
-        """Return the rows that need not land again: id to fingerprints. A full read leaves nothing out."""
-        known: dict[str, set[str]] = {}
-        for one in () if self.full else self.before.kept:
-            known.setdefault(one.row_id, set()).add(one.fingerprint)
-        return known
+    def landed_before(self) -> frozenset[str]:
+        """Return fingerprints of the rows that need not land again. A full read leaves nothing out."""
+        return frozenset(one.fingerprint for one in (() if self.full else self.before.kept))
 
     def check_not_older(self, found: dict[str, Any] | None) -> None:
         """Refuse a run that has landed already and after which later runs have moved the cursor on.

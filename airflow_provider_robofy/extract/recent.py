@@ -21,10 +21,13 @@ class Recent:
     """Keep the landed rows that the next run might meet again: those no older than the newest less the lag.
 
     :param lag: How late a row may turn up.
+    :param keep_ids: Remember ids beside the hashes. Not for sessions: an id may be a phone number, and a cursor may be
+        kept in Airflow's database. The hash covers the id too.
     """
 
-    def __init__(self, lag: timedelta) -> None:
+    def __init__(self, lag: timedelta, *, keep_ids: bool = True) -> None:
         self._lag = lag
+        self._keep_ids = keep_ids
         self._rows: list[Kept] = []
         self._undated: list[Kept] = []
         #: Never counted beyond this: when the listing began.
@@ -36,15 +39,16 @@ class Recent:
 
     def add(self, row_id: str | int, at: datetime | None, row: dict[str, Any]) -> None:
         """Remember a landed row, unless it is too old to matter."""
+        name = str(row_id) if self._keep_ids else ""
         if at is None:
-            self._undated.append(Kept(str(row_id), fingerprint(row), None))
+            self._undated.append(Kept(name, fingerprint(row), None))
             return
         if self.newest is None or at > self.newest:
             self.newest = at
             reached = at if self.started is None else min(at, self.started)
             self.floor = reached - self._lag
         if self.floor is None or at >= self.floor:
-            self._rows.append(Kept(str(row_id), fingerprint(row), at))
+            self._rows.append(Kept(name, fingerprint(row), at))
             if len(self._rows) >= 2 * self._enough:
                 self._forget()
 

@@ -52,7 +52,7 @@ class Sieve:
     :param stamp: Fields to add to every row that lands.
     :param time_field: Where a row's time stands. It lands in UTC as ``_`` and this name.
     :param id_field: Where a row's id stands.
-    :param landed_before: Rows that an earlier run of the same sync has landed: id to fingerprints of its versions.
+    :param landed_before: Fingerprints of rows that an earlier run of the same sync has landed.
     :param recent: Remembers the newest rows that land, for the next run.
     :param ahead_of: Rows later than this are counted as :attr:`future`: the zone is probably set wrongly.
     """
@@ -65,7 +65,7 @@ class Sieve:
         stamp: Mapping[str, Any],
         time_field: str,
         id_field: str = "id",
-        landed_before: Mapping[str, set[str]] | None = None,
+        landed_before: frozenset[str] = frozenset(),
         recent: Recent | None = None,
         ahead_of: datetime | None = None,
     ) -> None:
@@ -81,7 +81,7 @@ class Sieve:
         self._stamped_time = f"_{time_field}"
         self._added = len(self._stamp) + 1
         self._id_field = id_field
-        self._landed_before = landed_before or {}
+        self._landed_before = landed_before
         self._recent = recent
         self._seen = Seen()
         self._page_before: set[str | int] = set()
@@ -122,7 +122,7 @@ class Sieve:
             if self._windowed and self._is_outside(at, page):
                 self.outside_window += 1
                 return None
-        if self._landed_before and fingerprint(row) in self._landed_before.get(str(row_id), ()):
+        if self._landed_before and fingerprint(row) in self._landed_before:
             self.duplicates += 1
             page.older += at is None
             return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
 __all__ = ["RobofyFetchMessagesOperator", "RobofyFetchSessionsOperator", "shards"]
 
@@ -40,6 +40,10 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     Those that somebody wrote in since the last run that succeeded::
 
         RobofyFetchSessionsOperator(task_id="sessions", since="{{ prev_data_interval_start_success or '' }}")
+
+    The same with a cursor, which lands each state of a session once and knows by itself where it was::
+
+        RobofyFetchSessionsOperator(task_id="sessions", cursor="cursors")
 
     There is no ``until``: a session's time is that of its last message, so it moves. A session that is busy in every
     window would have moved out of each by the time it is read, and would never land. Windows with only a beginning
@@ -61,6 +65,14 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :param since: Land sessions whose last message came at or after this; datetime or ISO 8601 text, UTC where it names
         no zone. None or empty lands all. The API has no time filter, so it costs the requests of a full read, unless
         the connection says ``sessions_order=newest_first``. (templated)
+    :param lag: With a cursor, how late a session may turn up in the listing; the mark stays this far behind. Default
+        ten minutes.
+    :param cursor: Keep a cursor, and land the sessions that were written in since the last run that landed, as
+        :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator` does with leads. It holds hashes and
+        no session ids, which can be phone numbers. Not together with ``since``. (templated)
+    :param cursor_name: Name of the cursor. Default ``dag_id.task_id``. (templated)
+    :param full_every: With a cursor, land all sessions again when the last time is longer ago than this. Default never.
+    :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -69,7 +81,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
     """
 
-    template_fields: Sequence[str] = ("output_path", "chatbot_id", "since", "robofy_conn_id")
+    template_fields: Sequence[str] = ("output_path", "chatbot_id", "since", "cursor", "cursor_name", "robofy_conn_id")
 
     def __init__(
         self,
@@ -77,6 +89,11 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         output_path: str | None = None,
         chatbot_id: str | None = None,
         since: datetime | str | None = None,
+        lag: timedelta = timedelta(minutes=10),
+        cursor: str | Asset | None = None,
+        cursor_name: str | None = None,
+        full_every: timedelta | None = None,
+        skip_if_empty: bool = True,
         max_rejected: int = 0,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
@@ -86,11 +103,11 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
             chatbot_id=chatbot_id,
             since=since,
             until=None,
-            lag=timedelta(0),
-            cursor=None,
-            cursor_name=None,
-            full_every=None,
-            skip_if_empty=False,
+            lag=lag,
+            cursor=cursor,
+            cursor_name=cursor_name,
+            full_every=full_every,
+            skip_if_empty=skip_if_empty,
             max_rejected=max_rejected,
             robofy_conn_id=robofy_conn_id,
             **kwargs,
@@ -107,6 +124,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
             id_field="session_id",
             time_field="last_message_time",
             order=self.hook.connection.sessions_order,
+            keep_ids=False,
         )
 
 

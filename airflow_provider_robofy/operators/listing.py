@@ -36,6 +36,7 @@ class Source:
     :param call: The call for its first page.
     :param id_field: Field of a row's id; ``time_field`` that of its time.
     :param order: What the connection says of its order.
+    :param keep_ids: May a cursor hold the rows' ids? Not where they can be phone numbers.
     """
 
     resource: str
@@ -45,6 +46,7 @@ class Source:
     id_field: str
     time_field: str
     order: str
+    keep_ids: bool = True
 
 
 class RobofyListingOperator(RobofyBaseOperator):
@@ -155,6 +157,7 @@ class RobofyListingOperator(RobofyBaseOperator):
             timezone=timezone,
             lag=self.lag,
             full_every=self.full_every,
+            keep_ids=source.keep_ids,
             now=datetime.now(UTC),
         )
         return keeper, incremental

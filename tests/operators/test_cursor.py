@@ -17,6 +17,7 @@ from airflow_provider_robofy.api.envelopes import read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.operators import cursors
+from airflow_provider_robofy.operators.inbox import RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
 needs_asset_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="an asset's state came with Airflow 3.3")
@@ -38,7 +39,17 @@ class World:
     def arrive(self, count: int = 1, *, minutes_ago: float = 0) -> None:
         self.emulator.add_leads(count, chatbot_id=self.agent, created_at=NOW - timedelta(minutes=minutes_ago))
 
-    def run(self, run_id: str, *, cursor="cursors", conf=None, run_type="scheduled", map_index=-1, **arguments):
+    def run(
+        self,
+        run_id: str,
+        *,
+        cursor="cursors",
+        conf=None,
+        run_type="scheduled",
+        map_index=-1,
+        operator: type = RobofyFetchLeadsOperator,
+        **arguments,
+    ):
         connection = json.loads(self.emulator.connection_json(chatbot_id=self.agent))
         connection["extra"].update(self.extra)
         self._monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
@@ -55,8 +66,8 @@ class World:
             "dag_run": SimpleNamespace(run_type=run_type, conf=conf or {}),
             "asset_state_store": {asset: State(values) for asset, values in self.states.items()},
         }
-        task = RobofyFetchLeadsOperator(task_id="leads", cursor=cursor, **arguments)
-        return task.execute(context)  # type: ignore[arg-type]
+        task = operator(task_id="leads", cursor=cursor, **arguments)
+        return task.execute(context)
 
     def ids(self, manifest: dict) -> list[str]:
         return [json.loads(line)["id"] for line in Path(manifest["uri"]).read_text().splitlines()]
@@ -303,6 +314,28 @@ def test_a_cursor_and_a_window_do_not_mix(arguments):
 def test_a_negative_lag_is_refused():
     with pytest.raises(RobofyConfigError, match="lag"):
         RobofyFetchLeadsOperator(task_id="leads", lag=timedelta(minutes=-1))
+
+
+# ------------------------------------------------------------------------------------------------------ sessions
+
+
+def test_sessions_have_a_cursor_too_and_it_holds_no_session_id(robofy_emulator_factory, tmp_path, monkeypatch):
+    world = World(robofy_emulator_factory(leads=0, sessions=20), tmp_path, monkeypatch)
+    world.emulator.add_session("+4915100099887", at=NOW)
+
+    def sync(run_id: str) -> dict:
+        return world.run(run_id, operator=RobofyFetchSessionsOperator)
+
+    first = sync("r1")
+    assert (first["mode"], first["rows"]) == ("full", 21)
+    with pytest.raises(AirflowSkipException):
+        sync("r2")
+    world.emulator.add_message("+4915100099887", "hello again", at=NOW + timedelta(seconds=1))
+    third = sync("r3")
+    [row] = [json.loads(line) for line in Path(third["uri"]).read_text().splitlines()]
+    assert row["session_id"] == "+4915100099887"
+    assert world.state["kept"]
+    assert "4915100099887" not in json.dumps(world.state)
 
 
 # -------------------------------------------------------------------------------------------------- asset state

@@ -16,7 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
 
 from airflow_provider_robofy.api import aio
-from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError, RobofyLandingError
+from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError
 from airflow_provider_robofy.operators.inbox import (
     RobofyFetchMessagesOperator,
     RobofyFetchSessionsOperator,
@@ -358,9 +358,9 @@ def test_the_file_of_other_sessions_or_of_another_shard_is_not_overwritten(robof
     other = fetch_sessions(context, tmp_path, "other.jsonl")
     fetch_messages(context, tmp_path, sessions)
     before = (tmp_path / "messages.jsonl").read_bytes()
-    with pytest.raises(RobofyLandingError, match="sessions_uri"):
+    with pytest.raises(AirflowFailException, match="sessions_uri"):
         fetch_messages(context, tmp_path, other)
-    with pytest.raises(RobofyLandingError, match="shard"):
+    with pytest.raises(AirflowFailException, match="shard"):
         fetch_messages(context, tmp_path, sessions, shard=(0, 2))
     assert (tmp_path / "messages.jsonl").read_bytes() == before
     fetch_messages(context, tmp_path, sessions)

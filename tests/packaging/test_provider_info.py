@@ -69,7 +69,7 @@ def test_all_that_it_names_can_be_imported():
     info = get_provider_info()
     modules = [
         module
-        for kind in ("hooks", "operators", "sensors", "transfers")
+        for kind in ("hooks", "operators", "sensors", "transfers", "triggers")
         for group in info.get(kind, ())
         for module in group["python-modules"]
     ]
