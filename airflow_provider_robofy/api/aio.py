@@ -11,10 +11,11 @@ from yarl import URL
 
 from airflow_provider_robofy.api.answers import content_type
 from airflow_provider_robofy.api.body import Body
-from airflow_provider_robofy.api.exchange import Answered, Clock, Lost, Received, Send, exchange
+from airflow_provider_robofy.api.exchange import exchange
 from airflow_provider_robofy.api.network import Network
 from airflow_provider_robofy.api.pace import pace_of
 from airflow_provider_robofy.api.pagination import Listing, Page
+from airflow_provider_robofy.api.steps import Answered, Clock, Lost, Received, Send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_robofy.api.call import Call
-    from airflow_provider_robofy.api.exchange import Lost, Received
     from airflow_provider_robofy.api.settings import Settings
+    from airflow_provider_robofy.api.steps import Lost, Received
 
 T = TypeVar("T")
 

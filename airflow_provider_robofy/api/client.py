@@ -13,10 +13,11 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from airflow_provider_robofy.api.answers import content_type
 from airflow_provider_robofy.api.deadline import DeadlineAdapter
 from airflow_provider_robofy.api.errors import RobofyCancelledError
-from airflow_provider_robofy.api.exchange import Answered, Clock, Lost, Received, Send, exchange
+from airflow_provider_robofy.api.exchange import exchange
 from airflow_provider_robofy.api.network import Network
 from airflow_provider_robofy.api.pace import pace_of
 from airflow_provider_robofy.api.pagination import Listing, Page
+from airflow_provider_robofy.api.steps import Answered, Clock, Lost, Received, Send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
-    from airflow_provider_robofy.api.exchange import Answered
+    from airflow_provider_robofy.api.steps import Answered
 
 #: Pages without a row in unbroken sequence after which a listing is taken to lead nowhere.
 MAX_EMPTY_PAGES = 1000

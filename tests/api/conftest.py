@@ -18,8 +18,8 @@ import pytest
 from airflow_provider_robofy.api import aio
 from airflow_provider_robofy.api.aio import AsyncRobofyClient
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.exchange import Clock
 from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.api.steps import Clock
 
 if TYPE_CHECKING:
     import ssl

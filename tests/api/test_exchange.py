@@ -19,9 +19,10 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
     RobofyServerError,
 )
-from airflow_provider_robofy.api.exchange import MAX_BACKOFF, Clock, Lost, Received, Send, Sleep, exchange
+from airflow_provider_robofy.api.exchange import MAX_BACKOFF, exchange
 from airflow_provider_robofy.api.pace import Pace
 from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.api.steps import Clock, Lost, Received, Send, Sleep
 
 LEADS = endpoints.list_leads(24017, "agent")
 CHAT = endpoints.send_message({"query": "hello"})

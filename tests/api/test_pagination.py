@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api import endpoints, pagination
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import RobofyResponseError
-from airflow_provider_robofy.api.exchange import Answered
 from airflow_provider_robofy.api.pagination import Listing
+from airflow_provider_robofy.api.steps import Answered
 
 AT = datetime(2026, 2, 20, 14, 45, tzinfo=UTC)
 
