@@ -14,6 +14,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 
 # From here on a number is milliseconds: as seconds it would lie beyond the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
+_DOCUMENTED_LENGTH = len("2025-01-15 10:30:00")
 _EPOCH_DIGITS = {10, 13}
 
 
@@ -48,6 +49,12 @@ class TimeReader:
         :param value: ISO 8601 text with or without zone, or seconds or milliseconds since 1970.
         :raises ValueError: The value is no time. The message does not repeat it.
         """
+        if self._zone is None and type(value) is str and len(value) == _DOCUMENTED_LENGTH:
+            try:
+                # The documented form. Written behind the text, the zone costs less than put in afterwards.
+                return datetime.fromisoformat(f"{value}+00:00")
+            except ValueError:
+                pass  # another form of that length
         try:
             if type(value) is str:
                 try:

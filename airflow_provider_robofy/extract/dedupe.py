@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from struct import Struct
+
+_pack = Struct("<q").pack
+
 
 class Seen:
     """Remember which rows have been landed: the same id with the same content.
@@ -25,7 +29,7 @@ class Seen:
         """
         keys = self._keys
         before = len(keys)
-        keys.add(str(row_id).encode(errors="surrogatepass") + hash(line).to_bytes(8, "little", signed=True))
+        keys.add(str(row_id).encode("utf-8", "surrogatepass") + _pack(hash(line)))
         return len(keys) > before
 
     def __len__(self) -> int:
