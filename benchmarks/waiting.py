@@ -54,15 +54,16 @@ async def watch(chatbot_id: str, count: int) -> dict[str, float]:
         return tasks
 
     starting = asyncio.create_task(start_one_by_one())
-    worst = busiest = collecting = 0.0
+    worst = busiest = collecting = began = 0.0
 
     def collected(phase: str, _: dict[str, int]) -> None:
         # The collector walks over everything that Airflow has imported; no trigger can keep it from doing so.
-        nonlocal collecting, since
-        now = time.monotonic()
-        since, collecting = (now, collecting) if phase == "start" else (since, max(collecting, now - since))
+        nonlocal collecting, began
+        if phase == "start":
+            began = time.monotonic()
+        else:
+            collecting = max(collecting, time.monotonic() - began)
 
-    since = time.monotonic()
     gc.callbacks.append(collected)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
