@@ -56,6 +56,9 @@ class AsyncRobofyClient:
         self._clock = clock or Clock()
         self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_minute)
         self._connections = connections
+        # Waited for before aiohttp makes anything of a request: a thousand calls that queue for a connection inside of
+        # it are objects enough for a full garbage collection, which stops the event loop.
+        self._turn = asyncio.Semaphore(connections)
         self._network = Network.of(settings.base_url)
         self._session: aiohttp.ClientSession | None = None
 
@@ -138,6 +141,7 @@ class AsyncRobofyClient:
         try:
             async with (
                 asyncio.timeout(left),
+                self._turn,
                 self._session.request(
                     request.method,
                     url,

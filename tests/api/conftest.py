@@ -133,7 +133,7 @@ def connect(request, clock, monkeypatch) -> Iterator[Callable[..., SyncFace | As
         key = getattr(server, "api_key", KEY)
         used = None if real_time else clock
         if used and request.param == "async":
-            fake = types.SimpleNamespace(sleep=sleep, timeout=asyncio.timeout, to_thread=asyncio.to_thread)
+            fake = types.SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
             monkeypatch.setattr(aio, "asyncio", fake)
         given: dict[str, Any] = {"api_key": key, "base_url": url, "read_timeout": 5.0, "total_timeout": 20.0}
         options = Settings(**given | settings)
