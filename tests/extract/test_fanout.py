@@ -122,7 +122,10 @@ def test_an_exception_of_the_items_comes_through():
 
 
 def test_no_items_are_no_problem():
+    handed_on: list[Answer] = []
+
     async def work(number: int) -> Answer:
         raise AssertionError
 
-    run([], work, lambda one: None)
+    run([], work, handed_on.append)
+    assert handed_on == []
