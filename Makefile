@@ -48,11 +48,18 @@ $(call home,$(1))/.stamp: pyproject.toml constraints/airflow-$(1).txt
 	[ "$$$$($(call home,$(1))/bin/python -V 2>/dev/null)" = "$$$$("$$$$python" -V)" ] || \
 	"$$$$python" -m venv --clear $(call home,$(1))
 	@$(call home,$(1))/bin/python $(PIP_INSTALL) "pip>=25.1"
-	@$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --editable . $(2)
+	@$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --editable ".[sql,parquet]" $(2)
+	@if pkg-config --exists libmariadb || pkg-config --exists mysqlclient; then \
+	$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --group mysql; \
+	else echo "No headers of MariaDB or MySQL (pkg-config finds none): the tests against MariaDB will be skipped."; fi
 	@touch $$@
 endef
-$(eval $(call environment,$(NEWEST),--group test --group lint))
+$(eval $(call environment,$(NEWEST),--group test --group lint --group docs))
 $(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group test)))
+
+.PHONY: servers
+servers: ## PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
+	@sh scripts/servers.sh
 
 .PHONY: env env-2.11
 env: $(call home,$(NEWEST))/.stamp ## .venv with the newest Airflow and all tools; nothing to do while it is up to date

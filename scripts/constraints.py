@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # The last patch release of each minor, and the groups that its environment has.
 AIRFLOWS = {
-    "2.11": ("2.11.2", ["test"]),
-    "3.0": ("3.0.6", ["test"]),
-    "3.1": ("3.1.8", ["test"]),
-    "3.2": ("3.2.2", ["test"]),
-    "3.3": ("3.3.2", ["test", "lint"]),
+    "2.11": ("2.11.2", ["test", "mysql"]),
+    "3.0": ("3.0.6", ["test", "mysql"]),
+    "3.1": ("3.1.8", ["test", "mysql"]),
+    "3.2": ("3.2.2", ["test", "mysql"]),
+    "3.3": ("3.3.2", ["test", "mysql", "lint", "docs", "ui"]),
 }
 
 # What a minor's own metadata allows but what breaks it: found by `airflow dags test`, which was tried on each.
@@ -36,6 +36,7 @@ def pins(version: str, groups: list[str], too_new: list[str]) -> list[str]:
     """The resolved packages, one a line."""
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml"),
+        "--all-extras",
         *("--universal", "--python-version", "3.11", "--constraint", "-"),
         *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"),
         *(f"--group={group}" for group in groups),

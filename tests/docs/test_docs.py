@@ -260,7 +260,11 @@ def headline(name: str) -> str:
 
 def test_every_dependency_has_its_reason():
     project = tomllib.loads(text_of("pyproject.toml"))
-    groups = [project["project"]["dependencies"], *project["dependency-groups"].values()]
+    groups = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
     wanted = {re.split(r"[\[<>=~!; ]", one)[0] for group in groups for one in group}
     _, _, reasons = text_of("CONTRIBUTING.md").partition("## Dependencies")
     stated = names([line.split("|")[1] for line in reasons.splitlines() if line.startswith("| `")])

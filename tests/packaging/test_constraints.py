@@ -33,8 +33,9 @@ def test_a_file_pins_its_airflow_and_all_that_the_project_asks_for(path):
     minor = path.stem.removeprefix("airflow-")
     assert pinned["apache-airflow"].startswith(f"{minor}.")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    wanted = [*project["project"]["dependencies"], *sum(extras.values(), []), *groups["test"], *groups["mysql"]]
     if path == FILES[-1]:
-        wanted += project["dependency-groups"]["lint"]
+        wanted += [*groups["lint"], *groups["docs"], *groups["ui"]]
     missing = {re.split(r"[\[<>=~!; ]", requirement)[0] for requirement in wanted} - pinned.keys()
     assert not missing
