@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.api.times import TimeReader
     from airflow_provider_robofy.extract.cursor_store import CursorKeeper
     from airflow_provider_robofy.extract.incremental import Incremental
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.extract.sieve import Sifted
     from airflow_provider_robofy.extract.spool import Spool
     from airflow_provider_robofy.extract.store import Store
@@ -54,6 +55,8 @@ class Extraction:
     :param max_rejected: Rows that may be rejected before the run fails.
     :param cursor: Where an incremental run starts and what it leaves out; None without a cursor. Decides the window.
     :param keeper: Moves the cursor when everything has landed.
+    :param privacy: What becomes of personal data, or None.
+    :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula.
     :param publish_empty: Publish a file without a row too, rather than none.
     :param run_key: Which task of which run this is.
     :param store: Where the rows go.
@@ -74,6 +77,8 @@ class Extraction:
     max_rejected: int = 0
     cursor: Incremental | None = None
     keeper: CursorKeeper | None = None
+    privacy: PrivacyPolicy | None = None
+    defuse_formulas: bool = True
     publish_empty: bool = True
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
@@ -89,11 +94,12 @@ class Extraction:
         :raises RobofyError: The listing could not be read to its end, or the result could not be landed.
         """
         started = self.now()
-        landing = Landing(self.store, self._identity())
+        landing = Landing(self.store, self._identity(), defuse_formulas=self.defuse_formulas)
         sieve = Sieve(
             window=self._window,
             landed_before=self.cursor.landed_before() if self.cursor else frozenset(),
             recent=self.cursor.recent if self.cursor else None,
+            privacy=self.privacy,
             read_time=self.times.read,
             stamp={"_project_id": self.project_id, "_chatbot_id": self.chatbot_id},
             time_field=self.time_field,
@@ -129,6 +135,7 @@ class Extraction:
                     data,
                     rejected,
                     format=landing.format,
+                    formulas_defused=landing.formulas_defused,
                     rejected_uri=landing.rejected_uri if rejected.rows else None,
                     received=received,
                     pages=count,
@@ -190,6 +197,7 @@ class Extraction:
             mark_before=_iso(cursor.before.mark) if cursor else None,
             mark_after=_iso(cursor.after(started).mark) if cursor else None,
             cursor_generation=cursor.before.generation if cursor else None,
+            privacy=self.privacy.rules if self.privacy else None,
             started_at=started.isoformat(),
             bytes=data.bytes,
             sha256=data.sha256,
@@ -236,6 +244,8 @@ class Extraction:
             manifest.requests,
             seconds,
         )
+        if self.privacy:
+            self.privacy.report(_log, manifest.rows + manifest.rejected)
         if manifest.future:
             _log.warning(
                 "%s rows lie more than five minutes ahead of the clock. The connection's extra timezone is %r; "

@@ -18,7 +18,9 @@ class Manifest:
     :param resource: What the rows are, for example ``leads``.
     :param mode: ``full``, ``window`` or ``cursor``.
     :param uri: The file; ``rejected_uri`` the file of rows that could not be understood, or None.
-    :param format: ``jsonl`` or ``jsonl.gz``.
+    :param format: ``jsonl``, ``jsonl.gz``, ``csv``, ``csv.gz`` or ``parquet``.
+    :param formulas_defused: For CSV, whether an apostrophe stands before what a spreadsheet could take for a formula;
+        None for the other formats.
     :param rows: Rows in the file, as the writer counted them.
     :param received: Rows in the API's pages, as the parser counted them.
         ``received == rows + duplicates + outside_window + rejected``.
@@ -33,6 +35,7 @@ class Manifest:
     :param mark_before: The cursor's mark before and after the run (``mark_after``); None without a cursor, or where
         there was none yet.
     :param cursor_generation: From which state of the cursor the run started; None without a cursor.
+    :param privacy: The rules by which personal data was kept, dropped or hashed, or None.
     :param bytes: Size of the file as it lies in the store, and ``sha256`` its hash.
     :param run_key: Which task of which run wrote it; equal for a retry and for a cleared task.
     :param started_at: When the listing began, by the earlier of this machine's clock and the API's.
@@ -63,6 +66,8 @@ class Manifest:
     mark_before: str | None
     mark_after: str | None
     cursor_generation: str | None
+    privacy: dict[str, str] | None = None
+    formulas_defused: bool | None = None
     sha256: str
     run_key: str
     started_at: str

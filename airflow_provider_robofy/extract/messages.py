@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.api.errors import RobofyError
     from airflow_provider_robofy.api.settings import Settings
     from airflow_provider_robofy.extract.landed_sessions import LandedSessions
-    from airflow_provider_robofy.extract.privacy import Pseudonyms
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
     from airflow_provider_robofy.extract.session_reader import ReadSession
     from airflow_provider_robofy.extract.shards import Shard
     from airflow_provider_robofy.extract.spool import Spool
@@ -68,6 +69,8 @@ class MessagesExtraction:
     :param run_key: Which task of which run this is.
     :param store: Where the rows go.
     :param pseudonyms: What a session is called in the log.
+    :param privacy: What becomes of personal data, or None.
+    :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula.
     :param max_failed_sessions: Sessions that may fail, likewise ``max_rejected`` rows that may be rejected.
     :param now: Clock, for tests.
     """
@@ -79,6 +82,8 @@ class MessagesExtraction:
     run_key: str
     store: Store
     pseudonyms: Pseudonyms
+    privacy: PrivacyPolicy | None = None
+    defuse_formulas: bool = True
     max_failed_sessions: int = 0
     max_rejected: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
@@ -96,7 +101,7 @@ class MessagesExtraction:
         :raises RobofyError: The key was refused, all sessions are gone, or the result could not be landed.
         """
         started = self.now()
-        landing = Landing(self.store, identity(self._common()))
+        landing = Landing(self.store, identity(self._common()), defuse_formulas=self.defuse_formulas)
         progress = Progress(_log, "messages")
         with speaking_of(self.store.uri):
             landing.check()
@@ -109,6 +114,7 @@ class MessagesExtraction:
                     data,
                     rejected,
                     format=landing.format,
+                    formulas_defused=landing.formulas_defused,
                     rejected_uri=landing.rejected_uri if rejected.rows else None,
                     failed_uri=landing.failed_uri if failed.rows else None,
                     requests=requests,
@@ -144,7 +150,7 @@ class MessagesExtraction:
                 else:
                     counts.failed += 1
                     self._first_error = self._first_error or read.error
-                    failed.append([read.failure(self.pseudonyms.of(read.session_id))])
+                    failed.append([read.failure(self.pseudonyms.short(read.session_id))])
             progress.tick(counts.pages, counts.received)
 
         async with AsyncRobofyClient(self._settings(), connections=self.max_concurrency) as client:
@@ -154,6 +160,7 @@ class MessagesExtraction:
                 stamp={"_project_id": self.sessions.project_id, "_chatbot_id": self.sessions.chatbot_id},
                 folder=data.path.parent,
                 pseudonyms=self.pseudonyms,
+                privacy=self.privacy,
                 at_a_time=self.max_concurrency,
             )
             await fan_out(
@@ -237,6 +244,7 @@ class MessagesExtraction:
             mark_before=None,
             mark_after=None,
             cursor_generation=None,
+            privacy=self.privacy.rules if self.privacy else None,
             bytes=data.bytes,
             sha256=data.sha256,
             sessions_asked=counts.asked,
@@ -262,3 +270,5 @@ class MessagesExtraction:
             manifest.requests,
             seconds,
         )
+        if self.privacy:
+            self.privacy.report(_log, manifest.received)

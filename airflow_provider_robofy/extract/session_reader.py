@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_robofy.api.aio import AsyncRobofyClient
-    from airflow_provider_robofy.extract.privacy import Pseudonyms
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 
 #: After so many failures in sequence the others are not tried any more: with all its attempts each takes seconds.
 FEWEST_TO_GIVE_UP = 50
@@ -62,7 +63,13 @@ class ReadSession:
             }
         message = error.args[0] if error is not None else None
         return dump_line(
-            {"session_id": self.session_id, "session": name, "error": type(error).__name__, "message": message, **facts}
+            {
+                "session_id": self.transcript.session_id,
+                "session": name,
+                "error": type(error).__name__,
+                "message": message,
+                **facts,
+            }
         )
 
     def close(self) -> None:
@@ -78,6 +85,7 @@ class SessionReader:
     :param stamp: Fields to add to every message.
     :param folder: Where long sessions wait until they are written.
     :param pseudonyms: What a session is called in the log.
+    :param privacy: What becomes of personal data, or None.
     :param at_a_time: Sessions read at a time. A short outage strikes so many at once.
     """
 
@@ -89,6 +97,7 @@ class SessionReader:
         stamp: Mapping[str, Any],
         folder: Path,
         pseudonyms: Pseudonyms,
+        privacy: PrivacyPolicy | None,
         at_a_time: int,
     ) -> None:
         self._client = client
@@ -96,6 +105,7 @@ class SessionReader:
         self._stamp = stamp
         self._folder = folder
         self._pseudonyms = pseudonyms
+        self._privacy = privacy
         self._patience = max(FEWEST_TO_GIVE_UP, 5 * at_a_time)
         self._failures = self._in_sequence = 0
 
@@ -104,7 +114,8 @@ class SessionReader:
 
         :raises RobofyError: Something is wrong that would be wrong with every session: the key, the agent.
         """
-        read = ReadSession(session_id, Transcript(session_id, stamp=self._stamp, folder=self._folder))
+        transcript = Transcript(session_id, stamp=self._stamp, folder=self._folder, privacy=self._privacy)
+        read = ReadSession(session_id, transcript)
         try:
             self._check_hope()
             async for page in self._client.pages(list_session_messages(self._chatbot_id, session_id)):
@@ -132,7 +143,7 @@ class SessionReader:
         self._failures += 1
         self._in_sequence += 1
         if self._failures <= _TOLD:
-            _log.warning("Session %s failed: %s", self._pseudonyms.of(session_id), error)
+            _log.warning("Session %s failed: %s", self._pseudonyms.short(session_id), error)
         if self._failures == _TOLD:
             _log.warning("Further failures are not told here; all are in the file of failed sessions.")
         if self._in_sequence == self._patience:

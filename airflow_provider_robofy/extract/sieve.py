@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.extract.window import Window
 
 NO_OBJECT = "the row is not an object"
@@ -54,6 +55,7 @@ class Sieve:
     :param id_field: Where a row's id stands.
     :param landed_before: Fingerprints of rows that an earlier run of the same sync has landed.
     :param recent: Remembers the newest rows that land, for the next run.
+    :param privacy: What becomes of personal data, or None.
     :param ahead_of: Rows later than this are counted as :attr:`future`: the zone is probably set wrongly.
     """
 
@@ -67,6 +69,7 @@ class Sieve:
         id_field: str = "id",
         landed_before: frozenset[str] = frozenset(),
         recent: Recent | None = None,
+        privacy: PrivacyPolicy | None = None,
         ahead_of: datetime | None = None,
     ) -> None:
         self._since, self._until, self._windowed = window.since, window.until, window.mode != "full"
@@ -83,6 +86,7 @@ class Sieve:
         self._id_field = id_field
         self._landed_before = landed_before
         self._recent = recent
+        self._privacy = privacy
         self._seen = Seen()
         self._page_before: set[str | int] = set()
 
@@ -92,7 +96,8 @@ class Sieve:
         for position, row in enumerate(rows):
             reason = self._sift_row(row, page)
             if reason is not None:
-                page.rejected.append((position, reason, row))
+                kept = row if self._privacy is None else self._privacy.rejected(row)
+                page.rejected.append((position, reason, kept))
         self.order.watch(page.ordered)
         self._page_before = page.ids
         self._note(page.landed)
@@ -122,6 +127,11 @@ class Sieve:
             if self._windowed and self._is_outside(at, page):
                 self.outside_window += 1
                 return None
+        if self._privacy is not None:
+            # From here on nothing knows what the policy takes away: not the file, nor the hashes that a cursor keeps.
+            if not self._privacy.added.isdisjoint(row):
+                return TAKEN_NAME
+            row = self._privacy.land(row)
         if self._landed_before and fingerprint(row) in self._landed_before:
             self.duplicates += 1
             page.older += at is None
@@ -144,7 +154,7 @@ class Sieve:
             return None
         page.lines.append(line)
         if self._recent is not None:
-            self._recent.add(row_id, at, row)
+            self._recent.add(row[self._id_field], at, row)
         if at is None:
             self.undated += 1
         else:

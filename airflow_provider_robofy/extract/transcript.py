@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+
 _DIGEST = 16
 
 
@@ -31,19 +33,24 @@ class Transcript:
     of them comes first, the keys are the same in every order.
 
     :param session_id: The session.
+    :param privacy: What becomes of personal data, or None. The key is made of what lands, so it tells no more.
     :param stamp: Fields to add to every row.
     :param folder: Where long sessions wait for their turn; see :class:`~airflow_provider_robofy.extract.parcel.Parcel`.
     """
 
-    __slots__ = ("_copies", "_hash", "_names", "_session_id", "_stamp", "landing", "received", "rejected")
+    __slots__ = ("_copies", "_hash", "_names", "_privacy", "_stamp", "landing", "received", "rejected", "session_id")
 
-    def __init__(self, session_id: str, *, stamp: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
+    ) -> None:
+        #: What the session is called in what lands.
+        self.session_id = session_id = session_id if privacy is None else privacy.session(session_id)
         #: Encoded lines to land, in order; likewise those of the rejected file.
         self.landing = Parcel(folder)
         self.rejected = Parcel(folder)
         #: Rows that came.
         self.received = 0
-        self._session_id = session_id
+        self._privacy = privacy
         added = {**stamp, "_session_id": session_id}
         self._names = added.keys() | {"_message_key", "_position"}
         # Encoded once a session and not once a row: what goes between a row's own key and the row's fields.
@@ -62,9 +69,9 @@ class Transcript:
             elif not names.isdisjoint(row):
                 self._reject(position, TAKEN_NAME, row)
             else:
-                content = dump_line(row)
+                content = dump_line(row if self._privacy is None else self._privacy.land(row))
                 key = self._key(content).encode()
-                fields = b"," + content[1:] if row else b"}\n"
+                fields = b"," + content[1:] if content != b"{}\n" else b"}\n"
                 lines.append(b'{"_message_key":"%b","_position":%d,%b%b' % (key, position, stamp, fields))
         self.received += len(rows)
         self.landing.append(lines)
@@ -85,5 +92,6 @@ class Transcript:
         return digest.hex()
 
     def _reject(self, position: int, reason: str, row: Any) -> None:
-        line = {"session_id": self._session_id, "position": position, "reason": reason, "row": row}
+        kept = row if self._privacy is None else self._privacy.rejected(row)
+        line = {"session_id": self.session_id, "position": position, "reason": reason, "row": kept}
         self.rejected.append([dump_line(line)])

@@ -10,6 +10,7 @@ from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.api.settings import Settings, base_url
 from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ class RobofyConnection:
     :param leads_order: What the account's listing of leads does: ``unknown`` or ``newest_first``; likewise
         ``sessions_order``.
     :param pseudonym_key: Key of the keyed hash that stands for personal data, or None.
+    :param privacy: What becomes of personal data, field to action, unless an operator says otherwise.
     """
 
     settings: Settings
@@ -38,6 +40,18 @@ class RobofyConnection:
     leads_order: str = "unknown"
     sessions_order: str = "unknown"
     pseudonym_key: str | None = field(default=None, repr=False)
+    privacy: Mapping[str, str] = field(default_factory=dict)
+
+    def privacy_policy(self, resource: str, own: Mapping[str, str] | None) -> PrivacyPolicy | None:
+        """Return the policy for rows of a resource, or None where there are no rules.
+
+        :param resource: ``leads``, ``sessions`` or ``messages``.
+        :param own: An operator's rules, checked. They come on top of the connection's, so that one more rule for a
+            task never switches off what holds for all.
+        :raises RobofyConfigError: The rules do not go together, or need a ``pseudonym_key``.
+        """
+        rules = {**self.privacy, **(own or {})}
+        return PrivacyPolicy(rules, self.pseudonym_key, resource, own or ()) if rules else None
 
 
 def read_connection(
@@ -94,15 +108,19 @@ def _whole_number(name: str, value: Any) -> int:
     return int(number)
 
 
-def _object(name: str, value: Any) -> dict[str, Any]:
+def _object(name: str, value: Any, of: str = "endpoint name to path template") -> dict[str, Any]:
     if isinstance(value, str):
         try:
             value = codec.loads(value)
         except ValueError:
             raise RobofyConfigError(f"Connection extra {name} is not JSON.") from None
     if not isinstance(value, dict):
-        raise RobofyConfigError(f"Connection extra {name} must be an object: endpoint name to path template.")
+        raise RobofyConfigError(f"Connection extra {name} must be an object: {of}.")
     return value
+
+
+def _rules(name: str, value: Any) -> dict[str, str]:
+    return check_rules(_object(name, value, "field to keep, drop or hash"), f"Connection extra {name}")
 
 
 #: Every extra that is read, and how.
@@ -120,6 +138,7 @@ _EXTRAS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "requests_per_minute": _number,
     "endpoints": _object,
     "pseudonym_key": _text,
+    "privacy": _rules,
 }
 #: Those among them that are for the provider; the others are for the client.
-_OURS: Final = ("project_id", "chatbot_id", "leads_order", "sessions_order", "pseudonym_key")
+_OURS: Final = ("project_id", "chatbot_id", "leads_order", "sessions_order", "pseudonym_key", "privacy")

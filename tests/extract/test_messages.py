@@ -16,7 +16,7 @@ from airflow_provider_robofy.emulator import Emulator
 from airflow_provider_robofy.extract.landed_sessions import LandedSessions
 from airflow_provider_robofy.extract.landing import _open_uri
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from airflow_provider_robofy.extract.shards import Shard
 
 #: What a fault does to its session; None: it is read all the same.

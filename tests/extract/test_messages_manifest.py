@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api.errors import RobofyLandingError
 from airflow_provider_robofy.extract.manifest import identity
 from airflow_provider_robofy.extract.messages_manifest import MessagesManifest
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 
 COUNTS = st.integers(min_value=0, max_value=9)
 
@@ -45,6 +45,6 @@ def test_its_identity_holds_the_sessions_file_and_the_shard():
 
 def test_a_pseudonym_is_the_same_for_one_key_and_tells_nothing_without_it():
     names = Pseudonyms("key")
-    assert names.of("+4915112345678") == Pseudonyms("key").of("+4915112345678")
-    assert len({names.of("+4915112345678"), names.of("a"), Pseudonyms("other").of("+4915112345678")}) == 3
-    assert len(names.of("half \ud83d")) == 16
+    assert names.short("+4915112345678") == Pseudonyms("key").short("+4915112345678")
+    assert len({names.short("+4915112345678"), names.short("a"), Pseudonyms("other").short("+4915112345678")}) == 3
+    assert len(names.short("half \ud83d")) == 16
