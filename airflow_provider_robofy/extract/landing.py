@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +9,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyForeignFileError, RobofyLandingError
+from airflow_provider_robofy.api.errors import RobofyForeignFileError, RobofyLandingError
+from airflow_provider_robofy.extract.formats.catalog import SPOILT, Format, format_of
 from airflow_provider_robofy.extract.manifest import SUFFIX, identity
 from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.extract.store import Store
@@ -23,22 +22,8 @@ if TYPE_CHECKING:
 
 REJECTED_SUFFIX: Final = ".rejected.jsonl"
 FAILED_SUFFIX: Final = ".failed.jsonl"
-FORMATS: Final = ("jsonl", "jsonl.gz")
 
-# What decoding a file raises that was cut or is none of ours.
-_SPOILT = (EOFError, ValueError, zlib.error, gzip.BadGzipFile)
-
-
-def format_of(uri: str) -> str:
-    """Return the format that a path's ending asks for.
-
-    :raises RobofyConfigError: The ending is none that can be written.
-    """
-    for name in FORMATS:
-        if uri.endswith(f".{name}"):
-            return name
-    endings = " or ".join(f".{name}" for name in FORMATS)
-    raise RobofyConfigError(f"output_path must end in {endings}, but is {uri!r}.")
+_NONE: Final[Any] = object()
 
 
 class Landing:
@@ -56,11 +41,14 @@ class Landing:
     :param store: Where the data goes; manifest and rejected rows go beside it.
     :param identity: What the file is for, as :func:`~airflow_provider_robofy.extract.manifest.identity` tells it. A
         file that is for something else is never overwritten.
+    :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula.
+    :raises RobofyConfigError: The file's ending is unknown, or asks for something that is not installed.
     """
 
-    def __init__(self, store: Store, identity: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, identity: Mapping[str, Any], *, defuse_formulas: bool = True) -> None:
         self.store = store
         self.format = format_of(store.uri)
+        self._format = Format(self.format, identity.get("resource"), defuse_formulas=defuse_formulas)
         self._identity = dict(identity)
         self._manifest = store.beside(SUFFIX)
         self._rejected = store.beside(REJECTED_SUFFIX)
@@ -75,6 +63,11 @@ class Landing:
     def failed_uri(self) -> str:
         """Return where is named what could not be read, such as a session among many."""
         return self._failed.uri
+
+    @property
+    def formulas_defused(self) -> bool | None:
+        """Tell whether the file's formulas are defused; None where it is no CSV."""
+        return self._format.defused
 
     def check(self) -> dict[str, Any] | None:
         """Refuse a place that holds the file of another agent, window or run.
@@ -103,7 +96,7 @@ class Landing:
 
     def spool(self) -> Spool:
         """Start the data file."""
-        return Spool(self.store.spool_path(), compress=self.format.endswith(".gz"))
+        return Spool(self.store.spool_path(), compress=self._format.compressed, encode=self._format.encoder)
 
     def spool_rejected(self) -> Spool:
         """Start the file of rejected rows."""
@@ -149,13 +142,14 @@ class Landing:
     def _is_unfinished(self) -> bool:
         """Tell whether a file without a manifest is what an attempt for this agent left when it was killed."""
         try:
-            with self.store.open() as raw, gzip.open(raw) if self.format.endswith(".gz") else raw as file:
-                line = file.readline()
-            if not line:
+            if not self.store.size():
                 return True
-            row = codec.loads(line)
-        except (OSError, *_SPOILT):
+            with self.store.open() as raw, self._format.unpacked(raw) as file:
+                row = next(self._format.rows(file), _NONE)
+        except (OSError, *SPOILT):
             return False
+        if row is _NONE:
+            return True
         ours = (self._identity.get("project_id"), self._identity.get("chatbot_id"))
         return isinstance(row, dict) and (row.get("_project_id"), row.get("_chatbot_id")) == ours
 
@@ -174,24 +168,30 @@ def rows(manifest: Mapping[str, Any], path: Any = None) -> Iterator[dict[str, An
         (``s3://my_conn@bucket/...``): give ``ObjectStoragePath(manifest["uri"])``.
     :return: The rows, in the order they landed.
     :raises RobofyLandingError: The file does not hold the rows that the manifest says, so it has been replaced or cut.
+    :raises RobofyConfigError: The file is Parquet, and pyarrow is not installed.
     """
     uri = str(manifest["uri"])
     if path is None and "@" in uri.partition("://")[2].partition("/")[0]:
         raise RobofyLandingError(
             f"{uri} names an Airflow connection. Read it with rows(manifest, ObjectStoragePath(manifest['uri']))."
         )
+    format_ = Format(
+        manifest["format"],
+        manifest.get("resource"),
+        defuse_formulas=manifest.get("formulas_defused") is not False,
+    )
     store = Store(path.fs, path.path, uri) if path is not None else _open_uri(uri)
     count = 0
-    with store.open() as raw, gzip.open(raw) if manifest["format"].endswith(".gz") else raw as file:
+    with store.open() as raw, format_.unpacked(raw) as file:
+        found = format_.rows(file)
         while True:
             try:
-                line = file.readline()
-                row: dict[str, Any] = codec.loads(line) if line else {}
-            except _SPOILT:
+                row: dict[str, Any] = next(found, _NONE)
+            except SPOILT:
                 raise RobofyLandingError(
                     f"{uri} cannot be read after row {count}. It was replaced by something else, or cut."
                 ) from None
-            if not line:
+            if row is _NONE:
                 break
             count += 1
             yield row

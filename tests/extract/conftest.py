@@ -54,6 +54,7 @@ class Run:
     chatbot_id: str = "agent-a"
     lag: timedelta = timedelta(minutes=10)
     max_rejected: int = 1_000_000
+    defuse_formulas: bool = True
     now: Callable[[], datetime] = field(default=lambda: NOW)
 
     def __call__(self, pages: Iterable[Page], requests: int = 7) -> Manifest:
@@ -69,6 +70,7 @@ class Run:
             run_key=self.run_key,
             store=self.store,
             max_rejected=self.max_rejected,
+            defuse_formulas=self.defuse_formulas,
             now=self.now,
         ).run(pages, lambda: requests)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import os
 import stat
+import sys
+import tempfile
 import uuid
 import zlib
 from collections.abc import Callable, Iterator
@@ -15,16 +19,19 @@ from typing import Any, ClassVar
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from pyarrow import parquet
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
 from airflow_provider_robofy.api.pagination import Page
-from airflow_provider_robofy.extract.landing import format_of, rows
+from airflow_provider_robofy.extract.formats.catalog import Format, format_of
+from airflow_provider_robofy.extract.landing import Landing, rows
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.extract.store import Store
 
 MakeRun = Callable[..., Any]
 MakePages = Callable[..., list[Page]]
 
-NAMES = ["leads.jsonl", "leads.jsonl.gz"]
+NAMES = ["leads.jsonl", "leads.jsonl.gz", "leads.csv", "leads.csv.gz", "leads.parquet"]
 
 
 def lead(row_id: Any, at: Any = "2025-01-15 10:30:00", **fields: Any) -> dict[str, Any]:
@@ -40,9 +47,24 @@ def zipped(content: bytes) -> bytes:
 
 
 def unpacked(name: str, content: bytes) -> list[Any]:
-    return [
-        json.loads(line)["id"] for line in (gzip.decompress(content) if name.endswith(".gz") else content).splitlines()
-    ]
+    """Return the ids in a file, as somebody else's program finds them."""
+    if name.endswith(".parquet"):
+        ids: list[Any] = parquet.read_table(io.BytesIO(content))["id"].to_pylist()
+        return ids
+    text = gzip.decompress(content) if name.endswith(".gz") else content
+    if ".csv" in name:
+        return [row["id"] for row in csv.DictReader(io.StringIO(text.decode(), newline=""), strict=True)]
+    return [json.loads(line)["id"] for line in text.splitlines()]
+
+
+def encoded(name: str, *landed: dict[str, Any]) -> bytes:
+    """Return a file of rows as a killed attempt may have left it."""
+    format_ = Format(format_of(name), "leads", defuse_formulas=True)
+    store = Store(LocalFileSystem(), f"{tempfile.gettempdir()}/x", "x")
+    with Spool(store.spool_path(), compress=format_.compressed, encode=format_.encoder) as spool:
+        spool.append([json.dumps(row).encode() + b"\n" for row in landed])
+        spool.finish()
+        return spool.path.read_bytes()
 
 
 # ------------------------------------------------------------------------------------------------------------ format
@@ -53,6 +75,9 @@ def unpacked(name: str, content: bytes) -> list[Any]:
         ("s3://lake/leads.jsonl.gz", "jsonl.gz"),
         ("/data/leads.jsonl.gz/more.jsonl", "jsonl"),
         ("leads.csv.jsonl", "jsonl"),
+        ("/data/leads.csv", "csv"),
+        ("gs://lake/leads.jsonl/leads.csv.gz", "csv.gz"),
+        ("/data/leads.jsonl.parquet", "parquet"),
     ],
 )
 def test_the_ending_names_the_format(uri: str, format_: str) -> None:
@@ -60,10 +85,21 @@ def test_the_ending_names_the_format(uri: str, format_: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["leads", "leads.json", "leads.jsonl.zip", "leads.gz", "leads.JSONL", "jsonl", "leads.jsonl/", ""]
+    "uri",
+    [
+        "leads",
+        "leads.json",
+        "leads.jsonl.zip",
+        "leads.gz",
+        "leads.JSONL",
+        "jsonl",
+        "leads.jsonl/",
+        "",
+        "leads.parquet.gz",
+    ],
 )
-def test_another_ending_is_a_configuration_error_that_names_both(uri: str) -> None:
-    with pytest.raises(RobofyConfigError, match=r"\.jsonl or \.jsonl\.gz") as raised:
+def test_another_ending_is_a_configuration_error_that_names_all(uri: str) -> None:
+    with pytest.raises(RobofyConfigError, match=r"\.jsonl, \.jsonl\.gz, \.csv, \.csv\.gz or \.parquet") as raised:
         format_of(uri)
     assert repr(uri) in str(raised.value)
 
@@ -382,6 +418,14 @@ OURS = b'{"id":"a","_project_id":"24017","_chatbot_id":"agent-a"}\n'
         ("leads.jsonl.gz", zipped(b"")[:10] + b"\xff" * 100),
         # Whole but for its checksum.
         ("leads.jsonl.gz", zipped(THEIRS)[:-8] + b"\0" * 8),
+        ("leads.csv", b"somebody's notes\n"),
+        ("leads.csv", encoded("leads.csv", json.loads(THEIRS))),
+        ("leads.csv", encoded("leads.csv", json.loads(OURS))[:-1]),
+        ("leads.csv.gz", encoded("leads.csv", json.loads(OURS))),
+        ("leads.csv.gz", encoded("leads.csv.gz", json.loads(THEIRS))),
+        ("leads.parquet", b"somebody's notes\n"),
+        ("leads.parquet", encoded("leads.parquet", json.loads(THEIRS))),
+        ("leads.parquet", encoded("leads.parquet", json.loads(OURS))[:-1]),
     ],
 )
 def test_a_file_without_a_manifest_that_is_not_ours_is_refused(
@@ -405,6 +449,13 @@ def test_a_file_without_a_manifest_that_is_not_ours_is_refused(
         ("leads.jsonl.gz", b""),
         ("leads.jsonl.gz", zipped(b"")),
         ("leads.jsonl.gz", zipped(OURS * 1000)),
+        ("leads.csv", b""),
+        ("leads.csv", encoded("leads.csv")),
+        ("leads.csv", encoded("leads.csv", json.loads(OURS), json.loads(OURS))),
+        ("leads.csv.gz", encoded("leads.csv.gz", json.loads(OURS))),
+        ("leads.parquet", b""),
+        ("leads.parquet", encoded("leads.parquet")),
+        ("leads.parquet", encoded("leads.parquet", json.loads(OURS))),
     ],
 )
 def test_what_an_attempt_for_this_agent_left_without_a_manifest_is_overwritten(
@@ -619,7 +670,9 @@ def test_a_full_disk_leaves_no_half_file_and_the_earlier_one_whole(
 
     assert "free space" in str(raised.value)
     assert {path.name: path.read_bytes() for path in small_disk.iterdir()} == before
-    assert [row["id"] for row in rows({"uri": store.uri, "format": name[6:], "rows": 1})] == ["old"]
+    assert [row["id"] for row in rows({"uri": store.uri, "format": name[6:], "resource": "leads", "rows": 1})] == [
+        "old"
+    ]
 
 
 def test_a_full_temporary_directory_is_told_of_where_rows_are_spooled_there(
@@ -645,7 +698,10 @@ def test_a_folder_that_cannot_be_made_is_told_of(run: MakeRun, pages: MakePages,
 # ------------------------------------------------------------------------------------------------------ reading back
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_come_back_as_they_landed(run: MakeRun, pages: MakePages, target: Any, name: str) -> None:
-    sent = [lead(f"l{number}", note="ü\n\u2028" * number, half="\ud83d") for number in range(300)]
+    sent = [
+        lead(f"l{number}", note="ü\n\u2028" * number, half="\ud83d", source=["", "=1", None, 5][number % 4])
+        for number in range(300)
+    ]
 
     manifest = run(target.store(name))(pages(sent[:100], sent[100:])).as_dict()
 
@@ -719,6 +775,11 @@ def test_a_file_that_was_cut_is_a_landing_error_that_shows_no_row(
         ("leads.jsonl.gz", b"somebody's notes\n"),
         ("leads.jsonl.gz", zipped(b"")[:10] + b"\xff" * 100),
         ("leads.jsonl.gz", zipped(OURS)[:-8] + b"\0" * 8),
+        ("leads.csv", b"somebody's notes\n"),
+        ("leads.csv", OURS),
+        ("leads.csv.gz", encoded("leads.csv")),
+        ("leads.parquet", b"somebody's notes\n"),
+        ("leads.parquet", OURS),
     ],
 )
 def test_a_file_that_was_spoilt_is_a_landing_error(
@@ -738,3 +799,55 @@ def test_what_the_reader_of_the_rows_raises_is_left_alone(run: MakeRun, pages: M
     next(reading)
     with pytest.raises(zlib.error, match="mine"):
         reading.throw(zlib.error("mine"))
+
+
+# --------------------------------------------------------------------------------------------------- files with columns
+def test_the_manifest_says_whether_formulas_were_defused(run: MakeRun, pages: MakePages, target: Any) -> None:
+    said = {}
+    for name in NAMES:
+        for defuse in (True, False):
+            store = target.store(f"{defuse}/{name}")
+            manifest = run(store, defuse_formulas=defuse)(pages([lead("=1+1"), lead("'")])).as_dict()
+            assert [row["id"] for row in rows(manifest)] == ["=1+1", "'"]
+            said[name, defuse] = manifest["formulas_defused"], unpacked(name, target.files()[f"{defuse}/{name}"])
+
+    for name in NAMES:
+        is_csv = ".csv" in name
+        assert said[name, True] == (True if is_csv else None, ["'=1+1", "''"] if is_csv else ["=1+1", "'"])
+        assert said[name, False] == (False if is_csv else None, ["=1+1", "'"])
+
+
+def test_rejected_rows_stay_lines_of_json_beside_every_format(
+    run: MakeRun, pages: MakePages, local_target: Any
+) -> None:
+    for name in NAMES:
+        manifest = run(local_target.store(name))(pages([lead("a"), "bad"]))
+        assert manifest.rejected_uri == f"{local_target.store(name).uri}.rejected.jsonl"
+        assert json.loads(local_target.files()[f"{name}.rejected.jsonl"])["row"] == "bad"
+
+
+def test_without_pyarrow_nothing_is_asked_for_and_nothing_written(
+    run: MakeRun, pages: MakePages, target: Any, monkeypatch: pytest.MonkeyPatch, spool_folder: Path
+) -> None:
+    def listing() -> Iterator[Page]:
+        yield from pages([lead("a")])
+        pytest.fail("a page was asked for")
+
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(RobofyConfigError, match=r"airflow-provider-robofy\[parquet\]"):
+        run(target.store("leads.parquet"))(listing())
+
+    assert target.files() == {}
+    assert strays(spool_folder) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "jsonl" not in name])
+def test_a_resource_without_columns_cannot_land_in_a_format_that_needs_them(local_target: Any, name: str) -> None:
+    with pytest.raises(RobofyConfigError, match="leads, sessions, messages"):
+        Landing(local_target.store(name), {"resource": "agents"})
+
+
+@pytest.mark.parametrize("format_", ["json", "orc", "jsonl.zst", ""])
+def test_a_manifest_of_a_format_that_nobody_knows_is_refused(format_: str) -> None:
+    with pytest.raises(RobofyConfigError, match=r"is none of jsonl, jsonl\.gz, csv, csv\.gz, parquet"):
+        next(rows({"uri": "/nowhere", "format": format_, "resource": "leads", "rows": 1}))

@@ -13,7 +13,7 @@ CHILD = Path(__file__).with_name("memory_run.py")
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from Linux's /proc")
-@pytest.mark.parametrize("name", ["leads.jsonl", "leads.jsonl.gz"])
+@pytest.mark.parametrize("name", ["leads.jsonl", "leads.jsonl.gz", "leads.csv.gz", "leads.parquet"])
 def test_a_hundred_thousand_rows_grow_resident_memory_by_less_than_40_mb(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         [sys.executable, str(CHILD), "100000", str(tmp_path), name], capture_output=True, text=True, check=False
