@@ -4,8 +4,15 @@
 def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] would need an import
     """Return the provider's metadata, as Airflow's provider_info schema wants it."""
     text = {"type": ["string", "null"]}
-    number = {"type": ["integer", "null"]}
-    order = {"type": ["string", "null"], "enum": ["unknown", "newest_first", None]}
+    # JSON may have been stored as an object or as its text; Airflow's form shows and keeps either.
+    json = {"type": ["object", "string", "null"]}
+    number = {"type": ["integer", "null"], "minimum": 1, "section": "Timeouts and limits"}
+    order = {"type": ["string", "null"], "enum": ["unknown", "newest_first"], "default": "unknown"}
+    assets = {
+        "schemes": ["robofy"],
+        "handler": "airflow_provider_robofy.assets.robofy.sanitize_uri",
+        "to_openlineage_converter": "airflow_provider_robofy.assets.robofy.convert_asset_to_openlineage",
+    }
     return {
         "package-name": "airflow-provider-robofy",
         "name": "Robofy",
@@ -40,6 +47,14 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                 ],
             },
         ],
+        "transfers": [
+            {
+                "how-to-guide": "/docs/warehouse.md",
+                "source-integration-name": "Robofy",
+                "target-integration-name": "Common SQL",
+                "python-module": "airflow_provider_robofy.transfers.manifest_to_sql",
+            },
+        ],
         "triggers": [
             {
                 "integration-name": "Robofy",
@@ -50,8 +65,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             },
         ],
         # Airflow 3 reads the first, 2.11 the second.
-        "asset-uris": [{"schemes": ["robofy"], "handler": "airflow_provider_robofy.assets.robofy.sanitize_uri"}],
-        "dataset-uris": [{"schemes": ["robofy"], "handler": "airflow_provider_robofy.assets.robofy.sanitize_uri"}],
+        "asset-uris": [dict(assets)],
+        "dataset-uris": [dict(assets)],
         "connection-types": [
             {
                 "connection-type": "robofy",
@@ -65,6 +80,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                         "password": "Permanent key from Robofy's dashboard",
                         "timezone": "UTC",
                         "endpoints": '{"list_leads": "/v1/ai-agent/leads/{project_id}/{chatbot_id}"}',
+                        "privacy": '{"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "keep"}',
                     },
                 },
                 "conn-fields": {
@@ -126,13 +142,19 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     },
                     "endpoints": {
                         "label": "Endpoint paths (JSON)",
-                        "schema": text,
-                        "description": "Endpoint name to path template, where this account differs.",
+                        "schema": json,
+                        "description": "Endpoint name to path template, where this account differs, such as "
+                        '{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}.',
                     },
                     "pseudonym_key": {
                         "label": "Pseudonym key",
                         "schema": {"type": ["string", "null"], "format": "password"},
-                        "description": "Key of the hash that stands for personal data where it must not be shown.",
+                        "description": "Key of the hash that stands for personal data; 16 characters or more.",
+                    },
+                    "privacy": {
+                        "label": "Privacy policy (JSON)",
+                        "schema": json,
+                        "description": "Field to keep, drop or hash, for every fetch operator.",
                     },
                 },
             }

@@ -44,6 +44,16 @@ class RobofyLandingError(RobofyError):
     """Tell that a file could not be written, read back or overwritten."""
 
 
+class RobofyDatabaseError(RobofyError):
+    """Tell that a database failed while rows were loaded into it; nothing of the file is in the table."""
+
+
+class RobofyDatabaseRefusedError(RobofyDatabaseError):
+    """Tell that a database refused what was asked of it, and would again."""
+
+    permanent = True
+
+
 class RobofyLedgerError(RobofyError):
     """Tell that the ledger of uploads cannot be used, so that nothing was uploaded."""
 

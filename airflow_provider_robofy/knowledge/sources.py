@@ -99,6 +99,11 @@ class Source:
             folder, place = os.path.realpath(folder), os.path.realpath(place)
         return f"{place.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
 
+    def folder_uri(self) -> str:
+        """Return how people call the folder of a glob; of anything else the path itself."""
+        scheme, found, _ = self.uri.partition("://")
+        return f"{scheme}://{self._folder()}" if found else self._folder()
+
     def _folder(self) -> str:
         """Return the folder of a glob; of anything else the path itself."""
         parts = self.path.split("/")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.assets.robofy import resource_uri
+from airflow_provider_robofy.hooks.lineage import Lineage
+from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_robofy.extract.store import Store
 
@@ -37,6 +41,25 @@ class RobofyBaseOperator(BaseOperator):
     def hook(self) -> RobofyHook:
         """Return the hook of the connection."""
         return RobofyHook(self.robofy_conn_id)
+
+    @cached_property
+    def lineage(self) -> Lineage:
+        """Return what the task has read and written so far."""
+        return Lineage(self.hook)
+
+    def location_of(self, resource: str, project_id: str | None, chatbot_id: str) -> Location:
+        """Name what Robofy holds of an agent, for lineage.
+
+        :param resource: One of :data:`~airflow_provider_robofy.assets.robofy.RESOURCES`.
+        :param project_id: The agent's project, None where it is not known.
+        :param chatbot_id: The agent.
+        """
+        host = urlsplit(self.hook.connection.settings.base_url).netloc
+        return Location.of_uri(resource_uri(resource, project_id, chatbot_id, host=host))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
+        """Return what OpenLineage is to say of the task; its provider asks, be it that the task succeeded or failed."""
+        return self.lineage.openlineage()
 
     def on_kill(self) -> None:
         """End the call under way; every loop sees it and nothing is published."""

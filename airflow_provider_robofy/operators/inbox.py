@@ -9,8 +9,10 @@ from airflow_provider_robofy.api.endpoints import list_sessions
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.extract.landed_sessions import LandedSessions
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.privacy import check_rules
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from airflow_provider_robofy.extract.shards import Shard, shards
+from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import (
@@ -22,7 +24,7 @@ from airflow_provider_robofy.operators.base import (
 from airflow_provider_robofy.operators.listing import RobofyListingOperator, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Asset, Context
@@ -58,9 +60,10 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     The API's path is known, its answer from other people's clients only: a bare array, ``{"sessions": [...]}`` and
     either of them inside ``data`` are read, and so are all usual time formats.
 
-    :param output_path: Where to land, ending in ``.jsonl`` or ``.jsonl.gz``; anything that Airflow's
-        ``ObjectStoragePath`` opens. A relative path lies below ``[robofy] landing_root``. Default: there too, by
-        project, agent, DAG, run and task. (templated)
+    :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
+        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path lies
+        below ``[robofy] landing_root``. Default: there too, by project, agent, DAG, run and task, as ``.jsonl``.
+        (templated)
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param since: Land sessions whose last message came at or after this; datetime or ISO 8601 text, UTC where it names
         no zone. None or empty lands all. The API has no time filter, so it costs the requests of a full read, unless
@@ -73,6 +76,14 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :param cursor_name: Name of the cursor. Default ``dag_id.task_id``. (templated)
     :param full_every: With a cursor, land all sessions again when the last time is longer ago than this. Default never.
     :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.
+    :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
+        ``{"user_profile_name": "hash", "last_message": "drop"}``; on top of the connection's ``privacy``. ``*`` is for
+        fields that no rule names. The session's id stays, because its messages are asked for by it, so this file must
+        be guarded even under a policy; beside it lands ``_session_key``, its hash (HMAC-SHA-256 with the connection's
+        ``pseudonym_key``), by which messages are joined. Default: the connection's; without one, all is kept.
+    :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
+        that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
+        that would load the apostrophe. Nothing to other formats. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -94,6 +105,8 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         cursor_name: str | None = None,
         full_every: timedelta | None = None,
         skip_if_empty: bool = True,
+        privacy: Mapping[str, str] | None = None,
+        defuse_formulas: bool = True,
         max_rejected: int = 0,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
@@ -108,6 +121,8 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
             cursor_name=cursor_name,
             full_every=full_every,
             skip_if_empty=skip_if_empty,
+            privacy=privacy,
+            defuse_formulas=defuse_formulas,
             max_rejected=max_rejected,
             robofy_conn_id=robofy_conn_id,
             **kwargs,
@@ -156,14 +171,22 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
 
     :param sessions: The manifest that a :class:`RobofyFetchSessionsOperator` returned (``task.output``), or the path of
         the file it landed. Not a list of ids: Airflow stores what an operator is given. (templated)
-    :param output_path: Where to land, ending in ``.jsonl`` or ``.jsonl.gz``; anything that Airflow's
-        ``ObjectStoragePath`` opens. A relative path lies below ``[robofy] landing_root``. For shards it must hold
-        ``{{ ti.map_index }}``. Default: below the landing root, by project, agent, DAG, run, task and map index.
-        (templated)
+    :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
+        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path lies
+        below ``[robofy] landing_root``. For shards it must hold ``{{ ti.map_index }}``. Default: below the landing
+        root, by project, agent, DAG, run, task and map index, as ``.jsonl``. (templated)
     :param max_concurrency: Sessions read at a time, at least 1. The connection's ``requests_per_minute`` holds all the
         same. Default 8.
     :param shard: ``(index, count)``: read only this part of the sessions, one of ``shards(count)``. A session belongs
         to the same part in every run. Each part keeps to its share of ``requests_per_minute``. Default: all.
+    :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
+        ``{"role": "keep", "*": "drop"}``; on top of the connection's ``privacy``. Under a policy ``_session_id`` lands
+        as the hash that the sessions' file has under ``_session_key``, unless the policy says
+        ``{"session_id": "keep"}``. Rejected rows and failed sessions obey too. Default: the connection's; without one,
+        all is kept.
+    :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
+        that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
+        that would load the apostrophe. Nothing to other formats. Default True.
     :param max_failed_sessions: Sessions that may fail before the task does; what was read is published all the same,
         and the manifest is pushed to XCom as ``manifest``. Default 0.
     :param max_rejected: Rows that are no messages (not an object, or with a field of a name that is added here) before
@@ -185,6 +208,8 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         output_path: str | None = None,
         max_concurrency: int = 8,
         shard: tuple[int, int] | list[int] | None = None,
+        privacy: Mapping[str, str] | None = None,
+        defuse_formulas: bool = True,
         max_failed_sessions: int = 0,
         max_rejected: int = 0,
         robofy_conn_id: str = RobofyHook.default_conn_name,
@@ -195,6 +220,8 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self.output_path = output_path
         self.max_concurrency = max_concurrency
         self.shard = shard
+        self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
+        self.defuse_formulas = defuse_formulas
         self.max_failed_sessions = max_failed_sessions
         self.max_rejected = max_rejected
         self._extraction: MessagesExtraction | None = None
@@ -208,6 +235,8 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
             connection = self.hook.connection
             key = run_key(context)
             sessions = LandedSessions.of(self.sessions, lambda path: open_store(place(path, "sessions")))
+            self.lineage.read(self.location_of("messages", sessions.project_id, sessions.chatbot_id))
+            self.lineage.read(Location.of(sessions.store.uri))
             self._extraction = extraction = MessagesExtraction(
                 sessions=sessions,
                 shard=Shard.of(self.shard),
@@ -219,16 +248,21 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
                 ),
                 # The run's own key is known to everybody who reads the log, so the API key makes it a secret one.
                 pseudonyms=Pseudonyms(connection.pseudonym_key or f"{connection.settings.api_key}\n{key}"),
+                privacy=connection.privacy_policy("messages", self.privacy),
+                defuse_formulas=self.defuse_formulas,
                 max_failed_sessions=self.max_failed_sessions,
                 max_rejected=self.max_rejected,
             )
             if self._killed:
                 extraction.cancel()
             try:
-                return extraction.run().as_dict()
+                manifest = extraction.run().as_dict()
             except RobofyDataError as error:
+                self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
+        self.lineage.landed(manifest)
+        return manifest
 
     def on_kill(self) -> None:
         """End all calls under way, within a second; nothing is published."""

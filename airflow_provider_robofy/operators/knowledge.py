@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.hooks.lineage import Amount
+from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
 from airflow_provider_robofy.knowledge.document import TEXTS, Note, kind_of
@@ -145,6 +147,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             ledger.load()
             started_at = datetime.now(UTC)
             found = find(sources) if sources else Found(documents=[self._note()])
+            for source in sources:
+                self.lineage.read(Location.of(source.folder_uri()))
             self._uploader = Uploader(
                 project_id=project_id,
                 chatbot_id=chatbot_id,
@@ -176,6 +180,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 found=len(found.documents) + len(found.refused),
                 beside=store.beside(f".{hashlib.sha256(run_key(context).encode()).hexdigest()[:12]}.manifest.json"),
             )
+            uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
+            self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
             self.log.info("Knowledge of agent %s: %s", chatbot_id, manifest["counts"])
             if not manifest["counts"]["found"]:
                 self.log.warning("The source is there, but holds no documents.")

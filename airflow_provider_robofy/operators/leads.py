@@ -10,7 +10,7 @@ from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.listing import RobofyListingOperator, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Asset
@@ -44,9 +44,10 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     cannot be understood go to ``<file>.rejected.jsonl``. The API has no time filter, so a window costs the requests of
     a full read, unless the connection says ``leads_order=newest_first``.
 
-    :param output_path: Where to land, ending in ``.jsonl`` or ``.jsonl.gz``; anything that Airflow's
-        ``ObjectStoragePath`` opens. A relative path lies below ``[robofy] landing_root``. Default: there too, by
-        project, agent, DAG, run and task. (templated)
+    :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
+        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path lies
+        below ``[robofy] landing_root``. Default: there too, by project, agent, DAG, run and task, as ``.jsonl``.
+        (templated)
     :param project_id: The agent's project. Default: the connection's. (templated)
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param since: Land leads created at or after this; datetime or ISO 8601 text, UTC where it names no zone. None or
@@ -67,6 +68,14 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         Default never.
     :param skip_if_empty: With a cursor, skip the task, and with it what follows, when nothing is new; no file is
         written, and the manifest is in XCom as ``manifest``. Default True.
+    :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
+        ``{"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "drop"}``; on top of the connection's
+        ``privacy``. Fields of a form are named by their ``field_name`` or, as ``lead_data.type:email``, their type;
+        ``lead_data.*`` is for all others, and ``*`` for other fields of the row. The hash is an HMAC-SHA-256 with the
+        connection's ``pseudonym_key``. Rejected rows obey too. Default: the connection's; without one, all is kept.
+    :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a name
+        that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
+        that would load the apostrophe. Nothing to other formats. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -99,6 +108,8 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         cursor_name: str | None = None,
         full_every: timedelta | None = None,
         skip_if_empty: bool = True,
+        privacy: Mapping[str, str] | None = None,
+        defuse_formulas: bool = True,
         max_rejected: int = 0,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
@@ -113,6 +124,8 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             cursor_name=cursor_name,
             full_every=full_every,
             skip_if_empty=skip_if_empty,
+            privacy=privacy,
+            defuse_formulas=defuse_formulas,
             max_rejected=max_rejected,
             robofy_conn_id=robofy_conn_id,
             **kwargs,

@@ -13,11 +13,14 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.extract.extraction import Extraction
 from airflow_provider_robofy.extract.incremental import Incremental
+from airflow_provider_robofy.extract.privacy import check_rules
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
 from airflow_provider_robofy.operators.cursors import keeper_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.api.call import Call
@@ -67,6 +70,8 @@ class RobofyListingOperator(RobofyBaseOperator):
         cursor_name: str | None,
         full_every: timedelta | None,
         skip_if_empty: bool,
+        privacy: Mapping[str, str] | None,
+        defuse_formulas: bool,
         max_rejected: int,
         **kwargs: Any,
     ) -> None:
@@ -90,6 +95,8 @@ class RobofyListingOperator(RobofyBaseOperator):
         self.cursor_name = cursor_name
         self.full_every = full_every
         self.skip_if_empty = skip_if_empty
+        self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
+        self.defuse_formulas = defuse_formulas
         self.max_rejected = max_rejected
 
     @abstractmethod
@@ -106,6 +113,7 @@ class RobofyListingOperator(RobofyBaseOperator):
             store = landing_store(
                 self.output_path, context, source.resource, source.project_id or "", source.chatbot_id
             )
+            self.lineage.read(self.location_of(source.resource, source.project_id, source.chatbot_id))
             keeper, incremental = self._plan(source, context, store)
             extraction = Extraction(
                 resource=source.resource,
@@ -122,17 +130,21 @@ class RobofyListingOperator(RobofyBaseOperator):
                 max_rejected=self.max_rejected,
                 cursor=incremental,
                 keeper=keeper,
+                privacy=self.hook.connection.privacy_policy(source.resource, self.privacy),
+                defuse_formulas=self.defuse_formulas,
                 publish_empty=incremental is None or not self.skip_if_empty,
             )
             try:
                 with self.hook.get_conn() as client:
                     manifest = extraction.run(client.pages(source.call), lambda: client.requests)
             except RobofyDataError as error:
+                self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
         if incremental and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
             raise AirflowSkipException(f"No {source.resource} since the mark {manifest.mark_before}.")
+        self.lineage.landed(manifest.as_dict())
         return manifest.as_dict()
 
     def _plan(

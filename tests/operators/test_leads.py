@@ -243,7 +243,7 @@ def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, c
         ({"since": "2025-01-02", "until": "2025-01-01"}, ["after until"]),
         ({"since": "last tuesday"}, ["since", "last tuesday"]),
         ({"until": 20250101}, ["until", "int"]),
-        ({"output_path": "/tmp/leads.parquet"}, ["output_path", ".jsonl"]),
+        ({"output_path": "/tmp/leads.xlsx"}, ["output_path", ".jsonl"]),
         ({"output_path": "leads.jsonl"}, ["output_path", "relative", "landing_root"]),
         ({"robofy_conn_id": "robofy_default", "output_path": " "}, ["output_path", "landing_root"]),
     ],

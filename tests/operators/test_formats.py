@@ -1,0 +1,116 @@
+"""Every fetch operator lands every format: the same rows, counted the same."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from pyarrow import parquet
+
+from airflow_provider_robofy.extract.formats.catalog import FORMATS
+from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory, monkeypatch):
+    emulator = robofy_emulator_factory(agents=1, leads=25, sessions=12, page_size=5)
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json())
+    return emulator
+
+
+def as_others_read(path: Path) -> list[dict[str, Any]]:
+    """Return the columns of a file, as programs find them that know nothing of this provider."""
+    if path.suffix == ".parquet":
+        found: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+        return found
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    if ".csv" in path.name:
+        return list(csv.DictReader(io.StringIO(content.decode(), newline=""), strict=True))
+    return [json.loads(line) for line in content.splitlines()]
+
+
+def fetch(operator, context, **arguments) -> dict[str, Any]:
+    manifest: dict[str, Any] = operator(task_id="task", **arguments).execute(context)
+    return manifest
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_leads(robofy, context, tmp_path, ending):
+    path = tmp_path / f"leads.{ending}"
+
+    manifest = fetch(RobofyFetchLeadsOperator, context, output_path=str(path))
+
+    shown = robofy.leads()
+    stamp = {"_project_id": robofy.project_id, "_chatbot_id": robofy.chatbot_ids[0]}
+    expected = [{**row, **stamp, "_created_at": row["created_at"].replace(" ", "T") + "+00:00"} for row in shown]
+    assert list(rows(manifest)) == expected
+    assert [row["id"] for row in as_others_read(path)] == [row["id"] for row in shown]
+    assert (manifest["format"], manifest["rows"], manifest["bytes"]) == (ending, 25, path.stat().st_size)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_messages_of_the_sessions_in_a_file_of_any_format(robofy, context, tmp_path, ending):
+    sessions = tmp_path / f"sessions.{ending}"
+    messages = tmp_path / f"messages.{ending}"
+
+    listed = fetch(RobofyFetchSessionsOperator, context, output_path=str(sessions))
+    plain = fetch(RobofyFetchMessagesOperator, context, sessions=listed, output_path=str(tmp_path / "plain.jsonl"))
+    manifest = fetch(RobofyFetchMessagesOperator, context, sessions=str(sessions), output_path=str(messages))
+
+    assert (listed["rows"], manifest["sessions_read"]) == (12, 12)
+    assert manifest["rows"] == plain["rows"] > 12
+    assert list(rows(manifest)) == list(rows(plain))
+    keys = [row["_message_key"] for row in rows(plain)]
+    assert [row["_message_key"] for row in as_others_read(messages)] == keys
+    if ending not in {"jsonl", "jsonl.gz"}:
+        said = [json.loads(row["message"]) for row in as_others_read(messages)]
+        assert [{**row, **one} for row, one in zip(rows(plain), said, strict=True)] == list(rows(plain))
+        assert all("_message_key" not in one and "direction" in one for one in said)
+
+
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+@pytest.mark.parametrize("defuse", [True, False])
+def test_formulas_of_visitors_are_defused_unless_the_operator_is_told_not_to(robofy, context, tmp_path, ending, defuse):
+    robofy.add_leads(source="=cmd|' /C calc'!A0")
+    path = tmp_path / f"leads.{ending}"
+    told = {} if defuse else {"defuse_formulas": False}
+
+    manifest = fetch(RobofyFetchLeadsOperator, context, output_path=str(path), **told)
+
+    assert manifest["formulas_defused"] is defuse
+    found = [row["source"] for row in as_others_read(path) if "calc" in row["source"]]
+    assert found == ["'=cmd|' /C calc'!A0" if defuse else "=cmd|' /C calc'!A0"]
+    assert [row["source"] for row in rows(manifest) if "calc" in row["source"]] == ["=cmd|' /C calc'!A0"]
+
+
+@pytest.mark.parametrize("operator", [RobofyFetchSessionsOperator, RobofyFetchMessagesOperator])
+def test_sessions_and_messages_know_the_argument_too(robofy, context, tmp_path, operator):
+    sessions = fetch(RobofyFetchSessionsOperator, context, output_path=str(tmp_path / "sessions.jsonl"))
+    more = {"sessions": sessions} if operator is RobofyFetchMessagesOperator else {}
+    for defuse in (True, False):
+        manifest = fetch(operator, context, output_path=str(tmp_path / f"{defuse}.csv"), defuse_formulas=defuse, **more)
+        assert manifest["formulas_defused"] is defuse
+
+
+@pytest.mark.parametrize("operator", [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator])
+def test_without_pyarrow_the_task_fails_at_once_and_asks_robofy_nothing(
+    robofy, context, tmp_path, monkeypatch, operator
+):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+
+    with pytest.raises(AirflowFailException, match=r"pip install 'airflow-provider-robofy\[parquet\]'"):
+        fetch(operator, context, output_path=str(tmp_path / "out" / "x.parquet"))
+
+    assert robofy.requests == []
+    assert list(tmp_path.iterdir()) == []
