@@ -1,26 +1,62 @@
 #!/bin/sh
-# Installs the one wheel in dist/ into an empty environment and asks Airflow for it: check_dist.sh PYTHON CONSTRAINTS
+# Installs what is in dist/ as a user would and asks Airflow for it: check_dist.sh PYTHON CONSTRAINTS
+# The wheel goes into an empty environment. The sdist follows once the wheel is gone from there again: so the many
+# packages of Airflow are installed once, and what is found is still the sdist's.
 set -eu
 
 python=$1
 constraints=$PWD/$2
 wheel=$(ls "$PWD"/dist/*.whl)
+sdist=$(ls "$PWD"/dist/*.tar.gz)
+version=$("$python" -c "import airflow_provider_robofy; print(airflow_provider_robofy.__version__)")
 empty=$(mktemp -d)
 trap 'rm -rf "$empty"' EXIT INT TERM
 
-"$python" -m venv "$empty/venv"
-"$empty/venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input --constraint "$constraints" "$wheel"
+fail() { # fail MESSAGE
+    echo "$1" >&2
+    exit 1
+}
 
-# Away from the checkout, so that nothing but the wheel can be found.
+pip() { # pip COMMAND...
+    "$empty/venv/bin/python" -m pip "$@" --disable-pip-version-check --no-input
+}
+
+check() { # check KIND: what was installed can be imported, starts, and is known to Airflow
+    pip check
+    "$empty/venv/bin/python" -c "
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+"
+    for command in emulator probe; do
+        "$empty/venv/bin/python" -m "airflow_provider_robofy.$command" --help >/dev/null || fail "$1: no $command"
+    done
+    # No pipe: its first reader to leave would end airflow.
+    "$empty/venv/bin/airflow" providers list >listed.txt 2>errors.txt || fail "$(cat errors.txt)"
+    grep "airflow-provider-robofy .*$version" listed.txt || fail "$1: airflow providers list does not show it"
+}
+
+"$python" -m venv "$empty/venv"
+# Away from the checkout, so that nothing but what is installed can be found.
 cd "$empty"
 unset PYTHONPATH
 export AIRFLOW_HOME="$empty/airflow" AIRFLOW__CORE__LOAD_EXAMPLES=False
-"$empty/venv/bin/python" -m pip check --disable-pip-version-check
+
+# Not compiled: of thousands of modules, few are imported here.
+echo "The wheel, in an empty environment:"
+pip install -qq --no-compile --constraint "$constraints" "$wheel"
+check wheel
+
+echo "Its extras can be resolved:"
+pip install -qq --dry-run --report extras.json --constraint "$constraints" "$wheel[sql,parquet]"
 "$empty/venv/bin/python" -c "
-from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
-import airflow_provider_robofy.emulator.command
+import json
+found = {one['metadata']['name'].lower() for one in json.load(open('extras.json'))['install']}
+print('  they add', ', '.join(sorted(found)))
+assert 'pyarrow' in found, found
 "
-# No pipe: its first reader to leave would end airflow.
-"$empty/venv/bin/airflow" providers list >listed.txt 2>errors.txt || { cat errors.txt >&2; exit 1; }
-grep airflow-provider-robofy listed.txt || { echo "airflow providers list does not show the provider" >&2; exit 1; }
+
+echo "The sdist, in its place:"
+pip uninstall -qq -y airflow-provider-robofy
+if "$empty/venv/bin/python" -c "import airflow_provider_robofy" 2>/dev/null; then fail "the wheel left something behind"; fi
+pip install -qq --no-compile --constraint "$constraints" "$sdist"
+check sdist

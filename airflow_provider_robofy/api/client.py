@@ -20,7 +20,7 @@ from airflow_provider_robofy.api.pagination import Listing, Page
 from airflow_provider_robofy.api.steps import Answered, Clock, Lost, Received, Send
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Self
 
@@ -48,16 +48,25 @@ class RobofyClient:
     Proxies and CA bundles are taken from the environment as ``requests`` does it (HTTPS_PROXY, NO_PROXY,
     REQUESTS_CA_BUNDLE); a ``.netrc`` never replaces the key.
 
-    :param settings: How to reach Robofy and how long to try.
+    :param settings: How to reach Robofy and how long to try. May be replaced between two calls.
     :param clock: Clocks and dice, for tests.
+    :param watch: Called with what came of each request, those included that are sent again: the one way to see an
+        answer's headers, or the body of an error. What it raises ends the call.
     """
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock | None = None,
+        watch: Callable[[Received | Lost], object] | None = None,
+    ) -> None:
         self.settings = settings
         #: Requests sent so far, repeated ones included.
         self.requests = 0
         self.cancelled = False
         self._clock = clock or Clock()
+        self._watch = watch
         self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_minute)
         self._adapter = DeadlineAdapter()
         self._network = Network.of(settings.base_url)
@@ -79,6 +88,8 @@ class RobofyClient:
                 step = steps.send(outcome)
                 if isinstance(step, Send):
                     outcome = self._send(step)
+                    if self._watch is not None:
+                        self._watch(outcome)
                 else:
                     outcome = None
                     self._sleep(step.seconds)

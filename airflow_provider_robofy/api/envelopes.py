@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-_TOKEN_NAMES = ("next_page_token", "nextPageToken")
+#: Names under which the token of the next page is known to stand.
+TOKEN_NAMES = ("next_page_token", "nextPageToken")
 _LAYERS = ("data", "report", "result")
-_TOKEN_LIKE = re.compile(r"^next|cursor|page_?token|continuation|^has_?(more|next)|^more$", re.IGNORECASE)
+#: Names that seem to point to a next page.
+TOKEN_LIKE = re.compile(r"^next|cursor|page_?token|continuation|^has_?(more|next)|^more$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +111,8 @@ def _token(layers: Iterator[dict[str, Any]]) -> tuple[str | None, str | None]:
     stranger = None
     for layer in layers:
         for name, value in layer.items():
-            known = name in _TOKEN_NAMES
-            if not known and not _TOKEN_LIKE.search(name):
+            known = name in TOKEN_NAMES
+            if not known and not TOKEN_LIKE.search(name):
                 continue
             if known and isinstance(value, str | int) and not isinstance(value, bool) and value != "":
                 return _sendable(str(value)), None

@@ -13,12 +13,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from trove_classifiers import classifiers
 
 from airflow_provider_robofy import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "airflow_provider_robofy"
 NAME = f"{PACKAGE}-{__version__}"
+PYTHON = re.compile(r"Programming Language :: Python :: (\d+\.\d+)")
 
 pytestmark = pytest.mark.packaging
 
@@ -55,6 +57,11 @@ def metadata(wheel):
     return email.message_from_bytes(wheel.read(f"{NAME}.dist-info/METADATA"))
 
 
+@pytest.fixture(scope="module")
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
 def bare_name(requirement: str) -> str:
     return re.split(r"[\[<>=~!; ]", requirement)[0]
 
@@ -76,6 +83,15 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         f"{PACKAGE}/get_provider_info.py",
         f"{PACKAGE}/emulator/__main__.py",
     } <= shipped
+
+
+def test_neither_tests_nor_examples_nor_data_are_in_the_wheel(wheel):
+    names = [name for name in wheel.namelist() if not name.startswith(f"{NAME}.dist-info/")]
+    assert {name.split("/")[0] for name in names} == {PACKAGE}
+    assert {Path(name).suffix for name in names} == {".py", ".typed"}
+    words = {word for name in names for word in Path(name).parts}
+    assert not words & {"tests", "example_dags", "benchmarks", "conftest.py"}
+    assert not [word for word in words if word.startswith("test_")]
 
 
 def test_the_wheel_made_from_the_sdist_is_the_same(dist, wheel, tmp_path):
@@ -112,14 +128,39 @@ def test_metadata(metadata):
     }
 
 
-def test_nobody_gets_the_projects_own_tools(metadata):
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    assert set(metadata.get_all("Requires-Dist")) == set(project["project"]["dependencies"])
-    tools = {requirement for group in project["dependency-groups"].values() for requirement in group}
-    assert "pytest" in {bare_name(tool) for tool in tools}
-    required = {bare_name(requirement) for requirement in metadata.get_all("Requires-Dist")}
-    assert not required & {bare_name(tool) for tool in tools}
-    assert metadata.get_all("Provides-Extra") is None
+def test_nobody_gets_the_projects_own_tools(metadata, project):
+    required = metadata.get_all("Requires-Dist")
+    plain = {requirement for requirement in required if "extra ==" not in requirement}
+    assert plain == set(project["project"]["dependencies"])
+    tools = {bare_name(requirement) for group in project["dependency-groups"].values() for requirement in group}
+    assert "pytest" in tools
+    assert not {bare_name(requirement) for requirement in required} & tools
+
+
+def test_the_extras_are_those_of_the_project_and_bring_what_they_name(metadata, project):
+    extras = project["project"]["optional-dependencies"]
+    assert metadata.get_all("Provides-Extra") == sorted(extras)
+    for extra, requirements in extras.items():
+        brought = [line for line in metadata.get_all("Requires-Dist") if f"extra == '{extra}'" in line]
+        assert sorted(map(bare_name, brought)) == sorted(map(bare_name, requirements))
+
+
+def test_every_extra_is_installed_by_the_check_of_the_distributions(project):
+    script = (ROOT / "scripts" / "check_dist.sh").read_text(encoding="utf-8")
+    asked = re.search(r"\$wheel\[([a-z,]+)\]", script)
+    assert asked
+    assert set(asked[1].split(",")) == set(project["project"]["optional-dependencies"])
+
+
+def test_classifiers_exist_and_fit_what_is_required_and_pinned(metadata):
+    given = metadata.get_all("Classifier")
+    assert set(given) <= set(classifiers)
+    assert len(given) == len(set(given))
+    assert [one for one in given if one.startswith("License")] == []  # the licence expression says it
+    least = metadata["Requires-Python"].removeprefix(">=")
+    minors = sorted(tuple(map(int, found[1].split("."))) for one in given if (found := PYTHON.fullmatch(one)))
+    assert minors[0] == tuple(map(int, least.split(".")))
+    assert minors == [(3, minor) for minor in range(minors[0][1], minors[-1][1] + 1)]
 
 
 def test_the_licence_is_whole(wheel):

@@ -12,9 +12,11 @@ from typing import Any
 
 import jsonschema
 import pytest
+from airflow.providers.common.compat.sdk import redact
 
 import airflow_provider_robofy
 from airflow_provider_robofy.get_provider_info import get_provider_info
+from airflow_provider_robofy.hooks.connection import read_connection
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 [FORM] = get_provider_info()["connection-types"]
@@ -71,7 +73,8 @@ def test_all_that_it_names_can_be_imported():
         module
         for kind in ("hooks", "operators", "sensors", "transfers", "triggers")
         for group in info.get(kind, ())
-        for module in group["python-modules"]
+        # Airflow's schema has one module for a transfer, and a list of them for everything else.
+        for module in group.get("python-modules") or [group["python-module"]]
     ]
     assert modules
     for module in modules:
@@ -80,6 +83,41 @@ def test_all_that_it_names_can_be_imported():
     hook = getattr(import_module(module), name)
     assert hook.conn_type == FORM["connection-type"]
     assert hook.hook_name == FORM["hook-name"]
+
+
+def test_a_number_in_the_form_cannot_be_one_that_the_reader_refuses():
+    for name, field in FORM["conn-fields"].items():
+        if "integer" in field["schema"]["type"]:
+            least = field["schema"]["minimum"]
+            connection = read_connection(host=None, password="key", extra={name: least}, user_agent="test")
+            assert getattr(connection.settings, name) == least
+
+
+def test_a_list_of_values_shows_its_default_and_names_what_the_reader_takes():
+    lists = {name: field["schema"] for name, field in FORM["conn-fields"].items() if "enum" in field["schema"]}
+    assert lists
+    bare = read_connection(host=None, password="key", extra={}, user_agent="test")
+    for name, schema in lists.items():
+        assert getattr(bare, name) == schema["default"]
+        for value in schema["enum"]:
+            read = read_connection(host=None, password="key", extra={name: value}, user_agent="test")
+            assert getattr(read, name) == value
+
+
+def test_json_in_the_form_may_be_an_object_or_text_and_its_example_can_be_used():
+    fields = {name for name, field in FORM["conn-fields"].items() if "object" in field["schema"]["type"]}
+    assert fields
+    for name in fields:
+        text = FORM["ui-field-behaviour"]["placeholders"][name]
+        for value in (text, json.loads(text)):
+            read_connection(host=None, password="key", extra={name: value}, user_agent="test")
+
+
+@pytest.mark.xfail(strict=True, reason="pseudonym_key has to be renamed: Airflow knows secrets by words in their names")
+def test_airflow_masks_every_secret_field_by_its_name():
+    secrets = [name for name, field in FORM["conn-fields"].items() if field["schema"].get("format") == "password"]
+    assert secrets
+    assert redact(dict.fromkeys(secrets, "a value")) == dict.fromkeys(secrets, "***")
 
 
 def test_airflow_lists_the_provider():

@@ -1,0 +1,223 @@
+"""The command, as a process of its own, with a connection of Airflow and without any Airflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_robofy.probe.command import _parser, main
+from tests.probe.conftest import PLANTED, plant
+
+if TYPE_CHECKING:
+    from airflow_provider_robofy.emulator import Emulator
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Runs the command where importing Airflow is an error.
+WITHOUT_AIRFLOW = """
+import runpy, sys
+sys.modules["airflow"] = None
+sys.argv[0] = "probe"
+runpy.run_module("airflow_provider_robofy.probe", run_name="__main__")
+"""
+#: Makes a database for Airflow, with a connection in it; `airflow db migrate` would take a minute.
+STORE = """
+import os
+from airflow import settings
+from airflow.models import Connection
+if getattr(settings, "engine", None) is None:
+    settings.configure_orm()
+table = Connection.__table__
+needed = [table, *(key.column.table for key in table.foreign_keys)]
+Connection.metadata.create_all(settings.engine, tables=needed)
+with settings.Session() as session:
+    session.add(Connection.from_json(os.environ["CONNECTION"], conn_id="robofy_stored"))
+    session.commit()
+"""
+
+
+def run(*arguments: str, code: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    how = ["-c", code] if code else ["-m", "airflow_provider_robofy.probe"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN", "ROBOFY"))}
+    return subprocess.run(
+        [sys.executable, *how, *arguments],
+        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def ids(emulator: Emulator) -> list[str]:
+    return ["--host", emulator.url, "--project-id", emulator.project_id, "--chatbot-id", emulator.chatbot_ids[0]]
+
+
+def test_with_a_key_from_the_environment_no_airflow_is_needed(robofy_emulator):
+    plant(robofy_emulator)
+    done = run(*ids(robofy_emulator), "--json", code=WITHOUT_AIRFLOW, ROBOFY_API_KEY=robofy_emulator.api_key)
+    assert done.stderr == ""
+    assert done.returncode == 0
+    report = json.loads(done.stdout)
+    assert report["complete"] is True
+    assert report["settings"] == {"leads_order": "newest_first"}
+    assert report["chatbot_id"] == robofy_emulator.chatbot_ids[0]
+    assert report["requests"] == len(robofy_emulator.requests)
+    assert {"topic", "name", "answered", "found", "value", "rests_on", "assumed", "advice", "settings"} == set(
+        report["findings"][0]
+    )
+    assert [value for value in PLANTED.values() if value in done.stdout] == []
+
+
+@pytest.mark.parametrize("json_wanted", [True, False])
+def test_with_a_connection_of_airflow_stdout_holds_the_report_and_nothing_else(robofy_emulator, json_wanted):
+    plant(robofy_emulator)
+    connection = robofy_emulator.connection_json(leads_order="newest_first")
+    flags = ["--json"] if json_wanted else []
+    done = run("--conn-id", "robofy_there", *flags, AIRFLOW_CONN_ROBOFY_THERE=connection)
+    assert done.returncode == 0, done.stderr
+    if json_wanted:
+        report = json.loads(done.stdout)
+        assert report["conn_id"] == "robofy_there"
+        assert report["settings"] == {}
+    else:
+        assert done.stdout.startswith(f"Probed {robofy_emulator.url}, project {robofy_emulator.project_id}, chatbot ")
+        assert "\nLEADS (each rests on 3 answers, 251 rows, unless it says otherwise)\n" in done.stdout
+        assert done.stdout.endswith("SETTINGS TO COPY: none. The connection fits this account, as far as was seen.\n")
+        assert max(map(len, done.stdout.splitlines()[1:])) <= 130
+    for output in (done.stdout, done.stderr):
+        assert [value for value in (*PLANTED.values(), robofy_emulator.api_key) if value in output] == []
+
+
+def test_a_connection_in_airflows_database_is_found(robofy_emulator, tmp_path):
+    home = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "CONNECTION": robofy_emulator.connection_json(),
+    }
+    stored = run(code=STORE, **home)
+    assert stored.returncode == 0, stored.stderr
+    done = run("--conn-id", "robofy_stored", "--json", **home)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["conn_id"] == "robofy_stored"
+
+
+def test_what_it_says_to_copy_is_what_the_connection_takes(robofy_emulator_factory, capsys, monkeypatch):
+    emulator = robofy_emulator_factory(paths={"list_sessions": "/v1/ai-agent/inbox/sessions/24017/{chatbotId}"})
+    monkeypatch.setenv("ROBOFY_API_KEY", emulator.api_key)
+    assert main(ids(emulator)) == 0
+    said = capsys.readouterr().out
+    assert "Order of leads: newest_first" in said
+    [extra] = re.findall(r"--conn-extra '(.*)'$", said, re.MULTILINE)
+    connection = json.loads(emulator.connection_json())
+    connection["extra"] = json.loads(extra)
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_NEW", json.dumps(connection))
+    assert main(["--conn-id", "robofy_new"]) == 0
+    assert "SETTINGS TO COPY: none" in capsys.readouterr().out
+
+
+def test_a_refused_key_is_status_1_and_says_what_to_do(robofy_emulator):
+    done = run(*ids(robofy_emulator), ROBOFY_API_KEY="wrong-key")
+    assert done.returncode == 1
+    assert "Ended early: the key is refused, HTTP 401 UNAUTHORIZED." in done.stdout
+    assert "-> Copy the API key from Robofy's dashboard again" in done.stdout
+    assert "wrong-key" not in done.stdout + done.stderr
+
+
+def test_a_host_that_cannot_be_reached_is_status_1(robofy_emulator_factory):
+    emulator = robofy_emulator_factory()
+    given = ids(emulator)
+    emulator.stop()
+    done = run(*given, "--max-requests", "2", "--json", ROBOFY_API_KEY="key-of-tests")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["ended_early"] == "no connection, or no complete answer"
+
+
+def test_an_account_that_limits_the_rate_is_status_1_within_the_time_that_is_given(robofy_emulator):
+    robofy_emulator.fault("rate_limit", retry_after=60, times=0)
+    began = time.monotonic()
+    done = run(*ids(robofy_emulator), "--max-seconds", "3", ROBOFY_API_KEY=robofy_emulator.api_key)
+    assert done.returncode == 1
+    assert time.monotonic() - began < 30
+    assert "HTTP 429" in done.stdout
+
+
+def test_a_huge_account_is_read_a_little(robofy_emulator_factory):
+    emulator = robofy_emulator_factory(leads=1_000_000, sessions=20_000, page_size=200, cache_mb=8)
+    done = run(*ids(emulator), "--json", ROBOFY_API_KEY=emulator.api_key)
+    assert done.returncode == 0, done.stdout
+    report = json.loads(done.stdout)
+    assert report["requests"] <= 32
+    [size] = [one for one in report["findings"] if (one["topic"], one["name"]) == ("leads", "page size")]
+    assert size["value"] == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        ([], {}, "which account? Give --conn-id with an Airflow connection, or set the variable ROBOFY_API_KEY"),
+        ([], {"ROBOFY_API_KEY": " "}, "A key is never given as an argument"),
+        (["--conn-id", "x", "--host", "https://y"], {}, "--host: the key of a connection goes to the connection's own"),
+        (["--host", "http://example.com"], {"ROBOFY_API_KEY": "k"}, "would send the API key unencrypted"),
+        (["--api-key", "k"], {}, "unrecognized arguments"),
+        (["--max-requests", "0"], {}, "must be a whole number from 1 to 10000"),
+        (["--wait", "soon"], {}, "invalid number value: 'soon'"),
+        (["--wait", "-1"], {}, "must be a number from 0 to 1440"),
+    ],
+)
+def test_wrong_usage_is_status_2_and_says_what_to_change(capsys, monkeypatch, arguments, environment, said):
+    monkeypatch.delenv("ROBOFY_API_KEY", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    try:
+        status = main(arguments)
+    except SystemExit as ended:
+        status = int(str(ended.code))
+    assert status == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+
+
+def test_a_connection_that_does_not_exist_is_status_2(capsys):
+    assert main(["--conn-id", "robofy_nowhere"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Airflow gave no connection 'robofy_nowhere' (AirflowNotFoundException)." in err
+
+
+def test_a_connection_that_cannot_be_used_is_status_2(capsys, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_ODD", json.dumps({"conn_type": "robofy", "extra": {"timezone": "UTC"}}))
+    assert main(["--conn-id", "robofy_odd"]) == 2
+    assert "Connection field password is empty" in capsys.readouterr().err
+
+
+def test_help_names_the_exit_statuses_and_every_option(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "0 probed, 1 something could not be probed, 2 wrong usage" in said
+    assert "--show-field-names" in said
+
+
+def test_the_page_about_it_names_every_option_with_its_default():
+    text = (ROOT / "docs" / "probe.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("\n| option |")
+    rows = [row.split("|")[1:4] for row in table.split("\n\n")[0].splitlines()[2:]]
+    said = {name: default.strip() for names, _, default in rows for name in re.findall(r"`(--[a-z-]+)`", names)}
+    actions = {action.option_strings[-1]: action for action in _parser()._actions if action.dest != "help"}
+    assert set(said) == set(actions)
+    for name in ("--lead-pages", "--session-pages", "--sessions", "--max-requests", "--max-seconds", "--wait"):
+        assert f"{actions[name].default:g}" in said[name].split(", ")

@@ -1,0 +1,346 @@
+"""The probe against an emulator that answers each unknown in one way or another."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_robofy.api.endpoints import ENDPOINTS
+from airflow_provider_robofy.probe.asking import Bounds
+from airflow_provider_robofy.probe.times import said_offset
+from tests.probe.conftest import PLANTED, plant
+
+
+def test_an_account_as_it_is_assumed_needs_no_setting(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(order="none", sessions_order="none", leads=250))
+    assert found.settings == {}
+    assert found.survey.complete
+    assert "SETTINGS TO COPY: none" in found.text
+    assert found["leads", "order"].value == "mixed"
+    assert found["leads", "envelope"].value == "data.report.rows"
+    assert found["leads", "page size"].value == 100
+    assert found["leads", "next page"].value == "data.report.next_page_token"
+    assert found["leads", "columns"].found == "6 columns, just the fields of the rows"
+    assert found["leads", "ids"].value == {"text": 250}
+    assert found["leads", "duplicates"].value == {"within": 0, "between": 0}
+    assert found["sessions", "expected fields"].found == "all there, and no others"
+
+
+@pytest.mark.parametrize("order", ["newest_first", "oldest_first", "none"])
+@pytest.mark.parametrize("listing", ["leads", "sessions"])
+def test_the_order_is_seen_and_newest_first_is_set(robofy_emulator_factory, probe, listing, order):
+    setting = "order" if listing == "leads" else "sessions_order"
+    others = {"order": "none", "sessions_order": "none", setting: order}
+    found = probe(robofy_emulator_factory(sessions=150, sessions_page_size=50, **others))
+    assert found[listing, "order"].value == {"none": "mixed"}.get(order, order)
+    assert found.settings == ({f"{listing}_order": "newest_first"} if order == "newest_first" else {})
+
+
+def test_a_setting_that_is_right_already_is_not_repeated(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(), leads_order="newest_first")
+    assert "leads_order" not in found.settings
+    assert found["leads", "order"].assumed == "newest_first"
+
+
+def test_a_setting_that_is_wrong_is_taken_back(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(order="oldest_first"), leads_order="newest_first")
+    assert found.settings["leads_order"] == "unknown"
+
+
+def test_a_handful_of_rows_is_no_reason_to_set_an_order(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(leads=5, sessions=3))
+    assert found["leads", "order"].value == "newest_first"
+    assert found.settings == {}
+    assert "Too few rows" in found["leads", "order"].advice
+
+
+@pytest.mark.parametrize("marker", ["absent", "null", "empty"])
+@pytest.mark.parametrize("leads", [250, 2000])
+def test_the_end_marker_is_seen_also_of_a_listing_too_long_to_read(robofy_emulator_factory, probe, marker, leads):
+    found = probe(robofy_emulator_factory(leads=leads, end_marker=marker))
+    assert found["leads", "end"].value == [marker]
+    assert found["sessions", "end"].value == [marker]
+
+
+@pytest.mark.parametrize("envelope", ["bare", "named", "data", "data_list"])
+@pytest.mark.parametrize("token_key", ["next_page_token", "nextPageToken"])
+def test_the_envelope_and_the_token_of_other_listings_are_seen(robofy_emulator_factory, probe, envelope, token_key):
+    emulator = robofy_emulator_factory(
+        envelope=envelope, token_key=token_key, sessions_page_size=10, messages_page_size=2, messages=5
+    )
+    found = probe(emulator)
+    at = {"bare": "", "named": "sessions", "data": "data.sessions", "data_list": "data"}[envelope]
+    assert found["sessions", "envelope"].value == at
+    assert found["messages", "envelope"].value == at.replace("sessions", "messages")
+    token_at = {"named": token_key, "data": f"data.{token_key}", "data_list": token_key}.get(envelope)
+    assert found["sessions", "next page"].value == token_at
+    assert found["messages", "next page"].value == token_at
+    assert found["messages", "order"].value == "oldest_first"
+
+
+@pytest.mark.parametrize(
+    ("time_format", "form"),
+    [
+        ("naive", "YYYY-MM-DD HH:MM:SS"),
+        ("z", "YYYY-MM-DDTHH:MM:SSZ"),
+        ("offset", "YYYY-MM-DDTHH:MM:SS+HH:MM"),
+        ("epoch", "seconds since 1970"),
+        ("epoch_ms", "milliseconds since 1970"),
+    ],
+)
+def test_the_form_of_times_is_seen(robofy_emulator_factory, probe, time_format, form):
+    found = probe(robofy_emulator_factory(time_format=time_format, timezone="Asia/Tokyo"))
+    for topic, field in (("leads", "created_at"), ("sessions", "last_message_time"), ("messages", "created_at")):
+        assert found[topic, "times"].value == {"field": field, "forms": [form]}
+    assert (found["leads", "time zone"].value == "in the times") == (time_format != "naive")
+    assert "timezone" not in found.settings
+
+
+@pytest.mark.parametrize(
+    ("zone", "hint", "setting"),
+    [
+        ("Asia/Tokyo", True, "Asia/Tokyo"),
+        ("Asia/Tokyo", False, "Etc/GMT-9"),
+        ("America/Bogota", False, "Etc/GMT+5"),
+        ("Asia/Kolkata", False, "Asia/Kolkata"),
+        ("Asia/Kathmandu", False, "Asia/Kathmandu"),
+        ("UTC", False, None),
+    ],
+)
+def test_a_lead_that_comes_meanwhile_tells_the_zone(robofy_emulator_factory, probe, zone, hint, setting):
+    emulator = robofy_emulator_factory(timezone=zone, order="newest_first")
+    if not hint:
+        emulator.fault("status", status=403, endpoint="account_details", times=0)
+    found = probe(emulator, meanwhile=emulator.add_leads)
+    assert found.settings.get("timezone") == setting
+    assert "1 lead that came between two looks" in found["leads", "time zone"].found
+    assert found["leads", "changes"].value["new"] == 1
+
+
+def test_a_zone_that_is_set_rightly_is_confirmed(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(timezone="Asia/Tokyo")
+    found = probe(emulator, meanwhile=emulator.add_leads, timezone="Asia/Tokyo")
+    assert "timezone" not in found.settings
+    assert found["leads", "time zone"].found.startswith(said_offset(9 * 3600))
+    assert found["leads", "time zone"].advice == ""
+
+
+def test_a_lead_in_the_future_rules_the_zone_out_and_a_hint_tells_the_right_one(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(timezone="Asia/Tokyo")
+    emulator.add_leads(1)
+    found = probe(emulator)
+    assert "in the future: the zone is UTC+09:00 or east of it" in found["leads", "time zone"].found
+    assert found.settings["timezone"] == "Asia/Tokyo"
+
+
+def test_a_lead_in_the_future_alone_sets_no_zone_and_says_how_to_learn_it(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(timezone="Asia/Tokyo")
+    emulator.fault("status", status=403, endpoint="account_details", times=0)
+    emulator.add_leads(1)
+    found = probe(emulator)
+    zone = found["leads", "time zone"]
+    assert zone.open
+    assert "cannot be right" in zone.advice
+    assert "--wait" in zone.advice
+    assert "timezone" not in found.settings
+
+
+def test_old_leads_set_no_zone_even_with_a_hint(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(timezone="Europe/Berlin"))
+    assert "tells nothing of the zone" in found["leads", "time zone"].found
+    assert "Europe/Berlin" in found["leads", "time zone"].advice
+    assert "timezone" not in found.settings
+
+
+def test_the_servers_clock_counts_and_not_ours(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(clock_offset=7200)
+    found = probe(emulator, meanwhile=emulator.add_leads)
+    assert "timezone" not in found.settings
+    assert found["answers", "clock"].found == "2 h ahead of this machine's"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "path"),
+    [
+        ("list_sessions", "/v1/ai-agent/inbox/sessions/24017/{chatbotId}"),
+        ("list_sessions", "/ai-agent/inbox/sessions/{chatbotId}"),
+        ("list_session_messages", "/v1/ai-agent/inbox/messages/{chatbotId}/{sessionId}"),
+        ("list_leads", "/ai-agent/leads/{projectId}/{chatbotId}"),
+        ("list_agents", "/v1/ai-agent/chatbots/{projectId}"),
+    ],
+)
+def test_a_path_that_is_elsewhere_is_found_and_can_be_copied(robofy_emulator_factory, probe, endpoint, path):
+    emulator = robofy_emulator_factory(order="none", sessions_order="none", crawl_idle="idle", paths={endpoint: path})
+    found = probe(emulator)
+    template = path
+    for theirs, ours in (("projectId", "project_id"), ("chatbotId", "chatbot_id"), ("sessionId", "session_id")):
+        template = template.replace(theirs, ours)
+    assert found.settings == {"endpoints": {endpoint: template}}
+    emulator.clear_requests()
+    again = probe(emulator, **found.settings)
+    assert again.settings == {}
+    assert again.survey.complete
+    assert 404 not in {request.status for request in emulator.requests}
+
+
+def test_an_endpoint_that_the_connection_sets_wrongly_is_found_at_its_usual_place(robofy_emulator, probe):
+    found = probe(robofy_emulator, endpoints={"list_sessions": "/v9/x/{chatbot_id}", "list_projects": "/v1/projects"})
+    assert found.settings["endpoints"] == {
+        "list_sessions": ENDPOINTS["list_sessions"][1],
+        "list_projects": "/v1/projects",
+    }
+
+
+def test_a_path_that_is_nowhere_leaves_the_question_open(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(paths={"list_sessions": "/v7/of/{chatbotId}"}))
+    assert found["sessions", "path"].open
+    assert "extra endpoints as 'list_sessions'" in found["sessions", "path"].advice
+    assert not found.survey.complete
+
+
+def test_an_agent_that_does_not_exist_is_said_to_be_and_no_path_is_guessed(robofy_emulator, probe):
+    found = probe(robofy_emulator, chatbot_id="nobody")
+    assert "does not exist for this key" in found["leads", "path"].advice
+    assert [request.path for request in robofy_emulator.requests if request.endpoint == ""] == []
+
+
+def test_without_ids_the_first_project_and_agent_are_taken_and_not_said(robofy_emulator, probe):
+    found = probe(robofy_emulator, ids=False)
+    assert found.survey.complete
+    assert found["leads", "path"].value == "answers"
+    assert robofy_emulator.chatbot_ids[0] not in found.said
+    assert "24017" not in found.said
+
+
+@pytest.mark.parametrize(
+    ("agents", "fault", "missing"),
+    [(0, None, "chatbot_id"), (3, {"status": 404, "endpoint": "list_projects"}, "project_id")],
+)
+def test_ids_that_cannot_be_found_out_are_asked_for(robofy_emulator_factory, probe, agents, fault, missing):
+    emulator = robofy_emulator_factory(agents=agents)
+    if fault:
+        emulator.fault("status", times=0, **fault)
+    found = probe(emulator, ids=False)
+    assert found["other", missing].open
+    assert f"--{missing.replace('_', '-')}" in found["other", missing].advice
+    assert not found.survey.complete
+
+
+def test_duplicates_between_pages_are_counted(robofy_emulator_factory, probe):
+    found = probe(robofy_emulator_factory(faults=["duplicate_rows:page=2,count=3"]))
+    assert found["leads", "duplicates"].value == {"within": 0, "between": 3}
+    assert found["leads", "order"].value == "newest_first"
+
+
+def test_a_lead_that_changes_or_vanishes_is_noticed(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(leads=250)
+    first, second = emulator.leads()[:2]
+
+    def meanwhile():
+        emulator.change_lead(first["id"], source="x")
+        emulator.delete_lead(second["id"])
+        emulator.add_leads(3)
+
+    change = probe(emulator, meanwhile=meanwhile)["leads", "changes"]
+    assert change.value["changed"] == 1
+    assert change.value["new"] == 3
+
+
+def test_leads_that_stay_as_they_are_are_said_to_for_as_long_as_was_looked(robofy_emulator, probe):
+    change = probe(robofy_emulator, bounds=Bounds(wait=1.2))["leads", "changes"]
+    assert change.value["seconds"] >= 1
+    assert "not seen to change in" in change.found
+    assert change.value["unchanged"] == 100
+
+
+def test_the_form_is_counted_and_typed_but_not_told(robofy_emulator, probe):
+    plant(robofy_emulator)
+    found = probe(robofy_emulator)
+    form = found["leads", "form fields"].value
+    assert form["types"]["email"] > 100
+    assert form["types"]["another word"] == 1
+    assert form["different_names"] > 5
+    assert PLANTED["label"] not in found.said
+
+
+def test_names_that_are_not_known_are_told_on_demand_and_values_never(robofy_emulator, probe):
+    plant(robofy_emulator)
+    found = probe(robofy_emulator, reveal=True)
+    assert "plantina_persson" in found.said
+    for name in ("name", "mail", "phone", "address", "id", "text", "type", "key"):
+        assert PLANTED[name] not in found.said
+    assert "Größe (m²) ☀️ (" in found["leads", "form field names"].found
+    assert PLANTED["label"] in found["leads", "form field names"].found
+
+
+def test_the_secret_of_the_settings_is_dropped_and_said_to_be(robofy_emulator, probe):
+    found = probe(robofy_emulator)
+    assert "the value of llm_api_key was dropped on receipt" in found["other", "retrieve_agent_settings"].found
+    assert "sk-emulated" not in found.said
+
+
+def test_speakers_are_told_by_known_words_only(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(sessions=0)
+    plant(emulator)
+    emulator.add_message(PLANTED["phone"], "yes", incoming=False)
+    found = probe(emulator)
+    assert found["messages", "speakers"].value["sender"] == {"another word": 1, "agent": 1}
+    assert found["messages", "speakers"].value["direction"] == {"incoming": 1, "outgoing": 1}
+
+
+@pytest.mark.parametrize(("ids", "said"), [(True, "under id"), (False, "none")])
+def test_a_message_id_is_seen(robofy_emulator_factory, probe, ids, said):
+    assert probe(robofy_emulator_factory(message_ids=ids))["messages", "message id"].found == said
+
+
+@pytest.mark.parametrize(("word", "said"), [("running", "status: running"), ("Plantina", "does not know")])
+def test_the_status_of_a_crawl_is_told_if_it_is_a_known_word(robofy_emulator_factory, probe, word, said):
+    found = probe(robofy_emulator_factory(crawl_idle=word))
+    assert said in found["other", "get_crawl_status"].found
+    assert "Plantina" not in found.said
+
+
+@pytest.mark.parametrize(("shape", "said"), [("1", "documented shape 1"), ("2", "documented shape 2")])
+def test_the_shape_of_errors_is_seen(robofy_emulator_factory, probe, shape, said):
+    found = probe(robofy_emulator_factory(error_shape=shape))
+    assert found["answers", "errors"].value == {said: 3}
+
+
+def test_a_token_under_an_unknown_name_is_an_open_question(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory()
+    emulator.fault("token_unknown", endpoint="list_leads", times=0)
+    found = probe(emulator)
+    assert found["leads", "next page"].open
+    assert found["leads", "page size"].found == "100 rows, all on one page"
+
+
+def test_a_listing_without_a_list_is_an_open_question(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory()
+    emulator.fault("missing_list", endpoint="list_leads", times=0)
+    found = probe(emulator)
+    assert found["leads", "envelope"].open
+    assert not found.survey.complete
+
+
+def test_a_token_that_leads_back_is_said(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(leads=1000)
+    emulator.fault("token_loop", endpoint="list_leads", page=2)
+    assert "leads back" in probe(emulator)["leads", "next page"].found
+
+
+def test_nothing_personal_is_said_in_any_case(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(leads=120, error_shape="2")
+    plant(emulator)
+    emulator.fault("status", status=400, code=PLANTED["phone"], message=PLANTED["mail"], endpoint="account_limit")
+    emulator.fault("status", status=500, message=PLANTED["name"], endpoint="message_stats", times=0)
+    rows = emulator.leads()
+    private = {row[name] for row in rows for name in ("id", "ip_address")} | set(PLANTED.values())
+    private |= {
+        str(entry["field_value"]) for row in rows for entry in row["lead_data"] if entry["field_type"] == "email"
+    }
+    private |= {"owner@example.com", "Example Ltd", emulator.api_key, *emulator.chatbot_ids[1:]}
+    sessions = emulator._server.world.agents[emulator.chatbot_ids[0]].sessions.listed("none")
+    private |= {session.session_id for session in sessions}
+    for reveal in (False, True):
+        said = probe(emulator, reveal=reveal).said
+        leaked = {one for one in private if one in said} - ({PLANTED["label"]} if reveal else set())
+        assert leaked == set()
