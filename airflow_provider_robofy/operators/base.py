@@ -15,6 +15,7 @@ from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
+from airflow_provider_robofy.operators.connected import RobofyConnected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,22 +26,15 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.store import Store
 
 
-class RobofyBaseOperator(BaseOperator):
+class RobofyBaseOperator(RobofyConnected, BaseOperator):
     """Hold the connection, end it when the task is killed, and fail at once where a retry cannot help.
 
     :param robofy_conn_id: Id of the Robofy connection.
     """
 
-    ui_color = "#e7f0ff"
-
     def __init__(self, *, robofy_conn_id: str = RobofyHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.robofy_conn_id = robofy_conn_id
-
-    @cached_property
-    def hook(self) -> RobofyHook:
-        """Return the hook of the connection."""
-        return RobofyHook(self.robofy_conn_id)
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -60,11 +54,6 @@ class RobofyBaseOperator(BaseOperator):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
         """Return what OpenLineage is to say of the task; its provider asks, be it that the task succeeded or failed."""
         return self.lineage.openlineage()
-
-    def on_kill(self) -> None:
-        """End the call under way; every loop sees it and nothing is published."""
-        if "hook" in self.__dict__ and "client" in self.hook.__dict__:
-            self.hook.client.cancel()
 
 
 @contextmanager

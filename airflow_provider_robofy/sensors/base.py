@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from datetime import timedelta
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -19,6 +18,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import failing_at_once
+from airflow_provider_robofy.operators.connected import RobofyConnected
 from airflow_provider_robofy.triggers.events import value_of
 from airflow_provider_robofy.triggers.polling import at_least, default_deferrable
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _BACKSTOP = 300
 
 
-class RobofyBaseSensor(BaseSensorOperator):
+class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
     """Wait by poking, by rescheduling or deferred, with the same outcome.
 
     A wrong key or id fails the task at once, and ``soft_fail`` turns only a timeout into a skip; Airflow alone would
@@ -40,8 +40,6 @@ class RobofyBaseSensor(BaseSensorOperator):
     :param robofy_conn_id: Id of the Robofy connection.
     :param deferrable: Wait in the triggerer. Default: Airflow's config ``[operators] default_deferrable``.
     """
-
-    ui_color = "#e7f0ff"
 
     def __init__(
         self,
@@ -53,11 +51,6 @@ class RobofyBaseSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.robofy_conn_id = robofy_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-
-    @cached_property
-    def hook(self) -> RobofyHook:
-        """Return the hook of the connection."""
-        return RobofyHook(self.robofy_conn_id)
 
     @abstractmethod
     def look(self) -> Any:
@@ -112,11 +105,6 @@ class RobofyBaseSensor(BaseSensorOperator):
             return value_of(event, on_timeout=timeout)
         except RobofyError as error:
             raise self._skipped(error) from None
-
-    def on_kill(self) -> None:
-        """End the call under way."""
-        if "hook" in self.__dict__ and "client" in self.hook.__dict__:
-            self.hook.client.cancel()
 
     def _skipped(self, error: RobofyError) -> Exception:
         """Return what an error means for a sensor that must never fail, as the other modes have it."""
