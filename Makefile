@@ -78,6 +78,16 @@ $(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
 
 test-matrix: $(addprefix test-,$(MATRIX)) ## the whole suite on the Airflows between (test-3.0, test-3.1, test-3.2)
 
+# By itself, because the rest of the suite does without a browser and the package that drives one.
+.PHONY: ui-test screenshots
+ui-test: env ## the connection form and a DAG of the newest Airflow, in a browser (make servers installs one)
+	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group ui
+	@echo "A browser looks at an Airflow of its own; both take about a minute to come up."
+	$(RUN) -m pytest tests/ui $(PYTEST_ARGS)
+
+screenshots: export ROBOFY_SCREENSHOTS := docs/images
+screenshots: ui-test ## the same, and the pictures in docs/images taken anew
+
 # --------------------------------------------------------------------------------------------------------- linting
 .PHONY: lint format
 lint: env ## ruff, mypy and import-linter
@@ -89,6 +99,13 @@ lint: env ## ruff, mypy and import-linter
 format: env ## let ruff format and fix what it safely can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# --------------------------------------------------------------------------------------------------- documentation
+# -W: a link that leads nowhere, or a page in no table of contents, fails. -E: what a docstring says is read anew.
+.PHONY: docs
+docs: env ## these documents and the API reference as web pages in build/docs; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -E -b html -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 # --------------------------------------------------------------------------------------------------- seeing it work
 .PHONY: demo airflow bench
@@ -107,7 +124,7 @@ build: env ## sdist and wheel in dist/
 	@rm -rf dist
 	$(BIN)/hatchling build
 
-check-dist: build ## install the wheel into an empty environment and ask Airflow for it
+check-dist: build ## install the wheel, then the sdist, where neither is, and ask Airflow for it
 	@sh scripts/check_dist.sh $(RUN) constraints/airflow-$(NEWEST).txt
 
 constraints: env ## pin every Airflow's packages anew

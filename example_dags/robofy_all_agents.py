@@ -27,6 +27,7 @@ from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
     doc_md=__doc__,
 )
 def robofy_all_agents() -> None:
+    # [START all_agents]
     @task
     def agents() -> list[str]:
         """List the project's agents: their ids, which is what the fetch is mapped over."""
@@ -39,6 +40,7 @@ def robofy_all_agents() -> None:
 
     leads = RobofyFetchLeadsOperator.partial(task_id="fetch_leads").expand(chatbot_id=agents())
     total(leads.output)
+    # [END all_agents]
 
 
 robofy_all_agents()

@@ -20,9 +20,11 @@ from airflow_provider_robofy.operators.inbox import (
     shards,
 )
 
-# From where the last run that succeeded began, so that an hour without Airflow leaves no gap. Empty at first: all.
+# From where the last run that succeeded began, so that an hour without Airflow leaves no gap. Empty, which means all,
+# at first and in a run without an interval, such as one triggered by hand in Airflow 3.
 SINCE = (
-    "{{ prev_data_interval_start_success - macros.timedelta(minutes=10) if prev_data_interval_start_success else '' }}"
+    "{{ prev_data_interval_start_success - macros.timedelta(minutes=10)"
+    " if prev_data_interval_start_success is defined and prev_data_interval_start_success else '' }}"
 )
 
 
@@ -42,10 +44,12 @@ def robofy_conversations() -> None:
         names = ("rows", "sessions_asked", "sessions_read", "sessions_gone")
         return {name: sum(manifest[name] for manifest in manifests) for name in names}
 
+    # [START conversations]
     sessions = RobofyFetchSessionsOperator(task_id="fetch_sessions", since=SINCE)
     messages = RobofyFetchMessagesOperator.partial(
         task_id="fetch_messages", sessions=sessions.output, max_concurrency=8
     ).expand(shard=shards(4))
+    # [END conversations]
     add_up(messages.output)
 
 

@@ -40,6 +40,7 @@ def robofy_knowledge() -> None:
         return counts["superseded"] + counts["removed"]
 
     upload = RobofyUploadKnowledgeOperator(task_id="upload_documents", source="{{ params.docs }}")
+    # [START crawl]
     crawl = RobofyCrawlWebsiteOperator(
         task_id="crawl_website",
         start_urls=["{{ params.site }}"],
@@ -48,6 +49,7 @@ def robofy_knowledge() -> None:
         poll_interval=30,
         timeout=3 * 3600,
     )
+    # [END crawl]
     to_clean_up(upload.output)
     upload >> crawl
 

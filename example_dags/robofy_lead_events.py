@@ -22,6 +22,7 @@ from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
 PROJECT_ID = os.environ.get("ROBOFY_PROJECT_ID", "24017")
 CHATBOT_ID = os.environ.get("ROBOFY_CHATBOT_ID", "UOmfsaU_vRhAfIwDFrFLoXZUz9nHBAkDNkDygeBCjw")
 
+# [START watcher]
 leads = leads_asset(
     PROJECT_ID,
     CHATBOT_ID,
@@ -34,6 +35,7 @@ leads = leads_asset(
         )
     ],
 )
+# [END watcher]
 
 
 @dag(
@@ -46,6 +48,7 @@ leads = leads_asset(
     doc_md=__doc__,
 )
 def robofy_lead_events() -> None:
+    # [START event_fetch]
     RobofyFetchLeadsOperator(
         task_id="fetch_leads",
         project_id=PROJECT_ID,
@@ -53,6 +56,7 @@ def robofy_lead_events() -> None:
         cursor=leads,
         cursor_name="lead_events",
     )
+    # [END event_fetch]
 
 
 robofy_lead_events()

@@ -9,6 +9,7 @@ everything again. To start over, trigger the DAG with the configuration ``{"robo
 
 from __future__ import annotations
 
+# [START lead_sync]
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -39,3 +40,4 @@ def robofy_lead_sync() -> None:
 
 
 robofy_lead_sync()
+# [END lead_sync]

@@ -13,8 +13,10 @@ from airflow.providers.common.compat.sdk import dag
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
 
+# [START since]
 # A run that was triggered by hand has no data interval, so the day is counted back from the run's start.
 SINCE = "{{ params.since or (dag_run.start_date - macros.timedelta(days=1)).isoformat() }}"
+# [END since]
 
 
 @dag(
@@ -28,6 +30,7 @@ SINCE = "{{ params.since or (dag_run.start_date - macros.timedelta(days=1)).isof
     params={"since": None},
 )
 def robofy_wait_for_leads() -> None:
+    # [START wait]
     wait = RobofyNewLeadsSensor(
         task_id="wait_for_leads",
         since=SINCE,
@@ -39,6 +42,7 @@ def robofy_wait_for_leads() -> None:
     )
     fetch = RobofyFetchLeadsOperator(task_id="fetch_leads", output_path="waited/{{ run_id }}.jsonl", since=SINCE)
     wait >> fetch
+    # [END wait]
 
 
 robofy_wait_for_leads()

@@ -32,10 +32,14 @@ from airflow_provider_robofy.get_provider_info import get_provider_info
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "airflow_provider_robofy"
 DOCUMENTS = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")] + sorted(
-    (ROOT / "docs").glob("*.md")
+    (ROOT / "docs").rglob("*.md")
 )
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+
+
+def short(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 def text_of(name: str) -> str:
@@ -67,7 +71,7 @@ def anchors(path: Path) -> set[str]:
 
 
 CODE = [
-    pytest.param(path, code, id=f"{path.name}-{number}")
+    pytest.param(path, code, id=f"{short(path)}-{number}")
     for path in DOCUMENTS
     for number, code in enumerate(blocks(path, "python"), 1)
 ]
@@ -76,7 +80,7 @@ DAGS = [one for one in CODE if IS_A_DAG.search(str(one.values[1]))]
 
 
 # ---------------------------------------------------------------------------------------------------------- links
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=short)
 def test_relative_links_lead_somewhere(path):
     dead = []
     for link in LINK.findall(FENCE.sub("", path.read_text(encoding="utf-8"))):
@@ -89,12 +93,35 @@ def test_relative_links_lead_somewhere(path):
     assert not dead
 
 
-def test_the_readme_links_to_every_document():
-    linked = {(ROOT / link.partition("#")[0]).resolve() for link in LINK.findall(text_of("README.md"))}
-    assert set((ROOT / "docs").glob("*.md")) <= linked
+def linked_from(name: str) -> set[Path]:
+    folder = (ROOT / name).parent
+    links = LINK.findall(FENCE.sub("", text_of(name)))
+    return {(folder / link.partition("#")[0]).resolve() for link in links if "://" not in link}
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_index_links_to_every_page():
+    pages = set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs" / "index.md"}
+    assert pages - linked_from("docs/index.md") - linked_from("docs/reference/index.md") == set()
+
+
+@pytest.mark.parametrize("name", ["docs/index.md", "docs/reference/index.md"])
+def test_what_the_index_links_to_is_in_its_table_of_contents(name):
+    """A page is found by its link where Markdown is read as it is, and by the table where Sphinx has built it."""
+    folder = (ROOT / name).parent
+    tables = re.findall(r"^```\{toctree\}\n(.*?)^```", text_of(name), re.MULTILINE | re.DOTALL)
+    listed = [line for table in tables for line in table.splitlines() if line and not line.startswith(":")]
+    assert len(listed) == len(set(listed))
+    inside = {path for path in linked_from(name) if path.is_relative_to(ROOT / "docs")}
+    deeper = {path for path in inside if path.parent != folder and path.name != "index.md"}
+    assert {(folder / f"{one}.md").resolve() for one in listed} == inside - deeper
+
+
+def test_the_readme_leads_to_the_index_and_to_the_first_pages_of_a_newcomer():
+    wanted = {ROOT / "docs" / f"{name}.md" for name in ("index", "tutorial", "connection", "modes", "troubleshooting")}
+    assert wanted <= linked_from("README.md")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=short)
 def test_files_that_are_named_are_there(path):
     prose = FENCE.sub("", path.read_text(encoding="utf-8"))
     named = re.findall(r"`((?:example_dags|tests|benchmarks|constraints|scripts|docs)/[\w./-]+)`", prose)
@@ -109,7 +136,7 @@ def test_python_compiles(path, code):
 
 def public_classes() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for floor in ("hooks", "operators", "sensors", "triggers"):
+    for floor in ("hooks", "operators", "sensors", "transfers", "triggers"):
         folder = importlib.import_module(f"airflow_provider_robofy.{floor}")
         for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
             loaded = importlib.import_module(module.name)
@@ -184,7 +211,7 @@ assert bag.dags and all(dag.tasks for dag in bag.dags.values()), bag.dags
     assert done.returncode == 0, f"{path.name}: {done.stderr[-2000:]}"
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=short)
 def test_make_targets_exist(path):
     makefile = text_of("Makefile")
     targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
@@ -200,9 +227,8 @@ def conn_fields() -> list[str]:
     return ["password", "host", *form["conn-fields"]]
 
 
-@pytest.mark.parametrize("name", ["docs/connection.md", "README.md"])
-def test_the_table_of_the_connection_names_every_field(name):
-    assert names(column(text_of(name), "field")) == conn_fields()
+def test_the_table_of_the_connection_names_every_field():
+    assert names(column(text_of("docs/connection.md"), "field")) == conn_fields()
 
 
 def test_the_table_of_endpoints_is_the_codes():
@@ -267,7 +293,9 @@ def test_every_dependency_has_its_reason():
     ]
     wanted = {re.split(r"[\[<>=~!; ]", one)[0] for group in groups for one in group}
     _, _, reasons = text_of("CONTRIBUTING.md").partition("## Dependencies")
-    stated = names([line.split("|")[1] for line in reasons.splitlines() if line.startswith("| `")])
+    cells = [line.split("|")[1] for line in reasons.splitlines() if line.startswith("| `")]
+    # What stands in parentheses says where it belongs, such as the extra.
+    stated = names([re.sub(r"\(.*?\)", "", cell) for cell in cells])
     assert wanted == set(stated)
 
 

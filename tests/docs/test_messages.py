@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -159,6 +160,21 @@ def test_arguments_that_cannot_be(fails, arguments):
 
 
 @pytest.mark.parametrize(
+    ("rules", "fields"),
+    [
+        ({"lead_data.email": "hash"}, {}),
+        ({"lead_data.email": "hash", "lead_data.*": "drop"}, {}),
+        ({"lead_data.email": "hash", "lead_data.*": "drop"}, {"pseudonym_key": "short"}),
+        ({"id": "drop"}, {}),
+    ],
+    ids=str,
+)
+def test_a_policy_that_cannot_be_kept(connect, fails, rules, fields):
+    connect(**fields)
+    fails(privacy=rules)
+
+
+@pytest.mark.parametrize(
     ("name", "value"), [("HTTP_PROXY", "socks5://127.0.0.1:1"), ("REQUESTS_CA_BUNDLE", "/nowhere")]
 )
 def test_an_environment_that_cannot_be(connect, fails, monkeypatch, name, value):
@@ -172,7 +188,12 @@ def test_files_that_stand_in_the_way(fetch, fails, tmp_path):
     fails(run_id="tuesday", output_path=str(tmp_path / "leads.jsonl"))
     (tmp_path / "foreign.jsonl").write_text('{"x": 1}\n', encoding="utf-8")
     fails(output_path=str(tmp_path / "foreign.jsonl"))
-    fails(output_path=str(tmp_path / "x.csv"))
+    fails(output_path=str(tmp_path / "x.txt"))
+
+
+def test_parquet_without_pyarrow(fails, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    fails(output_path=str(tmp_path / "x.parquet"))
 
 
 def test_rows_that_cannot_be_understood(robofy, fails, tmp_path):
@@ -215,6 +236,8 @@ def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
     for name in ("airflow_provider_robofy.extract.extraction", "airflow_provider_robofy.operators.listing"):
         monkeypatch.setattr(f"{name}._log" if "extraction" in name else f"{name}.RobofyListingOperator.log", _Log(said))
     fetch("monday", since="", until="None")
+    is_quoted(said.pop())
+    fetch("protected", privacy={"ip_adress": "drop"})
     is_quoted(said.pop())
     robofy.configure(timezone="Asia/Tokyo")
     robofy.add_leads(3)

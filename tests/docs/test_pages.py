@@ -1,0 +1,116 @@
+"""The documents as a whole: copies that are no copies, a place for every class, and a build without a warning."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_robofy.get_provider_info import get_provider_info
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+COPY = re.compile(r"^<!-- (example_dags/\S+): (\w+) -->\n(?:```python\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+REGION = re.compile(r"^ *# \[START (\w+)\]\n(.*?)^ *# \[END (\w+)\]$", re.MULTILINE | re.DOTALL)
+FLOORS = ("hooks", "operators", "sensors", "triggers", "transfers")
+
+
+# ------------------------------------------------------------------------------------------------------- examples
+def regions(path: Path) -> dict[str, str]:
+    found = REGION.findall(path.read_text(encoding="utf-8"))
+    assert all(start == end for start, _, end in found), f"{path.name}: a region ends under another name"
+    return {name: textwrap.dedent(code) for name, code, _ in found}
+
+
+def squeezed(code: str) -> str:
+    return re.sub(r"\n{2,}", "\n\n", code)
+
+
+COPIES = [
+    pytest.param(example, name, code, id=f"{page.relative_to(DOCS)}-{name}")
+    for page in PAGES
+    for example, name, code in COPY.findall(page.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("example", "name", "code"), COPIES)
+def test_what_a_page_shows_of_an_example_is_what_stands_there(example, name, code):
+    """Copies, because GitHub shows no included file; compared, because copies go stale."""
+    there = regions(ROOT / example)
+    assert name in there, f"{example} has no region {name}"
+    # ruff formats Markdown as well, and sets more empty lines between functions that are not in one.
+    assert squeezed(code) == squeezed(there[name]), f"put this into the page:\n```python\n{there[name]}```"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_region_of_an_example_is_shown_somewhere(path):
+    shown = {one.values[1] for one in COPIES if one.values[0] == f"example_dags/{path.name}"}
+    assert set(regions(path)) == shown
+    text = path.read_text(encoding="utf-8")
+    assert text.count("# [START ") == text.count("# [END ") == len(shown)
+
+
+# ------------------------------------------------------------------------------------------------------ reference
+def offered() -> dict[str, str]:
+    """Return the classes that Airflow is told of, with their modules."""
+    info = get_provider_info()
+    modules = {one["hook-class-name"].rpartition(".")[0] for one in info["connection-types"]}
+    for floor in FLOORS:
+        for entry in info.get(floor, []):
+            modules |= set(entry.get("python-modules", [])) | set(filter(None, [entry.get("python-module")]))
+    found = {}
+    for name in modules:
+        module = importlib.import_module(name)
+        for class_name, one in vars(module).items():
+            if class_name.startswith("Robofy") and inspect.isclass(one) and one.__module__ == name:
+                found[class_name] = name
+    return found
+
+
+def test_the_provider_offers_classes_of_every_kind():
+    assert {"RobofyHook", "RobofyFetchLeadsOperator", "RobofyNewLeadsSensor", "RobofyCrawlTrigger"} <= set(offered())
+
+
+@pytest.mark.parametrize(("name", "module"), sorted(offered().items()))
+def test_every_class_that_airflow_is_told_of_is_in_the_reference_and_on_a_page(name, module):
+    reference = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
+    assert f".. autoclass:: {module}.{name}\n" in reference
+    assert f"`{name}`" in (DOCS / "index.md").read_text(encoding="utf-8")
+    guides = [path.read_text(encoding="utf-8") for path in DOCS.glob("*.md") if path.name != "index.md"]
+    assert any(name in guide for guide in guides)
+
+
+# ---------------------------------------------------------------------------------------------------------- build
+@pytest.mark.packaging
+@pytest.mark.skipif(find_spec("sphinx") is None, reason="Sphinx is not in this environment; `make docs` needs it")
+def test_the_documents_build_without_a_warning_and_without_a_network(tmp_path):
+    nowhere = "http://127.0.0.1:9"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    options = ["-W", "--keep-going", "-q", "-E", "-b", "html", "-d", tmp_path / "doctrees"]
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, DOCS, tmp_path / "html"],
+        env={**environment, "HOME": str(tmp_path), "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere},
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    built = {path.relative_to(tmp_path / "html").with_suffix(".md") for path in (tmp_path / "html").rglob("*.html")}
+    assert {path.relative_to(DOCS) for path in PAGES} <= built
+    changelog = (tmp_path / "html" / "changelog.html").read_text(encoding="utf-8")
+    assert "Keep a Changelog" in changelog
+    assert not (tmp_path / "airflow").exists(), "Airflow made itself a home in the reader's"
+    operators = (tmp_path / "html" / "reference" / "operators.html").read_text(encoding="utf-8")
+    assert "Land an agent" in operators
+    assert "Parameters" in operators
