@@ -10,11 +10,13 @@ import urllib.request
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from subprocess import Popen
+from typing import Any
 
+from airflow_provider_robofy.get_provider_info import get_provider_info
 from scripts.local import CONNECTION, DAGS, ROOT, LocalAirflow, Trouble, shown, stand_in, started, stop_means_exit, tell
 
 FOLDER = ROOT / ".airflow-ui"
-PATIENCE = 120  # seconds until all of Airflow answers
+PATIENCE = 300  # seconds until all of Airflow answers, on a slow and busy machine too
 
 
 def free_port(wanted: int = 8080) -> int:
@@ -52,6 +54,9 @@ def wait_until_healthy(process: Popen[bytes], url: str, log: Path) -> None:
             with opener.open(f"{url}/api/v2/monitor/health", timeout=5) as answer:
                 health = json.load(answer)
             if all((health.get(part) or {}).get("status") == "healthy" for part in ("scheduler", "dag_processor")):
+                # The first request of a task makes the API stand still for seconds, and on a slow machine for longer
+                # than the task waits; so here it is.
+                opener.open(f"{url}/execution/health", timeout=60).close()
                 return
         time.sleep(0.5)
     raise Trouble(f"Airflow did not come up within {PATIENCE} seconds.", log)
@@ -64,10 +69,13 @@ def password(airflow: LocalAirflow) -> str:
     return f"see {shown(airflow.log)}"
 
 
-def connect(airflow: LocalAirflow, connection: dict[str, object]) -> None:
+def connect(airflow: LocalAirflow, connection: dict[str, Any]) -> None:
     """Stores the connection in Airflow's database and not in its environment, so that the UI shows its form."""
+    [kind] = get_provider_info()["connection-types"]
+    # The form shows the extras that are stored, and Airflow 3.3.1 and 3.3.2 test only what has a port.
+    extra = dict.fromkeys(kind["conn-fields"]) | connection.pop("extra")
     path = FOLDER / "connections.json"
-    path.write_text(json.dumps({"robofy_default": connection}), encoding="utf-8")
+    path.write_text(json.dumps({"robofy_default": {**connection, "port": 0, "extra": extra}}), encoding="utf-8")
     failure = "Airflow did not accept the connection to the stand-in Robofy."
     airflow.run("connections", "import", "--overwrite", str(path), seconds=60, failure=failure)
 
@@ -96,7 +104,7 @@ def run(stack: ExitStack) -> None:
   user      admin
   password  {password(airflow)}
   Robofy    {robofy}
-  DAGs      {shown(DAGS)} (paused: switch one on, then trigger it)
+  DAGs      {shown(DAGS)}, all paused: switch one on and it runs, robofy_lead_sync first
   landing   {shown(FOLDER / "landing")}
   log       {shown(airflow.log)}
 
