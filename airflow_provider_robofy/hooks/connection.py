@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
@@ -55,7 +56,7 @@ class RobofyConnection:
 
 
 def read_connection(
-    *, host: str | None, password: str | None, extra: Mapping[str, Any], user_agent: str
+    *, host: str | None, password: str | None, extra: Mapping[str, Any], user_agent: str, port: int | None = None
 ) -> RobofyConnection:
     """Read a connection's fields.
 
@@ -63,6 +64,7 @@ def read_connection(
     :param password: The API key.
     :param extra: The connection's extra. Read by name; an unknown one is named in a warning and goes nowhere.
     :param user_agent: How to present ourselves.
+    :param port: Port, where the host names none, as in ``robofy://:key@host:8443``. 0 is none.
     :raises RobofyConfigError: A field cannot be used; the message names it.
     """
     given = {name: value for name, value in extra.items() if value is not None and value != ""}
@@ -76,10 +78,17 @@ def read_connection(
     timezone = values.pop("timezone", "UTC")
     connection = {name: values.pop(name) for name in _OURS if name in values}
     return RobofyConnection(
-        settings=Settings(api_key=(password or "").strip(), base_url=base_url(host), user_agent=user_agent, **values),
+        settings=Settings(api_key=(password or "").strip(), base_url=base_url(_with_port(host, port)), user_agent=user_agent, **values),
         times=TimeReader(timezone),
         **connection,
     )
+
+
+def _with_port(host: str | None, port: int | None) -> str | None:
+    if not (host and host.strip() and port):
+        return host
+    url = base_url(host)
+    return url if urlsplit(url).port is not None else f"{url}:{port}"
 
 
 def _text(name: str, value: Any) -> str:

@@ -74,6 +74,7 @@ class RobofyHook(BaseHook):
         try:
             return read_connection(
                 host=found.host,
+                port=found.port,
                 password=found.password,
                 extra=found.extra_dejson,
                 user_agent=user_agent(f"apache-airflow/{airflow_version}"),

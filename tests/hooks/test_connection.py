@@ -14,8 +14,22 @@ from airflow_provider_robofy.hooks import connection as module
 from airflow_provider_robofy.hooks.connection import read_connection
 
 
-def read(host=None, password="key", **extra):
-    return read_connection(host=host, password=password, extra=extra, user_agent="test")
+def read(host=None, password="key", port=None, **extra):
+    return read_connection(host=host, password=password, extra=extra, user_agent="test", port=port)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "url"),
+    [
+        ("robofy.example", 8443, "https://robofy.example:8443"),
+        ("http://127.0.0.1", 8765, "http://127.0.0.1:8765"),
+        ("http://127.0.0.1:8765", 9999, "http://127.0.0.1:8765"),
+        ("robofy.example", 0, "https://robofy.example"),
+        ("", 8443, "https://agents.robofy.ai"),
+    ],
+)
+def test_a_port_counts_where_the_host_names_none(host, port, url):
+    assert read(host, port=port).settings.base_url == url
 
 
 def test_an_empty_connection_with_a_key_reaches_the_public_api_with_documented_defaults():
