@@ -78,7 +78,9 @@ def read_connection(
     timezone = values.pop("timezone", "UTC")
     connection = {name: values.pop(name) for name in _OURS if name in values}
     return RobofyConnection(
-        settings=Settings(api_key=(password or "").strip(), base_url=base_url(_with_port(host, port)), user_agent=user_agent, **values),
+        settings=Settings(
+            api_key=(password or "").strip(), base_url=base_url(_with_port(host, port)), user_agent=user_agent, **values
+        ),
         times=TimeReader(timezone),
         **connection,
     )
