@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
+from airflow_provider_robofy.extract.landed import Wanted
 from airflow_provider_robofy.extract.landing import rows
-from airflow_provider_robofy.extract.manifest import SUFFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Self
 
     from airflow_provider_robofy.extract.shards import Shard
     from airflow_provider_robofy.extract.store import Store
 
-_NEEDED = {"uri": str, "format": str, "chatbot_id": str, "mode": str, "rows": int, "bytes": int}
+WANTED: Final = Wanted(
+    argument="sessions",
+    resources=("sessions",),
+    fields={"uri": str, "format": str, "chatbot_id": str, "mode": str, "rows": int, "bytes": int},
+    must_be="the manifest of a sessions task (sessions=task.output) or the path of its file",
+    aside="Ids themselves are not taken: they can be phone numbers, and Airflow stores what an operator is given.",
+    task="sessions task",
+    landed_by="RobofyFetchSessionsOperator",
+    remedy="Run the sessions task again.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +48,7 @@ class LandedSessions:
         :raises RobofyConfigError: It is neither, of another resource, or gone.
         :raises RobofyLandingError: The file is not the one that the manifest describes.
         """
-        if isinstance(given, Mapping):
-            manifest = given
-            _check(manifest)
-            store = open_store(manifest["uri"])
-        elif isinstance(given, str) and given.strip() and not given.lstrip().startswith(("{", "[")):
-            store = open_store(given.strip())
-            manifest = _manifest_beside(store)
-            _check(manifest)
-        else:
-            raise RobofyConfigError(
-                f"sessions must be the manifest of a sessions task (sessions=task.output) or the path of its file, "
-                f"not {_described(given)}. Ids themselves are not taken: they can be phone numbers, and Airflow stores "
-                "what an operator is given."
-            )
-        size = store.size()
-        if size is None:
-            raise RobofyConfigError(f"sessions: the file {store.uri} is gone. Run the sessions task again.")
-        if size != manifest["bytes"]:
-            raise RobofyLandingError(
-                f"sessions: {store.uri} has {size} bytes, but its manifest says {manifest['bytes']}. It was replaced "
-                "by a later run, or cut. Run the sessions task again."
-            )
+        manifest, store = WANTED.find(given, open_store)
         return cls(manifest, store)
 
     @property
@@ -100,39 +86,3 @@ class LandedSessions:
             raise RobofyLandingError(
                 f"sessions: {self.store.uri} could not be read ({type(error).__name__}: {error})."
             ) from error
-
-
-def _manifest_beside(store: Store) -> Mapping[str, Any]:
-    beside = store.beside(SUFFIX)
-    try:
-        manifest = codec.loads(beside.read())
-    except FileNotFoundError:
-        raise RobofyConfigError(
-            f"sessions: {beside.uri} is not there. Give the path of a file that RobofyFetchSessionsOperator landed, "
-            "with its manifest beside it."
-        ) from None
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, Mapping):
-        raise RobofyConfigError(f"sessions: {beside.uri} is no manifest.")
-    return manifest
-
-
-def _check(manifest: Mapping[str, Any]) -> None:
-    resource = manifest.get("resource")
-    if resource != "sessions":
-        raise RobofyConfigError(
-            f"sessions: this is the manifest of {str(resource)[:40]!r} and not of 'sessions'. Give what a "
-            "RobofyFetchSessionsOperator returned."
-        )
-    wrong = [name for name, kind in _NEEDED.items() if not isinstance(manifest.get(name), kind)]
-    if wrong:
-        raise RobofyConfigError(f"sessions: the manifest lacks {', '.join(wrong)}, so it is not one of this provider.")
-
-
-def _described(given: object) -> str:
-    if given is None:
-        return "None (did the sessions task return a manifest?)"
-    if isinstance(given, str):
-        return "the text of one (a template renders text; use task.output)" if given.strip() else "an empty text"
-    return f"a {type(given).__name__}"

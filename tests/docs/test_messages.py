@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import sqlite3
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +19,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.extract.landing import rows
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 QUOTED = [block.strip() for block in re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL)]
@@ -247,6 +250,48 @@ def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
     connect(leads_order="newest_first")
     fetch("wednesday", since=datetime(2025, 1, 20, tzinfo=UTC))
     is_quoted(said[0])
+
+
+def test_loading_into_a_database(fetch, is_quoted, monkeypatch, tmp_path):
+    pytest.importorskip("airflow.providers.sqlite")
+    started = {"started_at": "2025-01-15T10:30:00+00:00"}
+    manifest = fetch(output_path=str(tmp_path / "leads.jsonl")) | started
+
+    def refused(given: Any = manifest, kind: str = "sqlite", **arguments: Any) -> None:
+        connection = {"conn_type": kind, "host": str(tmp_path / "w.db")}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+        arguments = {"manifest": given, "table": "t", "sql_conn_id": "warehouse", **arguments}
+        with pytest.raises(Exception) as caught:  # noqa: PT011
+            RobofyManifestToSqlOperator(task_id="load", **arguments).execute({})
+        is_quoted(caught.value)
+
+    refused(kind="robofy")
+    refused(kind="nothing_known")
+    refused(lead_fields=["source"])
+    refused(manifest | {"mode": "window"}, mode="replace")
+    load = RobofyManifestToSqlOperator(task_id="load", manifest=manifest, table="t", sql_conn_id="warehouse")
+    load.execute({})
+    refused(
+        manifest | {"started_at": "2025-01-15T10:30:00+00:00", "resource": "sessions", "rows": 0} | _empty(tmp_path)
+    )
+    later = manifest | {"started_at": "2025-01-16T10:30:00+00:00"}
+    RobofyManifestToSqlOperator(task_id="load", manifest=later, table="t", sql_conn_id="warehouse").execute({})
+    refused(mode="replace")
+    with sqlite3.connect(tmp_path / "w.db") as database:
+        database.execute("DROP TABLE t")
+    RobofyManifestToSqlOperator(
+        task_id="load", manifest=manifest, table="t", sql_conn_id="warehouse", mode="append"
+    ).execute({})
+    refused()
+    refused(manifest | {"sha256": "0" * 64})
+    monkeypatch.setitem(sys.modules, "airflow.providers.common.sql.hooks.sql", None)
+    refused()
+
+
+def _empty(folder: Path) -> dict[str, Any]:
+    path = folder / "sessions.jsonl"
+    path.touch()
+    return {"uri": str(path), "bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
 
 
 class _Log:

@@ -1,0 +1,187 @@
+"""A hundred thousand landed leads into PostgreSQL: the operator beside the hook's own ``insert_rows``, row by row.
+
+The server is started here, with its own settings as they come. Both upsert into a table of the same columns and the
+same key, and both read the rows from the landed file. They take turns, each in a process and a table of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.stand import MB, measure, run
+from tests.warehouse.servers import NoServerError, postgresql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What is promised: so many times faster, and resident growth.
+MIN_RATIO, MAX_GROWTH = 5.0, 60 * MB
+_KEY = ("_project_id", "_chatbot_id", "id")
+_COLUMNS = (*_KEY, "created_at", "source", "page_url", "ip_address", "lead_data", "_created_at")
+_BOOKS = ("_fetched_at", "_run_key", "_row", "_content_hash")
+
+
+def land(folder: Path, count: int, at: str) -> dict[str, Any]:
+    """Write a landed file, and return its manifest."""
+    path = folder / f"leads-{count}-{at[:10]}.jsonl"
+    with path.open("w") as file:
+        for number in range(count):
+            name = f"Person {number}"
+            answers = [("name", "text", name), ("email", "email", f"p{number}@example.com"), ("phone", "phone", "0123")]
+            row = {
+                "_chatbot_id": "UOmfsaU_vRhAfIwDFrFLoXZUz9nHBAkDNkDygeBCjw",
+                "_created_at": "2025-01-15T10:30:00+00:00",
+                "_project_id": "24017",
+                "created_at": "2025-01-15 10:30:00",
+                "id": f"lead_{hashlib.blake2b(str(number).encode(), digest_size=8).hexdigest()}",
+                "ip_address": "203.0.113.7",
+                "lead_data": [
+                    dict(zip(("field_name", "field_type", "field_value"), one, strict=True)) for one in answers
+                ],
+                "page_url": "https://example.com/contact",
+                "source": "chatbot",
+            }
+            file.write(f"{json.dumps(row, separators=(',', ':'))}\n")
+    content = path.read_bytes()
+    return {
+        "resource": "leads",
+        "mode": "full",
+        "project_id": "24017",
+        "chatbot_id": "UOmfsaU_vRhAfIwDFrFLoXZUz9nHBAkDNkDygeBCjw",
+        "uri": str(path),
+        "format": "jsonl",
+        "rows": count,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rejected": 0,
+        "run_key": f"benchmark/{at}/leads",
+        "started_at": at,
+    }
+
+
+def operator(manifest: dict[str, Any], table: str) -> int:
+    from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
+
+    loading = RobofyManifestToSqlOperator(task_id="load", manifest=manifest, table=table, sql_conn_id="warehouse")
+    counts: dict[str, Any] = loading.execute({})
+    return int(counts["rows"])
+
+
+def _values(manifest: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    from airflow_provider_robofy.extract.landing import rows
+
+    for number, row in enumerate(rows(manifest), 1):
+        row["lead_data"] = json.dumps(row["lead_data"])
+        yield (*(row[name] for name in _COLUMNS), manifest["started_at"], manifest["run_key"], number, "")
+
+
+def insert_rows(manifest: dict[str, Any], table: str) -> int:
+    """Hand the rows to the hook, which pipelines them where psycopg 3 is installed."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    hook: Any = BaseHook.get_connection("warehouse").get_hook()
+    hook.insert_rows(
+        table,
+        _values(manifest),
+        target_fields=[*_COLUMNS, *_BOOKS],
+        commit_every=1000,
+        replace=True,
+        replace_index=list(_KEY),
+    )
+    return int(hook.get_first(f"SELECT count(*) FROM {table}")[0])
+
+
+def row_by_row(manifest: dict[str, Any], table: str) -> int:
+    """Run the statement that ``insert_rows`` makes for each row, in one transaction."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    hook: Any = BaseHook.get_connection("warehouse").get_hook()
+    with closing(hook.get_conn()) as connection:
+        cursor = connection.cursor()
+        fields, keys = [*_COLUMNS, *_BOOKS], list(_KEY)
+        for values in _values(manifest):
+            sql = hook._generate_insert_sql(table, values, fields, replace=True, replace_index=keys)  # noqa: SLF001
+            cursor.execute(sql, values)
+        connection.commit()
+    return int(hook.get_first(f"SELECT count(*) FROM {table}")[0])
+
+
+CONTENDERS = {"operator": operator, "insert_rows": insert_rows, "row by row": row_by_row}
+
+
+def contend(name: str, given: str, table: str) -> None:
+    """Run one contender in this process."""
+    import logging
+
+    from airflow.providers.common.sql.hooks.sql import DbApiHook  # noqa: F401 (importing is not what is measured)
+
+    import airflow_provider_robofy.transfers.manifest_to_sql
+    import airflow_provider_robofy.warehouse.load  # noqa: F401
+
+    logging.disable(logging.INFO)
+    manifest = json.loads(Path(given).read_text())
+    measure(lambda: CONTENDERS[name](manifest, table))
+
+
+def compare(leads: int = 100_000, rounds: int = 3) -> bool:
+    """Compare the contenders and print a table; tell whether the promise is kept."""
+    print(
+        f"{leads:,} landed leads into PostgreSQL, {rounds} rounds, each contender in a process and a table of its own"
+    )
+    seconds: dict[str, list[float]] = {name: [] for name in (*CONTENDERS, "operator, again")}
+    grown: dict[str, float] = dict.fromkeys(seconds, 0.0)
+    try:
+        with tempfile.TemporaryDirectory() as folder, postgresql() as server:
+            connection = {"conn_type": "postgres", "host": str(server), "login": "postgres", "schema": "postgres"}
+            os.environ.update(AIRFLOW_HOME=folder, AIRFLOW_CONN_WAREHOUSE=json.dumps(connection))
+            paths = {}
+            for name, count, at in (
+                ("none", 0, "2025-01-01"),
+                ("all", leads, "2025-01-02"),
+                ("later", leads, "2025-01-03"),
+            ):
+                paths[name] = Path(folder) / f"{name}.json"
+                paths[name].write_text(json.dumps(land(Path(folder), count, f"{at}T00:00:00+00:00")))
+            for number in range(rounds):
+                # The table is there before the clock runs, for both.
+                steps = [(name, "all", f"{name.replace(' ', '_')}_{number}") for name in CONTENDERS]
+                steps.append(("operator, again", "later", f"operator_{number}"))
+                for name, manifest, table in steps:
+                    contender = name.partition(",")[0]
+                    if manifest == "all":
+                        run("benchmarks.warehouse", "operator", str(paths["none"]), table)
+                    figures = run("benchmarks.warehouse", contender, str(paths[manifest]), table)
+                    if figures["count"] != leads:
+                        raise RuntimeError(f"{name} loaded {figures['count']} rows")
+                    seconds[name].append(figures["seconds"])
+                    grown[name] = max(grown[name], figures["grown"])
+    except NoServerError as error:
+        print(f"not measured: {error}")
+        return True
+    print(f"{'':20}{'seconds':>10}{'rows/s':>10}{'grown MB':>10}   how many times as fast as row by row (min-max)")
+    ratio = 0.0
+    for name, times in seconds.items():
+        ratios = [slow / fast for slow, fast in zip(seconds["row by row"], times, strict=True)]
+        middle = statistics.median(times)
+        shown = f"{statistics.median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
+        print(f"{name:20}{middle:>10.2f}{leads / middle:>10,.0f}{grown[name] / MB:>10.1f}   {shown}")
+        if name == "operator":
+            ratio = statistics.median(ratios)
+    kept = ratio >= MIN_RATIO and grown["operator"] <= MAX_GROWTH
+    print(f"promised: ratio >= {MIN_RATIO}, growth <= {MAX_GROWTH / MB:.0f} MB: {'kept' if kept else 'MISSED'}")
+    return kept
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        contend(*sys.argv[1:])
+    else:
+        sys.exit(0 if compare() else 1)

@@ -1,0 +1,41 @@
+"""Load an agent's new leads into a table every hour: each lead once, in its latest version.
+
+Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, a connection ``warehouse`` to PostgreSQL,
+MySQL, MariaDB or SQLite with that database's provider, ``pip install 'airflow-provider-robofy[sql]'``, and
+``[robofy] landing_root``.
+
+The file stays where it landed. The table ``robofy_leads`` is made by the first run. Its columns ``name`` and ``email``
+are what visitors wrote into the form's fields of these names; ``lead_data`` holds the whole form.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.providers.common.compat.sdk import dag
+
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
+
+
+@dag(
+    schedule="@hourly",
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,  # two runs that overlap would land some leads twice
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    tags=["robofy"],
+    doc_md=__doc__,
+)
+def robofy_leads_to_sql() -> None:
+    leads = RobofyFetchLeadsOperator(task_id="fetch_leads", cursor="cursors", full_every=timedelta(days=7))
+    RobofyManifestToSqlOperator(
+        task_id="load_leads",
+        manifest=leads.output,
+        table="robofy_leads",
+        sql_conn_id="warehouse",
+        lead_fields=["name", "email"],
+    )
+
+
+robofy_leads_to_sql()
