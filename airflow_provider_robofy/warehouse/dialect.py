@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from unicodedata import category
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
@@ -37,6 +37,23 @@ class Place:
     type: str
 
 
+class Line(NamedTuple):
+    """Hold one row as the table takes it.
+
+    :param key: Its key.
+    :param number: Its place in the file, from 1.
+    :param content: Hash of what is in :attr:`document`.
+    :param document: What the file says of the row, as JSON, by the names of columns; nulls are left out.
+    :param values: All values, in the order of :attr:`Target.places`.
+    """
+
+    key: str
+    number: int
+    content: str
+    document: bytes
+    values: tuple[Bound, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Name a table and the columns that are written.
@@ -44,12 +61,14 @@ class Target:
     :param table: The table, quoted.
     :param places: The columns, in the order of the values of a row.
     :param key: The column that tells an agent's rows apart.
+    :param constants: Columns that have one value for the whole file, and that value.
     :param upserts: Does a row replace the one with the same key? Otherwise it is added.
     """
 
     table: str
     places: tuple[Place, ...]
     key: str
+    constants: Mapping[str, str]
     upserts: bool
 
     @property
@@ -152,5 +171,5 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def put(self, connection: Connection, target: Target, rows: Sequence[tuple[Bound, ...]]) -> int:
+    def put(self, connection: Connection, target: Target, lines: Sequence[Line]) -> int:
         """Write rows; return how many, where that is known exactly."""

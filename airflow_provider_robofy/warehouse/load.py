@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
 from airflow_provider_robofy.warehouse.dialect import Target
 from airflow_provider_robofy.warehouse.layout import (
+    AGENT,
     APPEND,
+    FETCHED_AT,
     MAX_FIELDS,
+    PROJECT,
     REPLACE,
+    RUN_KEY,
     layout_of,
 )
 from airflow_provider_robofy.warehouse.naming import check_lead_columns
@@ -84,17 +88,24 @@ class Load:
         survey = surveyor.survey(held.rows(), reserved, room, self.database.check)
         counts = Counts()
         columns, counts.columns_added = table.ensure(self.lead_fields, survey.new)
+        load = (time_text(self._fetched_at), self._run_key)
         projection = Projection(
             layout,
             columns,
             survey,
             lead_fields=self.lead_fields,
             owner=self._owner,
-            load=(time_text(self._fetched_at), self._run_key),
+            load=load,
             wide_integers=self.database.dialect.wide_integers,
             where=self._where,
         )
-        target = Target(table.quoted, projection.places, layout.key.name, upserts=self.mode != APPEND)
+        target = Target(
+            table.quoted,
+            projection.places,
+            layout.key.name,
+            dict(zip((PROJECT, AGENT, FETCHED_AT, RUN_KEY), (*self._owner, *load), strict=True)),
+            upserts=self.mode != APPEND,
+        )
         doing = f"Loading into {self.table}"
         with self.database.transaction("load", str(self.table), *self._owner, doing=doing):
             writer = Writer(

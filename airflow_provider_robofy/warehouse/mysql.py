@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Target
+from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Line, Target
 from airflow_provider_robofy.warehouse.values import Kind
 
 if TYPE_CHECKING:
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from airflow_provider_robofy.warehouse.layout import Column
-    from airflow_provider_robofy.warehouse.values import Bound
-
 #: What tells a from A, and "a" from "a " where the server can do that: MySQL 8's, MariaDB's, any other's.
 _COLLATIONS = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
 
@@ -90,7 +88,7 @@ class Mysql(Dialect):
         )
         return connection.exec_driver_sql(sql, (*owner, *keys)).all()
 
-    def put(self, connection: Connection, target: Target, rows: Sequence[tuple[Bound, ...]]) -> int:
+    def put(self, connection: Connection, target: Target, lines: Sequence[Line]) -> int:
         sql = f"INSERT INTO {target.table} ({target.names}) VALUES ({', '.join(['%s'] * len(target.places))})"
         if target.upserts:
             # VALUES() and not an alias: MariaDB has no alias, and mysqlclient sees no statement of many rows in one.
@@ -100,8 +98,8 @@ class Mysql(Dialect):
             sql += " ON DUPLICATE KEY UPDATE " + ", ".join(
                 f"{one} = IF({newer}, VALUES({one}), {one})" for one in target.changing
             )
-        connection.exec_driver_sql(sql, list(rows))
-        return len(rows)
+        connection.exec_driver_sql(sql, [line.values for line in lines])
+        return len(lines)
 
 
 def _lock(number: int) -> str:

@@ -6,16 +6,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 
-from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Target
-from airflow_provider_robofy.warehouse.layout import AGENT, FETCHED_AT, PROJECT
+from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Line, Target
+from airflow_provider_robofy.warehouse.layout import CONTENT, FETCHED_AT, ROW
 from airflow_provider_robofy.warehouse.values import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection
-
-    from airflow_provider_robofy.warehouse.values import Bound
 
 
 class Postgresql(Dialect):
@@ -71,28 +69,47 @@ class Postgresql(Dialect):
         given = {"keys": list(keys), "project": owner[0], "agent": owner[1]}
         return connection.exec_driver_sql(sql, given).all()
 
-    def put(self, connection: Connection, target: Target, rows: Sequence[tuple[Bound, ...]]) -> int:
-        names = [f"c{number}" for number in range(len(target.places))]
-        document = orjson.dumps([dict(zip(names, row, strict=True)) for row in rows]).decode()
-        result = connection.exec_driver_sql(self._sql(target, names), {"rows": document})
+    def put(self, connection: Connection, target: Target, lines: Sequence[Line]) -> int:
+        given = {f"k{number}": value for number, value in enumerate(target.constants.values())}
+        document = b"[" + b",".join([_element(target.key, line) for line in lines]) + b"]"
+        result = connection.exec_driver_sql(self._sql(target), {"rows": document.decode(), **given})
         return int(result.rowcount)
 
     @staticmethod
-    def _sql(target: Target, names: list[str]) -> str:
+    def _sql(target: Target) -> str:
+        given = {name: f"CAST(%(k{number})s AS text)" for number, name in enumerate(target.constants)}
+        places = target.places
+        texts = [given.get(place.name, f"r.{place.quoted}") for place in places]
         # Text is not cast: a cast to VARCHAR(n) would cut it, an assignment refuses.
         cells = [
-            f"r.{name}" if place.kind is Kind.TEXT else f"CAST(r.{name} AS {place.type})"
-            for name, place in zip(names, target.places, strict=True)
+            text if place.kind is Kind.TEXT else f"CAST({text} AS {place.type})"
+            for text, place in zip(texts, places, strict=True)
         ]
+        record = ", ".join(f"{place.quoted} text" for place in places if place.name not in given)
         sql = (
             f"INSERT INTO {target.table} AS t ({target.names}) SELECT {', '.join(cells)} "
-            f"FROM json_to_recordset(CAST(%(rows)s AS json)) AS r({', '.join(f'{name} text' for name in names)})"
+            f"FROM jsonb_to_recordset(CAST(%(rows)s AS jsonb)) AS r({record})"
         )
         if not target.upserts:
             return sql
         changes = ", ".join(f"{one} = EXCLUDED.{one}" for one in target.changing)
         [fetched_at] = target.quoted(FETCHED_AT)
         return (
-            f"{sql} ON CONFLICT ({', '.join(target.quoted(PROJECT, AGENT, target.key))}) DO UPDATE SET {changes} "
+            f"{sql} ON CONFLICT ({', '.join(target.key_places)}) DO UPDATE SET {changes} "
             f"WHERE t.{fetched_at} <= EXCLUDED.{fetched_at}"
         )
+
+
+def _element(key: str, line: Line) -> bytes:
+    """Return a row's document with what the file does not say itself."""
+    content = line.document[1:-2]
+    return b'{"%b":%b,"%b":%d,"%b":"%b"%b%b}' % (
+        key.encode(),
+        orjson.dumps(line.key),
+        ROW.encode(),
+        line.number,
+        CONTENT.encode(),
+        line.content.encode(),
+        b"," if content else b"",
+        content,
+    )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.warehouse.dialect import Line
 from airflow_provider_robofy.warehouse.layout import AGENT, BOOKS, EXTRA, PROJECT, SESSION_KEY
 from airflow_provider_robofy.warehouse.naming import field_key
 from airflow_provider_robofy.warehouse.survey import key_of
@@ -23,23 +24,6 @@ if TYPE_CHECKING:
 
 #: Fields that hold JSON whatever type their column has.
 _ALWAYS_JSON: Final = frozenset({"lead_data", EXTRA})
-
-
-class Line(NamedTuple):
-    """Hold one row as the table takes it.
-
-    :param key: Its key.
-    :param number: Its place in the file, from 1.
-    :param content: Hash of the values.
-    :param size: How long they are, about, in bytes.
-    :param values: The values, in the order of :attr:`Projection.places`.
-    """
-
-    key: str
-    number: int
-    content: str
-    size: int
-    values: tuple[Bound, ...]
 
 
 class Projection:
@@ -131,7 +115,7 @@ class Projection:
         digest = blake2b(content, digest_size=16).hexdigest()
         fetched_at, run_key = self._load
         bound = (*self._owner, key, *values, fetched_at, run_key, number, digest)
-        return Line(str(key), number, digest, len(content), bound)
+        return Line(str(key), number, digest, content, bound)
 
     def _binder(self, name: str, found: Found) -> Callable[[Any], Bound]:
         kind = found.place.kind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Target
+from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Line, Target
 from airflow_provider_robofy.warehouse.layout import FETCHED_AT
 from airflow_provider_robofy.warehouse.values import Kind
 
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.engine import Connection
-
-    from airflow_provider_robofy.warehouse.values import Bound
 
 #: Old ones take no more than 999 values in a statement.
 _MOST_VALUES = 900
@@ -59,7 +57,7 @@ class Sqlite(Dialect):
             found += connection.exec_driver_sql(sql, (*owner, *some)).all()
         return found
 
-    def put(self, connection: Connection, target: Target, rows: Sequence[tuple[Bound, ...]]) -> int:
+    def put(self, connection: Connection, target: Target, lines: Sequence[Line]) -> int:
         sql = f"INSERT INTO {target.table} ({target.names}) VALUES ({', '.join('?' * len(target.places))})"
         if target.upserts:
             changes = ", ".join(f"{one} = excluded.{one}" for one in target.changing)
@@ -68,5 +66,5 @@ class Sqlite(Dialect):
                 f" ON CONFLICT ({', '.join(target.key_places)}) DO UPDATE SET {changes} "
                 f"WHERE {fetched_at} <= excluded.{fetched_at}"
             )
-        connection.exec_driver_sql(sql, list(rows))
-        return len(rows)
+        connection.exec_driver_sql(sql, [line.values for line in lines])
+        return len(lines)

@@ -6,17 +6,15 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
-from airflow_provider_robofy.warehouse.ahead import ahead
 from airflow_provider_robofy.warehouse.layout import AGENT, APPEND, FETCHED_AT, PROJECT, REPLACE, RUN_KEY
 from airflow_provider_robofy.warehouse.values import instant, time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from airflow_provider_robofy.warehouse.database import Database
-    from airflow_provider_robofy.warehouse.dialect import Target
-    from airflow_provider_robofy.warehouse.projection import Line
+    from airflow_provider_robofy.warehouse.dialect import Line, Target
 
 #: A chunk ends after so many bytes too: some drivers make one statement of it, and servers limit those.
 _CHUNK_BYTES: Final = 1 << 20
@@ -103,15 +101,14 @@ class Writer:
             counts.deleted = self._delete(run_is, self._run_key)
         elif self._mode == REPLACE:
             self._refuse_newer(fetched_at)
-        with ahead(_chunks(lines, chunk_size)) as chunks:
-            for chunk in chunks:
-                self._database.check()
-                counts.rows += len(chunk)
-                if self._mode == APPEND:
-                    counts.inserted += len(chunk)
-                    self._put(chunk)
-                else:
-                    self._upsert(chunk)
+        for chunk in _chunks(lines, chunk_size):
+            self._database.check()
+            counts.rows += len(chunk)
+            if self._mode == APPEND:
+                counts.inserted += len(chunk)
+                self._put(chunk)
+            else:
+                self._upsert(chunk)
         if self._mode == REPLACE:
             counts.deleted = self._delete(f"NOT ({fetched_is} AND {run_is})", fetched_at, self._run_key)
 
@@ -154,7 +151,7 @@ class Writer:
 
     def _put(self, lines: Sequence[Line]) -> None:
         database, target = self._database, self._target
-        written = database.dialect.put(database.connection, target, [line.values for line in lines])
+        written = database.dialect.put(database.connection, target, lines)
         if written != len(lines):
             raise self._lost(len(lines), written)
 
@@ -206,12 +203,12 @@ class Writer:
         )
 
 
-def _chunks(lines: Iterable[Line], size: int) -> Generator[list[Line], None, None]:
+def _chunks(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
     chunk: list[Line] = []
     filled = 0
     for line in lines:
         chunk.append(line)
-        filled += line.size
+        filled += len(line.document)
         if len(chunk) >= size or filled >= _CHUNK_BYTES:
             yield chunk
             chunk, filled = [], 0

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.warehouse.ahead import ahead
 from airflow_provider_robofy.warehouse.database import Database
 from airflow_provider_robofy.warehouse.load import Load
 from airflow_provider_robofy.warehouse.naming import TableName
@@ -33,7 +32,8 @@ class Given:
         return iter([dict(row) for row in self._rows])
 
 
-def load(path: Path, number: int, agent: str, rows: list[tuple[str, int]], chunk_size: int) -> dict[str, int]:
+def load(path: Path, number: int, file: tuple[str, list[tuple[str, int]]], chunk_size: int) -> dict[str, int]:
+    agent, rows = file
     stamp = {"_project_id": None, "_chatbot_id": agent}
     manifest = {
         "resource": "leads",
@@ -65,8 +65,7 @@ def test_whatever_the_order_the_version_that_was_fetched_last_is_in_the_table(fi
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "w.db"
         for number in order:
-            agent, rows = files[number]
-            counts = load(path, number, agent, rows, chunk_size)
+            counts = load(path, number, files[number], chunk_size)
             parts = ("inserted", "updated", "unchanged", "outdated", "superseded")
             assert counts["rows"] == len(files[number][1]) == sum(counts[name] for name in parts)
         with closing(sqlite3.connect(path)) as database:
@@ -91,29 +90,3 @@ def test_whatever_the_order_the_version_that_was_fetched_last_is_in_the_table(fi
 )
 def test_answers_are_found_in_any_form_that_lead_data_may_have(lead_data, answers):
     assert answers_of(lead_data, {"e-mail": "email"}) == answers
-
-
-def test_what_is_made_ahead_comes_in_order_with_its_error_at_the_end():
-    def items():
-        yield from range(10)
-        raise ValueError("after ten")
-
-    found: list[int] = []
-    with ahead(items()) as made, pytest.raises(ValueError, match="after ten"):
-        found.extend(made)
-    assert found == list(range(10))
-
-
-def test_a_reader_that_goes_away_ends_the_maker():
-    ended = []
-
-    def items():
-        try:
-            while True:
-                yield 1
-        finally:
-            ended.append(True)
-
-    with ahead(items()) as made:
-        assert next(made) == 1
-    assert ended == [True]
