@@ -30,6 +30,8 @@ _PAST: Final = {KEEP: "kept", DROP: "dropped", HASH: "hashed"}
 
 _ENTRY: Final = frozenset({"field_name", "field_type", "field_value"})
 _NOTHING: Final = object()
+#: An id is hashed as it is: trimmed and case-folded, two could become one, and a row be lost.
+_HASH_ID: Final = "hash id"
 _ANY: Final = "*"
 _TYPE: Final = "type:"
 #: Shorter keys are found by trying.
@@ -124,7 +126,8 @@ class PrivacyPolicy:
                 )
         self._top = _Rules()
         for name, action in top.items():
-            self._top.add(name, action, name)
+            is_id = name == SESSION_ID or (resource == "leads" and name == "id")
+            self._top.add(name, _HASH_ID if is_id and action == HASH else action, name)
         self._pseudonyms = _pseudonyms(self.rules, pseudonym_key)
 
     @property
@@ -141,7 +144,7 @@ class PrivacyPolicy:
         landed = self.apply(row)
         if self._adds_key:
             landed[SESSION_ID] = session_id = row[SESSION_ID]
-            landed[SESSION_KEY] = self.hash(str(session_id))
+            landed[SESSION_KEY] = self._exact(session_id)
         return landed
 
     def apply(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -154,6 +157,8 @@ class PrivacyPolicy:
                 result[field] = value
             elif what == HASH:
                 result[field] = self.hash(value)
+            elif what == _HASH_ID:
+                result[field] = self._exact(value)
             elif not isinstance(what, str):
                 kept = self._within(value, what)
                 if kept is not _NOTHING:
@@ -180,13 +185,20 @@ class PrivacyPolicy:
 
     def session(self, session_id: str) -> str:
         """Return how a session may be called in what lands of it."""
-        return session_id if self.rules[SESSION_ID] == KEEP else str(self.hash(session_id))
+        return session_id if self.rules[SESSION_ID] == KEEP else self._exact(session_id)
 
     def hash(self, value: Any) -> str | None:
         """Return what stands for a value."""
         if self._pseudonyms is None:  # then no rule asks for it
             raise AssertionError
         return self._pseudonyms.full(value)
+
+    def _exact(self, value: Any) -> Any:
+        if self._pseudonyms is None:
+            raise AssertionError
+        if isinstance(value, str | int) and not isinstance(value, bool):
+            return self._pseudonyms.exact(str(value))
+        return self.hash(value)
 
     def report(self, log: Logger, rows: int) -> None:
         """Say which rules have met no field of so many rows: a misspelt one protects nothing."""

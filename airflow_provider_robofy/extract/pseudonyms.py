@@ -37,13 +37,15 @@ class Pseudonyms:
             return None
         text = value if isinstance(value, str) else dump_line(value).decode()
         text = text.strip().casefold()
-        if not text:
-            return ""
+        return self.exact(text) if text else ""
+
+    def exact(self, name: str) -> str:
+        """Return the name of an id, which is another one in another case: two must never become one."""
         # Copying is a third cheaper than setting up the key anew for every value.
         digest = self._hmac.copy()
-        digest.update(text.encode(errors="surrogatepass"))
+        digest.update(name.encode(errors="surrogatepass"))
         return digest.hexdigest()
 
     def short(self, value: str) -> str:
         """Return the first 16 digits of a value's name, for a log."""
-        return (self.full(value) or "")[:16]
+        return self.exact(value)[:16]

@@ -215,6 +215,16 @@ def test_session_ids_may_be_kept():
     assert policy({"session_id": "keep"}, "messages", key=None).session("+49151") == "+49151"
 
 
+def test_ids_that_differ_in_case_stay_two():
+    leads = policy({"id": "hash"})
+    assert len({leads.land({"id": one})["id"] for one in ("aB", "Ab", "ab", "ab ")}) == 4
+    sessions, messages = policy({"*": "keep"}, "sessions"), policy({"*": "keep"}, "messages")
+    keys = [sessions.land({**SESSION, "session_id": one})["_session_key"] for one in ("aB", "ab", " ab")]
+    assert keys == [messages.session(one) for one in ("aB", "ab", " ab")]
+    assert len(set(keys)) == 3
+    assert sessions.rejected({"session_id": "aB"})["session_id"] == keys[0]
+
+
 @pytest.mark.parametrize("row", ["+49151", ["Ann", "ann@example.com"], 5, None])
 def test_of_a_rejected_row_without_fields_nothing_is_kept(row):
     said = policy({"ip_address": "drop"}).rejected(row)
