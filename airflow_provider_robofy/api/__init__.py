@@ -1,1 +1,1 @@
-"""Robofy's REST API, without Airflow: calls, pages, errors and the clients that make them."""
+"""Robofy's REST API, without Airflow: endpoints, the client that calls them, and errors."""

@@ -20,13 +20,14 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
     RobofyServerError,
 )
+from airflow_provider_robofy.api.transport import media_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.settings import Settings
-    from airflow_provider_robofy.api.steps import Lost, Received
+    from airflow_provider_robofy.api.transport import Lost, Received
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ def read_answer(call: Call[T], answer: Received, asked_at: datetime, settings: S
     success = 200 <= answer.status < 300
     if not success or _is_error(payload):
         raise _api_error(call, answer.status, payload, asked_at, settings)
-    kind = content_type(answer.headers)
+    kind = media_type(answer.headers)
 
     def foreign(what: str, *, transient: bool = False) -> RobofyResponseError:
         error = RobofyResponseError(
@@ -73,9 +74,15 @@ def read_answer(call: Call[T], answer: Received, asked_at: datetime, settings: S
         raise foreign(str(error)) from None
 
 
-def lost(call: Call[T], outcome: Lost | None, asked_at: datetime, settings: Settings) -> RobofyCallError:
-    """Return the error that says why there is no answer."""
-    how = outcome.how if outcome else "dropped"
+def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -> RobofyCallError:
+    """Return the error that says why there is no answer.
+
+    :param call: The call.
+    :param outcome: How far it got.
+    :param asked_at: When it was sent, UTC.
+    :param settings: Its timeouts and bounds.
+    """
+    how = outcome.how
     what, advice = {
         "connect": (
             "no connection could be made",
@@ -105,7 +112,7 @@ def lost(call: Call[T], outcome: Lost | None, asked_at: datetime, settings: Sett
     if not refused and not call.repeatable:
         advice = f"{advice} Robofy may have carried it out all the same: look before you repeat it.".lstrip()
     error: RobofyCallError
-    if outcome is not None and outcome.status is not None:
+    if outcome.status is not None:
         error = RobofyResponseError(
             f"HTTP {outcome.status} with {outcome.content_type or 'no content type'}, but {what}",
             endpoint=call.title,
@@ -119,11 +126,6 @@ def lost(call: Call[T], outcome: Lost | None, asked_at: datetime, settings: Sett
     error.transient = how in {"connect", "dropped", "truncated", "stalled"}
     error.refused = refused
     return error
-
-
-def content_type(headers: Mapping[str, str]) -> str:
-    """Return the media type of an answer, without parameters."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()[:100]
 
 
 @lru_cache(maxsize=16)  # many answers come within one second, and reading the date costs as much as reading a short one
@@ -157,7 +159,7 @@ _NOT_JSON = object()
 
 
 def _is_error(payload: Any) -> bool:
-    """Tell whether a body is an error in itself: which HTTP status documented errors bear is not known."""
+    """Return whether a body is an error in itself: which HTTP status documented errors have is not known."""
     if not isinstance(payload, dict) or payload.get("data"):
         return False
     error = payload.get("error")

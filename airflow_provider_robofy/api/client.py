@@ -1,42 +1,146 @@
-"""The synchronous client: ``requests``, for hooks and operators."""
+"""Call Robofy: one call with its retries, and listings page by page."""
 
 from __future__ import annotations
 
-import ssl
+import random
+import re
 import time
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import SplitResult, urljoin, urlsplit
 
-import requests
-from requests.structures import CaseInsensitiveDict
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
-
-from airflow_provider_robofy.api.answers import content_type
-from airflow_provider_robofy.api.deadline import DeadlineAdapter
-from airflow_provider_robofy.api.errors import RobofyCancelledError
-from airflow_provider_robofy.api.exchange import exchange
-from airflow_provider_robofy.api.network import Network
-from airflow_provider_robofy.api.pace import pace_of
-from airflow_provider_robofy.api.pagination import Listing, Page
-from airflow_provider_robofy.api.steps import Answered, Clock, Lost, Received, Send
+from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api.answers import http_date, lost, read_answer, retry_after
+from airflow_provider_robofy.api.errors import (
+    RobofyCallError,
+    RobofyCancelledError,
+    RobofyRateLimitError,
+    RobofyResponseError,
+)
+from airflow_provider_robofy.api.settings import rate_limiter
+from airflow_provider_robofy.api.transport import Lost, Received, Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
-    from typing import Self
+    from typing import Any, Self
 
+    from airflow_provider_robofy.api.body import Body
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
     from airflow_provider_robofy.api.settings import Settings
 
 T = TypeVar("T")
 
-_PIECE = 1 << 18
-_FRAMING = {"content-length", "transfer-encoding"}
-_NAP = 0.1  # seconds between two looks at the flag that a killed task sets
+MAX_BACKOFF = 60.0
+MAX_REDIRECTS = 3
+#: Pages without a row in unbroken sequence after which a listing is taken to lead nowhere.
+MAX_EMPTY_PAGES = 1000
+#: Query parameter that carries the token of the next page (docs.robofy.ai, List Leads).
+TOKEN_PARAMETER = "nextPageToken"  # noqa: S105 (the name of a parameter)
+
+_REDIRECTS = {301, 302, 303, 307, 308}
+_URL_SAFE = re.compile(r"[\x21-\x7e]+")
+_SLICE = 0.1  # seconds between two checks whether the task was killed
+
+
+@dataclass(frozen=True, slots=True)
+class Answered(Generic[T]):
+    """What a call came to.
+
+    :param value: What :attr:`Call.read` made of the answer.
+    :param date: The answer's ``Date`` header, or None.
+    :param requested_at: When the successful attempt was sent.
+    """
+
+    value: T
+    date: datetime | None
+    requested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a listing.
+
+    :param number: 1 for the first.
+    :param rows: The rows as they came; they need not be objects.
+    :param end_marker: On the last page how the API said so (``absent``, ``null``, ``empty``), else None.
+    :param date: The answer's ``Date`` header, UTC, or None.
+    """
+
+    number: int
+    rows: list[Any]
+    end_marker: str | None
+    date: datetime | None
+
+
+class Listing:
+    """Follow a listing from page to page, without I/O.
+
+    Usage::
+
+        listing = Listing(list_leads(project_id, chatbot_id))
+        while call := listing.call:
+            page = listing.accept(client.exchange(call))
+
+    :param first: Call for the first page. Its token parameter is filled in for the others.
+    """
+
+    def __init__(self, first: Call[Rows]) -> None:
+        #: The call for the next page; None at the end.
+        self.call: Call[Rows] | None = first
+        self.pages = 0
+        self._first = first
+        self._seen: set[str] = set()
+        self._empty = 0
+
+    def accept(self, answered: Answered[Rows]) -> Page:
+        """Take the answer to :attr:`call`, and prepare the next call.
+
+        :param answered: What the call came to.
+        :raises RobofyResponseError: The token came before, so the listing runs in a circle, or page after page comes
+            without a row.
+        """
+        rows = answered.value
+        self.pages += 1
+        self._empty = 0 if rows.items else self._empty + 1
+        if rows.token is None:
+            self.call = None
+        else:
+            if rows.token in self._seen:
+                raise self._endless(f"page {self.pages} repeats the token of an earlier page", answered.requested_at)
+            if self._empty >= MAX_EMPTY_PAGES:
+                raise self._endless(f"{self._empty} pages in sequence hold no row", answered.requested_at)
+            self._seen.add(rows.token)
+            self.call = replace(self._first, query={**self._first.query, TOKEN_PARAMETER: rows.token})
+        return Page(self.pages, rows.items, rows.end_marker, answered.date)
+
+    def _endless(self, what: str, requested_at: datetime) -> RobofyResponseError:
+        return RobofyResponseError(
+            f"the listing does not end: {what}",
+            endpoint=self._first.title,
+            requested_at=requested_at,
+            advice="Try again later; if it stays so, give this to Robofy's support.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Clocks and dice of a client; tests pass their own.
+
+    :param monotonic: Seconds that never go back. Default ``time.monotonic``.
+    :param now: The time of day, UTC.
+    :param chance: A number from 0 to 1. Default ``random.random``.
+    """
+
+    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    chance: Callable[[], float] = random.random
 
 
 class RobofyClient:
-    """Talk to Robofy, one call after another, from one thread.
+    """Call Robofy, one call after another, from one thread; several threads use a client each.
 
     Usage::
 
@@ -45,13 +149,13 @@ class RobofyClient:
             for page in client.pages(list_leads(24017, "UOmf...")):
                 ...
 
-    Proxies and CA bundles are taken from the environment as ``requests`` does it (HTTPS_PROXY, NO_PROXY,
-    REQUESTS_CA_BUNDLE); a ``.netrc`` never replaces the key.
+    All clients of a process that use the same account share its request budget.
 
-    :param settings: How to reach Robofy and how long to try. May be replaced between two calls.
+    :param settings: How to reach Robofy and how long to try. Timeouts, attempts and paths may change between two calls.
     :param clock: Clocks and dice, for tests.
-    :param watch: Called with what came of each request, those included that are sent again: the one way to see an
-        answer's headers, or the body of an error. What it raises ends the call.
+    :param watch: Called with the outcome of each request, those included that are sent again: the one way to see an
+        answer's headers, or the body of an error. What it raises ends the call. Default: nothing is called.
+    :raises RobofyConfigError: The environment names a proxy or a CA bundle that cannot be used.
     """
 
     def __init__(
@@ -64,53 +168,88 @@ class RobofyClient:
         self.settings = settings
         #: Requests sent so far, repeated ones included.
         self.requests = 0
+        #: Has :meth:`cancel` been called?
         self.cancelled = False
         self._clock = clock or Clock()
         self._watch = watch
-        self._pace = pace_of(settings.base_url, settings.api_key, settings.requests_per_minute)
-        self._adapter = DeadlineAdapter()
-        self._network = Network.of(settings.base_url)
+        self._limiter = rate_limiter(settings.base_url, settings.api_key, settings.requests_per_minute)
+        self._transport = Transport(settings.base_url)
 
     def call(self, call: Call[T]) -> T:
         """Make one call and return its value.
 
+        :param call: What to ask for.
         :raises RobofyError: It failed, after the attempts that the settings allow.
         """
         return self.exchange(call).value
 
     def exchange(self, call: Call[T]) -> Answered[T]:
-        """Make one call and return its value with the answer's date."""
-        steps = exchange(call, self.settings, self._pace, self._clock)
-        outcome: Received | Lost | None = None
-        try:
-            while True:
-                self._heed_cancel()
-                step = steps.send(outcome)
-                if isinstance(step, Send):
-                    outcome = self._send(step)
-                    if self._watch is not None:
-                        self._watch(outcome)
-                else:
-                    outcome = None
-                    self._sleep(step.seconds)
-        except StopIteration as end:
-            answered: Answered[T] = end.value
-            return answered
+        """Make one call and return its value with the answer's date.
+
+        Sent again, up to ``max_attempts``: 429, 500, 502, 503, 504, dropped, truncated and stalled answers. A call
+        that changes something is sent again only if it never arrived (no connection) or was refused (429).
+        ``Retry-After`` is obeyed up to two minutes; without it the pause is random up to a bound that doubles.
+
+        :param call: What to ask for.
+        :raises RobofyCallError: The last failure, with the number of attempts.
+        """
+        request = self._prepare(call)
+        deadline = 0.0
+        attempt = redirects = 0
+        while True:
+            waited = self._wait_for_turn()
+            if deadline:
+                deadline += waited  # waiting for the budget is our own wish and costs the call nothing
+            asked_at = self._clock.now()
+            deadline = deadline or self._clock.monotonic() + self.settings.total_timeout
+            outcome = self._send(request, deadline)
+            attempt += 1
+            try:
+                if call.body is not None and call.body.trouble is not None:
+                    raise call.body.trouble from None
+                if isinstance(outcome, Lost):
+                    raise lost(call, outcome, asked_at, self.settings)
+                if outcome.status in _REDIRECTS:
+                    request = _redirected(request, outcome, call, asked_at, redirects)
+                    redirects, attempt = redirects + 1, attempt - 1
+                    continue
+                value = read_answer(call, outcome, asked_at, self.settings)
+                return Answered(value, http_date(outcome.headers.get("date")), asked_at)
+            except RobofyCallError as error:
+                error.attempts = attempt
+                if isinstance(outcome, Received):
+                    error.retry_after = retry_after(outcome.headers, self._clock.now())
+                again = error.transient and (call.repeatable or error.refused)
+                if not again or attempt >= self.settings.max_attempts:
+                    raise
+                pause = error.retry_after
+                if pause is None:
+                    pause = self._clock.chance() * min(MAX_BACKOFF, self.settings.backoff * 2 ** (attempt - 1))
+                resume_at = self._clock.monotonic() + pause
+                if resume_at >= deadline:
+                    raise
+                if isinstance(error, RobofyRateLimitError) and error.retry_after:
+                    self._limiter.hold(resume_at)  # the whole process was told to wait, not only this call
+            self._sleep(pause)
 
     def pages(self, first: Call[Rows]) -> Iterator[Page]:
-        """Yield a listing page by page, each asked for when the one before has been dealt with."""
+        """Yield a listing page by page, each asked for when the one before has been dealt with.
+
+        :param first: Call for the first page.
+        :raises RobofyError: The listing could not be read to its end.
+        """
         listing = Listing(first)
         while listing.call is not None:
             yield listing.accept(self.exchange(listing.call))
 
     def cancel(self) -> None:
-        """End the call under way and refuse further ones. May be called from a signal handler or another thread."""
+        """End the call under way and refuse further ones. Safe in a signal handler and from another thread."""
         self.cancelled = True
-        self._adapter.stop()
+        self._transport.stop()
 
     def close(self) -> None:
-        """Close the connections. The client may be used again."""
-        self._adapter.close()
+        """Close the connection. The client can be used again."""
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -120,75 +259,81 @@ class RobofyClient:
     ) -> None:
         self.close()
 
-    def _heed_cancel(self) -> None:
-        if self.cancelled:
-            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
+    def _prepare(self, call: Call[T]) -> Request:
+        settings = self.settings
+        headers = {
+            "Authorization": f"Bearer {settings.api_key}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            "User-Agent": settings.user_agent,
+        }
+        body: bytes | Body | None = None
+        if call.body is not None:
+            body = call.body
+            headers["Content-Type"] = body.content_type
+        elif call.json is not None:
+            headers["Content-Type"] = "application/json"
+            body = codec.dump_line(call.json)
+        url = settings.base_url + call.target(settings.endpoints.get(call.endpoint))
+        return Request(call.method, url, headers, body)
+
+    def _wait_for_turn(self) -> float:
+        """Wait until the request budget allows a request, and return the seconds waited."""
+        self._check_cancelled()
+        waited = 0.0
+        while (pause := self._limiter.reserve(self._clock.monotonic())) > 0:
+            waited += pause
+            self._sleep(pause)
+            if not self._limiter.held(self._clock.monotonic()):
+                break  # else another call was told to wait while this one waited for its turn
+        return waited
+
+    def _send(self, request: Request, deadline: float) -> Received | Lost:
+        self.requests += 1
+        outcome = self._transport.send(request, self.settings, time.monotonic() + deadline - self._clock.monotonic())
+        self._check_cancelled()
+        if self._watch is not None:
+            self._watch(outcome)
+        return outcome
 
     def _sleep(self, seconds: float) -> None:
         # In slices, because Python resumes an interrupted sleep; and without an Event, whose lock a signal handler
         # could find taken by the very thread that it interrupts.
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self.cancelled:
-            time.sleep(min(_NAP, left))
+            time.sleep(min(_SLICE, left))
+        self._check_cancelled()
 
-    def _send(self, step: Send) -> Received | Lost:
-        request = step.request
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url = request.method, request.url
-        prepared.body = request.body  # type: ignore[assignment] # whatever has a length and yields bytes will do
-        prepared.headers = CaseInsensitiveDict(request.headers)
-        if request.body is not None:
-            prepared.headers["Content-Length"] = str(len(request.body))
-        self.requests += 1
-        timeout = (self.settings.connect_timeout, self.settings.read_timeout)
-        with self._adapter.until(time.monotonic() + step.deadline - self._clock.monotonic()):
-            try:
-                response = self._adapter.send(
-                    prepared,
-                    stream=True,
-                    timeout=timeout,
-                    verify=self._network.ca_bundle,
-                    proxies=self._network.proxies,
-                )
-            except requests.RequestException as error:
-                return Lost("deadline" if self._adapter.expired else _how(error))
-            return self._read(request.method, response, step.max_bytes)
-
-    def _read(self, method: str, response: requests.Response, max_bytes: int) -> Received | Lost:
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        pieces: list[bytes] = []
-        size = 0
-
-        def lost(how: Any) -> Lost:
-            response.close()
-            return Lost("deadline" if self._adapter.expired else how, response.status_code, content_type(headers))
-
-        try:
-            for piece in response.raw.stream(_PIECE, decode_content=True):
-                pieces.append(piece)
-                size += len(piece)
-                if size > max_bytes:
-                    return lost("oversize")
-        except ReadTimeoutError:
-            return lost("stalled")
-        except (HTTPError, OSError):
-            return lost("truncated")
-        if self._adapter.expired:
-            return lost("deadline")  # a body without a length looks complete when its connection is cut
-        if not size and method != "HEAD" and response.status_code != 204 and not _FRAMING & headers.keys():
-            return lost("truncated")  # http.client takes a connection that ends within the headers for their end
-        return Received(response.status_code, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+    def _check_cancelled(self) -> None:
+        if self.cancelled:
+            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
 
 
-def _how(error: requests.RequestException) -> Any:
-    """Say how far a request got that has no answer."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(error, requests.exceptions.SSLError):
-        # A connection that ends in the middle of TLS is no matter of certificates.
-        inner = reason.args[0] if isinstance(reason, HTTPError) and reason.args else None
-        return "dropped" if isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError) else "tls"
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
-        return "connect"
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return "stalled"
-    return "connect" if isinstance(reason, NewConnectionError) else "dropped"
+def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
+    return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _redirected(request: Request, answer: Received, call: Call[T], asked_at: datetime, redirects: int) -> Request:
+    """Follow a redirect that stays with the same server; the key goes nowhere else."""
+    location = answer.headers.get("location", "")
+    try:
+        target = urlsplit(urljoin(request.url, location))
+        same = _origin(target) == _origin(urlsplit(request.url))
+    except ValueError:
+        target, same = urlsplit(""), False
+    # An address with user info, or with characters that no URL has, is none to follow.
+    plain = _URL_SAFE.fullmatch(location) and "@" not in target.netloc
+    if same and plain and call.method == "GET" and target.geturl() != request.url and redirects < MAX_REDIRECTS:
+        return replace(request, url=target._replace(fragment="").geturl())
+    if redirects >= MAX_REDIRECTS:
+        where = f"after {redirects} others"
+    else:
+        where = f"to {target.scheme}://{target.hostname}" if target.hostname and not same else "that cannot be followed"
+    raise RobofyResponseError(
+        f"HTTP {answer.status}, a redirect {where}",
+        endpoint=call.title,
+        requested_at=asked_at,
+        status=answer.status,
+        advice="The key is not sent elsewhere. If the API has moved, set the connection's host, "
+        f"or the path in the extra 'endpoints' under {call.endpoint!r}.",
+    )

@@ -1,7 +1,7 @@
 """Every endpoint of Robofy's API that this provider calls, as a function that returns a :class:`Call`.
 
-Each path bears how sure it is: D is documented (docs.robofy.ai), N stands in the documentation's table of contents
-only. Where an account differs, the connection's extra ``endpoints`` replaces a path by its endpoint's name.
+Each path has a mark of how sure it is. D: it is documented (docs.robofy.ai). N: it stands in the documentation's table
+of contents only. Where an account differs, the connection's extra ``endpoints`` replaces a path by its endpoint's name.
 
 Project ids are integers in documented paths and strings in bodies; both are accepted everywhere.
 """
@@ -212,7 +212,7 @@ def get_crawl_status(project_id: Id, chatbot_id: str) -> Call[Any]:
 
 
 def send_message(body: Mapping[str, Any]) -> Call[dict[str, Any]]:
-    """Say something to an agent."""
+    """Send a chat message to an agent."""
     return _call("send_message", read_object, json=dict(body))
 
 

@@ -22,7 +22,7 @@ TOKEN_LIKE = re.compile(r"^next|cursor|page_?token|continuation|^has_?(more|next
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Hold what one page of a listing said.
+    """What one page of a listing says.
 
     :param items: The rows as they came, whatever they are.
     :param token: Token of the next page, or None on the last one.

@@ -15,24 +15,29 @@ if TYPE_CHECKING:
 
 
 class RobofyError(Exception):
-    """Say what went wrong between this provider and Robofy, and what to do about it."""
+    """Base of all errors of this provider: what went wrong, and what to do about it."""
 
     #: Would the same task, tried again with nothing changed, fail in the same way?
     permanent: ClassVar[bool] = False
 
+    @property
+    def may_pass(self) -> bool:
+        """Return whether a sensor should go on: the next poll may succeed where this one failed."""
+        return isinstance(self, RobofyCallError) and not self.permanent
+
 
 class RobofyConfigError(RobofyError):
-    """Name the connection field, argument or setting that has to be mended."""
+    """A connection field, argument or setting has to be changed; the message names it."""
 
     permanent = True
 
 
 class RobofyCancelledError(RobofyError):
-    """Tell that the task was killed while it was talking to Robofy."""
+    """The task was killed while it was talking to Robofy."""
 
 
 class RobofyDataError(RobofyError):
-    """Tell that rows were refused in a number that the task does not allow.
+    """More rows were rejected, or more documents failed, than the task allows.
 
     :ivar manifest: What landed all the same, as plain JSON.
     """
@@ -41,43 +46,43 @@ class RobofyDataError(RobofyError):
 
 
 class RobofyLandingError(RobofyError):
-    """Tell that a file could not be written, read back or overwritten."""
+    """A file could not be written, read back or overwritten."""
 
 
 class RobofyDatabaseError(RobofyError):
-    """Tell that a database failed while rows were loaded into it; nothing of the file is in the table."""
+    """A database failed while rows were loaded into it; nothing of the file is in the table."""
 
 
 class RobofyDatabaseRefusedError(RobofyDatabaseError):
-    """Tell that a database refused what was asked of it, and would again."""
+    """A database refused the load, and would again."""
 
     permanent = True
 
 
 class RobofyLedgerError(RobofyError):
-    """Tell that the ledger of uploads cannot be used, so that nothing was uploaded."""
+    """The ledger of uploads cannot be used, so nothing was uploaded."""
 
     permanent = True
 
 
 class RobofyUncertainError(RobofyError):
-    """Tell that uploads may or may not have arrived, which only a person can find out."""
+    """Uploads may or may not have arrived, which only a person can find out."""
 
     permanent = True
 
 
 class RobofyCrawlError(RobofyError):
-    """Tell that a crawl failed or did not end in time."""
+    """A crawl failed or did not end in time."""
 
 
 class RobofyForeignFileError(RobofyLandingError):
-    """Tell that a place holds the result of something else, which is not overwritten."""
+    """The output path holds the result of something else, which is not overwritten."""
 
     permanent = True
 
 
 class RobofyCallError(RobofyError):
-    """Describe one failed call: which endpoint, when, after how many attempts.
+    """One call failed: which endpoint, when, after how many attempts.
 
     :param message: What happened, in a sentence without body, key or personal data.
     :param endpoint: Endpoint name and path template, for example ``list_leads (GET /v1/...)``.
@@ -118,11 +123,11 @@ class RobofyCallError(RobofyError):
 
 
 class RobofyConnectionError(RobofyCallError):
-    """Tell that no complete answer came: refused, dropped, timed out."""
+    """No complete answer came: refused, dropped, timed out."""
 
 
 class RobofyResponseError(RobofyCallError):
-    """Tell that an answer came which is not the JSON it should be.
+    """An answer came that is not the JSON it should be.
 
     :param status: HTTP status of the answer.
     :param content_type: Its Content-Type, without parameters.
@@ -144,7 +149,7 @@ class RobofyResponseError(RobofyCallError):
 
 
 class RobofyApiError(RobofyCallError):
-    """Carry the error that Robofy answered with.
+    """Robofy answered with an error.
 
     :param status: HTTP status of the answer.
     :param code: Robofy's own code, upper case, for example ``PROJECT_NOT_FOUND``; empty when it sent none.
@@ -169,29 +174,29 @@ class RobofyApiError(RobofyCallError):
 
 
 class RobofyAuthError(RobofyApiError):
-    """Tell that the API key was refused."""
+    """Robofy refused the API key."""
 
     permanent = True
 
 
 class RobofyNotFoundError(RobofyApiError):
-    """Tell that a project, agent, session or path does not exist for this key."""
+    """A project, agent, session or path does not exist for this key."""
 
     permanent = True
 
 
 class RobofyBadRequestError(RobofyApiError):
-    """Tell that Robofy did not accept the parameters."""
+    """Robofy did not accept the parameters."""
 
     permanent = True
 
 
 class RobofyRateLimitError(RobofyApiError):
-    """Tell that the account asks too often."""
+    """The account sends too many requests."""
 
     transient = True
     refused = True
 
 
 class RobofyServerError(RobofyApiError):
-    """Tell that Robofy failed on its side."""
+    """Robofy failed on its side."""

@@ -1,10 +1,12 @@
-"""What a client needs to know to talk to Robofy: one frozen value, checked when it is made."""
+"""What a client needs to know to talk to Robofy, checked when it is made, and the request budget of the process."""
 
 from __future__ import annotations
 
 import platform
 import re
+import threading
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -23,7 +25,7 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
 
 
 def user_agent(*hosts: str) -> str:
-    """Name the provider, whatever hosts it, and Python, for the API's logs.
+    """Return the User-Agent: the provider, the products around it, and Python.
 
     :param hosts: Products around the provider, for example ``apache-airflow/3.3.2``.
     """
@@ -79,7 +81,7 @@ def _is_loopback(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Hold how to reach Robofy and how long to try.
+    """How to reach Robofy and how long to try.
 
     :param api_key: Permanent key from Robofy's dashboard. Sent as a bearer token, shown nowhere.
     :param base_url: As :func:`base_url` returns it.
@@ -103,7 +105,7 @@ class Settings:
     max_attempts: int = 5
     max_response_mb: float = 64.0
     requests_per_minute: float | None = None
-    endpoints: Mapping[str, str] = field(default_factory=dict)
+    endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)  # a dict has no hash
     backoff: float = 1.0
     user_agent: str = field(default_factory=user_agent)
 
@@ -131,3 +133,56 @@ class Settings:
     def max_bytes(self) -> int:
         """Return the cap of one answer in bytes."""
         return int(self.max_response_mb * 2**20)
+
+
+class RateLimiter:
+    """Space requests evenly, and hold all of them where one was told to wait.
+
+    Even spacing, rather than a bucket that fills up, keeps every stretch of sixty seconds inside the budget.
+
+    :param per_minute: Requests per minute. Default no limit.
+    """
+
+    def __init__(self, per_minute: float | None = None) -> None:
+        self._gap = 60.0 / per_minute if per_minute else 0.0
+        self._next_at = 0.0
+        self._held_until = 0.0
+        self._lock = threading.Lock()
+
+    def reserve(self, now: float) -> float:
+        """Take the next free turn and return the seconds until it comes.
+
+        :param now: Monotonic seconds, from the same clock for every caller.
+        """
+        with self._lock:
+            at = max(now, self._next_at, self._held_until)
+            self._next_at = at + self._gap
+            return at - now
+
+    def held(self, now: float) -> bool:
+        """Return whether all requests are held at a moment; a turn that was reserved for it is then void.
+
+        :param now: Monotonic seconds.
+        """
+        with self._lock:
+            return now < self._held_until
+
+    def hold(self, until: float) -> None:
+        """Start no request before a moment: Robofy answered 429 and named a time.
+
+        :param until: Monotonic seconds.
+        """
+        with self._lock:
+            self._held_until = max(self._held_until, until)
+
+
+@cache
+def rate_limiter(base_url: str, api_key: str, per_minute: float | None) -> RateLimiter:
+    """Return the one rate limiter of this process for an account and its budget.
+
+    :param base_url: With ``api_key`` it tells accounts apart.
+    :param api_key: Likewise.
+    :param per_minute: Requests per minute, None for no limit.
+    """
+    del base_url, api_key
+    return RateLimiter(per_minute)

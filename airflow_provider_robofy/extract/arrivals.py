@@ -1,31 +1,31 @@
-"""Seeing that leads have arrived, without landing them: for sensors and triggers, page by page and without I/O."""
+"""Find out that leads have arrived, without landing them: what sensors, triggers and watchers ask of a listing."""
 
 from __future__ import annotations
 
 import heapq
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_robofy.api.endpoints import list_leads
-from airflow_provider_robofy.api.errors import RobofyCallError, RobofyError
+from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.order import RowOrder
 from airflow_provider_robofy.extract.recent import fingerprint
+from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
-    from airflow_provider_robofy.api.call import Call
-    from airflow_provider_robofy.api.envelopes import Rows
-    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.api.client import Page, RobofyClient
+    from airflow_provider_robofy.api.errors import RobofyError
     from airflow_provider_robofy.extract.cursor import Cursor
 
     ReadTime = Callable[[object], datetime]
 
 #: Lead ids that a result names at most: it travels through Airflow's database.
 MAX_IDS: Final = 1000
-#: Pages of one look after which it is said that the order of leads would help.
+#: Pages of one poll after which a warning says that the order of leads would help.
 MANY_PAGES: Final = 10
 #: Rows of the listing's newest end that a watcher compares with a cursor.
 HEAD_ROWS: Final = 500
@@ -33,89 +33,97 @@ HEAD_ROWS: Final = 500
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Name one row of a listing: its id, a hash of its content, its time."""
+class Answer(Protocol):
+    """What a question comes to, page by page."""
 
-    row_id: str
-    fingerprint: str
-    at: datetime
+    def is_enough(self, page: Page) -> bool:
+        """Take a page, and return whether no more pages are needed."""
 
 
-class LeadWatch:
-    """Wait for a number of leads: the one predicate and result of poke, reschedule and deferred mode.
+class Question(Protocol):
+    """What is asked of a listing. Equal questions have equal answers."""
 
-    Usage, the same with ``async for``::
+    def __hash__(self) -> int: ...
 
-        look = watch.look(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
-        try:
-            for page in client.pages(watch.call):
-                if look.is_enough(page):
-                    break
-        except RobofyError as error:
-            watch.forgive(error)
-            return None
-        return look.result()
-
-    :param project_id: The agent's project; ``chatbot_id`` the agent.
-    :param since: Leads at or after this count; None counts all.
-    :param min_count: How many there must be.
-    """
-
-    def __init__(self, *, project_id: str, chatbot_id: str, since: datetime | None, min_count: int) -> None:
-        self.since = since
-        self.min_count = min_count
-        self._ids = (project_id, chatbot_id)
-        self._advised = False
-
-    @property
-    def call(self) -> Call[Rows]:
-        """Return the call for the listing's first page."""
-        return list_leads(*self._ids)
-
-    def look(self, read_time: ReadTime, *, newest_first: bool) -> Look:
-        """Start to look through the listing once.
+    def begin(self, read_time: ReadTime, *, newest_first: bool) -> Answer:
+        """Return the answer, to be shown the pages.
 
         :param read_time: Turns the API's time into an aware datetime.
         :param newest_first: Does the listing come so?
         """
-        return Look(self, read_time, newest_first=newest_first)
 
-    def forgive(self, error: RobofyError) -> None:
-        """Let a look fail that a later one may make good, and raise what no later one can.
 
-        :raises RobofyError: The error, where it is permanent.
+@dataclass(frozen=True, slots=True)
+class LeadPoll:
+    """Read the listing of an agent's leads once, as far as some questions need.
+
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :param timezone: Zone of the API's timestamps.
+    :param newest_first: Does the listing come so?
+    """
+
+    project_id: str
+    chatbot_id: str
+    timezone: str
+    newest_first: bool
+
+    def __call__(self, client: RobofyClient, questions: Iterable[Question]) -> dict[Question, Any]:
+        """Return the answer to each question.
+
+        :param client: How to read.
+        :param questions: What to find out.
+        :raises RobofyError: The listing could not be read as far as needed.
         """
-        if error.permanent or not isinstance(error, RobofyCallError):
-            raise error
-        _log.warning("The leads could not be read, and are asked for again later: %s", error)
-
-    def advise(self, pages: int) -> None:
-        """Say once that reading many pages at each look can be spared."""
-        if pages > MANY_PAGES and not self._advised:
-            self._advised = True
-            _log.warning(
-                "Each look reads the whole listing, more than %s pages. If this account lists its leads newest first, "
-                "the connection's extra leads_order=newest_first lets a look stop early.",
-                MANY_PAGES,
-            )
+        read_time = TimeReader(self.timezone).read
+        answers = {one: one.begin(read_time, newest_first=self.newest_first) for one in questions}
+        open_answers = list(answers.values())
+        for page in client.pages(list_leads(self.project_id, self.chatbot_id)):
+            open_answers = [one for one in open_answers if not one.is_enough(page)]
+            if not open_answers:
+                break
+        return dict(answers)
 
 
-class Look:
-    """Count leads in one pass through the listing, no further than needed."""
+@dataclass(frozen=True, slots=True)
+class CountLeads:
+    """Ask for a number of leads.
 
-    def __init__(self, watch: LeadWatch, read_time: ReadTime, *, newest_first: bool) -> None:
-        self._watch = watch
-        self._read = read_time
-        self._newest_first = newest_first
+    :param since: Leads at or after this count; None counts all.
+    :param min_count: Leads after which the listing need not be read on.
+    """
+
+    since: datetime | None
+    min_count: int
+
+    def begin(self, read_time: ReadTime, *, newest_first: bool) -> LeadCount:
+        """Return the count, to be shown the pages."""
+        return LeadCount(self, read_time, newest_first=newest_first)
+
+
+class LeadCount:
+    """The leads that count in one pass through the listing.
+
+    :param question: Which count, and how many are enough.
+    :param read_time: Turns the API's time into an aware datetime.
+    :param newest_first: Does the listing come so?
+    """
+
+    def __init__(self, question: CountLeads, read_time: ReadTime, *, newest_first: bool) -> None:
+        self.pages = 0
+        #: Times of the leads by their ids; None where a lead has no readable time.
+        self.leads: dict[str, datetime | None] = {}
+        self.newest_first = newest_first
+        self._question = question
+        self._read_time = read_time
         self._order = RowOrder()
-        self._found: dict[str, datetime | None] = {}
 
     def is_enough(self, page: Page) -> bool:
-        """Take a page, and tell whether the look can end: enough leads were seen, or no more can come."""
-        since, older, times = self._watch.since, 0, []
+        """Take a page, and return whether enough leads were seen or no more can come."""
+        self.pages = page.number
+        since, older, times = self._question.since, 0, []
         for row in page.rows:
-            row_id, at = _id_and_time(row, self._read)
+            row_id, at = _id_and_time(row, self._read_time)
             if row_id is None:
                 continue
             if at is not None:
@@ -123,41 +131,100 @@ class Look:
             if since is not None and (at is None or at < since):
                 older += at is not None
             else:
-                self._found[row_id] = at
+                self.leads[row_id] = at
         self._order.watch(times)
-        if not self._newest_first:
-            self._watch.advise(page.number)
         passed = bool(page.rows) and older == len(page.rows)
-        return len(self._found) >= self._watch.min_count or (self._newest_first and passed and not self._order.rises)
+        enough = len(self.leads) >= self._question.min_count
+        return enough or (self.newest_first and passed and not self._order.rises)
 
-    def result(self) -> dict[str, Any] | None:
-        """Return what the task returns: count, newest time and ids; None while there are too few."""
-        if len(self._found) < self._watch.min_count:
+    @property
+    def newest(self) -> datetime | None:
+        """Return the time of the newest lead that counts."""
+        return max((at for at in self.leads.values() if at is not None), default=None)
+
+
+class LeadWatch:
+    """Decide at each poll whether the wait for leads is over: the same in poke, reschedule and deferred mode.
+
+    :param question: Which leads, and how many.
+    """
+
+    def __init__(self, question: CountLeads) -> None:
+        self.question = question
+        self._advised = False
+
+    def judge(self, count: LeadCount) -> dict[str, Any] | None:
+        """Return what the task returns (count, newest time and ids), or None while there are too few leads.
+
+        :param count: What a poll found.
+        """
+        newest = count.newest.isoformat() if count.newest else None
+        _log.info(
+            "%s leads since %s, %s wanted; newest %s; pages read: %s",
+            len(count.leads),
+            self.question.since.isoformat() if self.question.since else "the beginning",
+            self.question.min_count,
+            newest,
+            count.pages,
+        )
+        if count.pages > MANY_PAGES and not count.newest_first and not self._advised:
+            self._advised = True
+            _log.warning(
+                "Each poll reads the whole listing, more than %s pages. If this account lists its leads newest first, "
+                "the connection's extra leads_order=newest_first lets a poll stop early.",
+                MANY_PAGES,
+            )
+        if len(count.leads) < self.question.min_count:
             return None
-        newest = max((at for at in self._found.values() if at is not None), default=None)
-        return {
-            "count": len(self._found),
-            "newest": newest and newest.isoformat(),
-            "lead_ids": list(self._found)[:MAX_IDS],
-        }
+        return {"count": len(count.leads), "newest": newest, "lead_ids": list(count.leads)[:MAX_IDS]}
+
+    @staticmethod
+    def tolerate(error: RobofyError) -> None:
+        """Log an error of a poll, where the next poll may succeed.
+
+        :param error: The error.
+        :raises RobofyError: The error, where no later poll can succeed.
+        """
+        if not error.may_pass:
+            raise error
+        _log.warning("The leads could not be read; the next poll reads them again: %s", error)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One row of a listing: its id, a hash of its content, its time."""
+
+    row_id: str
+    fingerprint: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewestLeads:
+    """Ask for the newest rows of the listing, to compare them with a cursor."""
+
+    @staticmethod
+    def begin(read_time: ReadTime, *, newest_first: bool) -> Head:
+        """Return the newest rows, to be shown the pages."""
+        return Head(read_time, newest_first=newest_first)
 
 
 class Head:
-    """Collect the newest rows of a listing, to hold them against a cursor.
+    """The newest rows of a listing.
 
     :param read_time: Turns the API's time into an aware datetime.
     :param newest_first: Does the listing come so?
     """
 
     def __init__(self, read_time: ReadTime, *, newest_first: bool) -> None:
-        self._read = read_time
+        self._read_time = read_time
         self._newest_first = newest_first
         self._rows: list[Arrival] = []
 
     def is_enough(self, page: Page) -> bool:
-        """Take a page, and tell whether the newest rows are known: after one page, if the newest come first."""
+        """Take a page, and return whether the newest rows are known: after one page, if the newest come first."""
         for row in page.rows:
-            row_id, at = _id_and_time(row, self._read)
+            row_id, at = _id_and_time(row, self._read_time)
             if row_id is not None and at is not None:
                 self._rows.append(Arrival(row_id, fingerprint(row), at))
         if len(self._rows) > 2 * HEAD_ROWS:
@@ -171,7 +238,7 @@ class Head:
 
 
 def ahead_of(head: tuple[Arrival, ...], cursor: Cursor) -> list[Arrival]:
-    """Return the rows that a sync has still to land: at or after its mark, and not landed yet.
+    """Return the rows that a sync has still to land: at or after its watermark, and not landed yet.
 
     :param head: The newest rows of the listing.
     :param cursor: Where the sync stands.
@@ -184,12 +251,12 @@ def ahead_of(head: tuple[Arrival, ...], cursor: Cursor) -> list[Arrival]:
     ]
 
 
-def _id_and_time(row: Any, read: ReadTime) -> tuple[str | None, datetime | None]:
-    """Return a row's id and time, None where there is none; sensors leave it to the fetch to complain."""
-    row_id = row.get("id") if isinstance(row, dict) else None
+def _id_and_time(row: Any, read_time: ReadTime) -> tuple[str | None, datetime | None]:
+    """Return a lead's id and time, None where there is none; sensors leave it to the fetch to complain."""
+    row_id = row.get(LEADS.id) if isinstance(row, dict) else None
     if not isinstance(row_id, str | int) or row_id == "":
         return None, None
     try:
-        return str(row_id), read(row.get("created_at"))
+        return str(row_id), read_time(row.get(LEADS.time))
     except ValueError:
         return str(row_id), None

@@ -19,7 +19,7 @@ from airflow_provider_robofy.extract.sieve import Sieve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.api.client import Page
     from airflow_provider_robofy.api.times import TimeReader
     from airflow_provider_robofy.extract.cursor_store import CursorKeeper
     from airflow_provider_robofy.extract.incremental import Incremental

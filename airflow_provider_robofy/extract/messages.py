@@ -1,49 +1,116 @@
-"""One run over many sessions, from the file that names them to the published manifest."""
+"""Read the messages of many sessions, some sessions at a time, and land them in one file."""
 
 from __future__ import annotations
 
 import logging
+import threading
+from collections import deque
+from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.aio import AsyncRobofyClient
-from airflow_provider_robofy.api.endpoints import ENDPOINTS
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
-from airflow_provider_robofy.extract.background import Background
-from airflow_provider_robofy.extract.fanout import fan_out
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.codec import dump_line
+from airflow_provider_robofy.api.endpoints import ENDPOINTS, list_session_messages
+from airflow_provider_robofy.api.errors import (
+    RobofyAuthError,
+    RobofyCallError,
+    RobofyCancelledError,
+    RobofyConfigError,
+    RobofyDataError,
+    RobofyError,
+    RobofyNotFoundError,
+)
+from airflow_provider_robofy.api.workers import Workers
 from airflow_provider_robofy.extract.landing import Landing, speaking_of
 from airflow_provider_robofy.extract.manifest import identity
 from airflow_provider_robofy.extract.messages_manifest import MessagesManifest
 from airflow_provider_robofy.extract.order import UNKNOWN
 from airflow_provider_robofy.extract.progress import Progress
-from airflow_provider_robofy.extract.session_reader import SessionReader
+from airflow_provider_robofy.extract.transcript import Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
-    from airflow_provider_robofy.api.errors import RobofyError
     from airflow_provider_robofy.api.settings import Settings
     from airflow_provider_robofy.extract.landed_sessions import LandedSessions
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
-    from airflow_provider_robofy.extract.session_reader import ReadSession
     from airflow_provider_robofy.extract.shards import Shard
     from airflow_provider_robofy.extract.spool import Spool
     from airflow_provider_robofy.extract.store import Store
 
 #: That so many listed sessions have all been deleted is less likely than that the path is wrong.
 FEWEST_FOR_DRIFT = 5
+#: After so many failures in sequence the others are not read any more: with all its attempts each takes seconds.
+FEWEST_TO_GIVE_UP = 50
 #: For each session that is being read so many others may wait, read, for one before them.
 _AHEAD = 3
+#: Failures that the log tells one by one.
+_LOGGED_FAILURES = 10
+#: Seconds between two checks whether the run was cancelled, and seconds to wait for reads that were.
+_SLICE, _PATIENCE = 0.1, 1.0
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
+class ReadSession:
+    """What came of one session.
+
+    :param session_id: Which one.
+    :param transcript: Its messages; of use only without an error.
+    :param pages: Pages they came on.
+    :param error: Why it could not be read to its end, or None.
+    """
+
+    session_id: str
+    transcript: Transcript
+    pages: int = 0
+    error: RobofyError | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether the session does not exist any more, which is no failure."""
+        return isinstance(self.error, RobofyNotFoundError)
+
+    def failure(self, name: str) -> bytes:
+        """Return the line of the file of failed sessions.
+
+        :param name: What the log calls the session.
+        """
+        error = self.error
+        facts: dict[str, Any] = {}
+        if isinstance(error, RobofyCallError):
+            facts = {
+                "endpoint": error.endpoint,
+                "status": getattr(error, "status", None),
+                "attempts": error.attempts,
+                "requested_at": error.requested_at,
+            }
+        message = error.args[0] if error is not None else None
+        return dump_line(
+            {
+                "session_id": self.transcript.session_id,
+                "session": name,
+                "error": type(error).__name__,
+                "message": message,
+                **facts,
+            }
+        )
+
+    def close(self) -> None:
+        """Release the messages."""
+        self.transcript.close()
+
+
+@dataclass(slots=True)
 class _Counts:
-    """Count sessions, and the pages and rows of those that came whole."""
+    """Sessions, and the pages and rows of those that came whole."""
 
     asked: int = 0
     read: int = 0
@@ -62,6 +129,8 @@ class MessagesExtraction:
         extraction = MessagesExtraction(sessions=LandedSessions.of(manifest, open_store), ...)
         manifest = extraction.run()
 
+    Threads read, each with a client of its own; the thread that calls :meth:`run` writes, in the order of the sessions.
+
     :param sessions: Which sessions.
     :param shard: Which part of them.
     :param settings: How to reach Robofy. Each shard keeps to its part of the request budget.
@@ -71,7 +140,8 @@ class MessagesExtraction:
     :param pseudonyms: What a session is called in the log.
     :param privacy: What becomes of personal data, or None.
     :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula.
-    :param max_failed_sessions: Sessions that may fail, likewise ``max_rejected`` rows that may be rejected.
+    :param max_failed_sessions: Sessions that may fail before the run does. Default 0.
+    :param max_rejected: Rows that may be rejected before the run fails. Default 0.
     :param now: Clock, for tests.
     """
 
@@ -87,9 +157,15 @@ class MessagesExtraction:
     max_failed_sessions: int = 0
     max_rejected: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    _first_error: RobofyError | None = field(default=None, init=False)
-    _background: Background = field(default_factory=Background, init=False)
     _counts: _Counts = field(default_factory=_Counts, init=False)
+    _clients: list[RobofyClient] = field(default_factory=list, init=False)
+    _idle: SimpleQueue[RobofyClient] = field(default_factory=SimpleQueue, init=False)
+    _cancelled: bool = field(default=False, init=False)
+    _first_error: RobofyError | None = field(default=None, init=False)
+    _fatal_error: BaseException | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _failures: int = field(default=0, init=False)
+    _failures_in_sequence: int = field(default=0, init=False)
 
     def run(self) -> MessagesManifest:
         """Land every message, publish, and return the manifest.
@@ -106,7 +182,7 @@ class MessagesExtraction:
         with speaking_of(self.store.uri):
             landing.check()
             with landing.spool() as data, landing.spool_rejected() as rejected, landing.spool_failed() as failed:
-                requests = self._background.run(lambda: self._read_all(data, rejected, failed, progress))
+                requests = self._read_all(data, rejected, failed, progress)
                 self._check_drift()
                 for spool in (data, rejected, failed):
                     spool.finish()
@@ -121,61 +197,128 @@ class MessagesExtraction:
                     started_at=started.isoformat(),
                     finished_at=self.now().isoformat(),
                 )
-                self._background.heed_cancel()
+                self._check_cancelled()
                 landing.publish(data, rejected, manifest, failed)
         self._summarise(manifest, progress.seconds)
         self._tolerate(manifest)
         return manifest
 
     def cancel(self) -> None:
-        """End the run; nothing is published. May be called from a signal handler or another thread."""
-        self._background.cancel()
+        """End the run; nothing is published. Safe in a signal handler and from another thread."""
+        self._cancelled = True
+        for client in self._clients:
+            client.cancel()
 
-    async def _read_all(self, data: Spool, rejected: Spool, failed: Spool, progress: Progress) -> int:
+    def _read_all(self, data: Spool, rejected: Spool, failed: Spool, progress: Progress) -> int:
         """Read all sessions, write what comes into the spools, and return how many requests it took."""
+        for _ in range(self.max_concurrency):
+            self._clients.append(RobofyClient(self._settings()))
+            self._idle.put(self._clients[-1])
+        workers = Workers(self.max_concurrency, "robofy-messages")
+        folder = data.path.parent
+        pending: deque[Future[ReadSession]] = deque()
+
+        def write_next() -> None:
+            with closing(self._result(pending[0])) as read:
+                pending.popleft()
+                self._write(read, data, rejected, failed)
+            progress.tick(self._counts.pages, self._counts.received)
+
+        try:
+            for session_id in self.sessions.ids(self.shard):
+                self._counts.asked += 1
+                pending.append(workers.submit(self._read, session_id, folder))
+                if len(pending) >= (1 + _AHEAD) * self.max_concurrency:
+                    write_next()
+            while pending:
+                write_next()
+        finally:
+            workers.stop()
+            for client in self._clients:
+                client.cancel()
+            for future in wait(pending, timeout=_PATIENCE).done:
+                if not future.cancelled() and future.exception() is None:
+                    future.result().close()
+            for client in self._clients:
+                client.close()
+        return sum(client.requests for client in self._clients)
+
+    def _result(self, future: Future[ReadSession]) -> ReadSession:
+        """Wait for a session; an error that concerns all of them does not wait for its turn."""
+        while True:
+            self._check_cancelled()
+            if self._fatal_error is not None:
+                raise self._fatal_error
+            if wait([future], timeout=_SLICE).done:
+                return future.result()
+
+    def _check_cancelled(self) -> None:
+        if self._cancelled:
+            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
+
+    def _read(self, session_id: str, folder: Path) -> ReadSession:
+        """Return a session's messages, all of its pages, or the error that stands for them. Runs in a thread.
+
+        :raises RobofyError: Something is wrong that would be wrong with every session: the key, the agent.
+        """
+        stamp = {"_project_id": self.sessions.project_id, "_chatbot_id": self.sessions.chatbot_id}
+        read = ReadSession(session_id, Transcript(session_id, stamp=stamp, folder=folder, privacy=self.privacy))
+        client = self._idle.get()
+        try:
+            self._check_hope()
+            for page in client.pages(list_session_messages(self.sessions.chatbot_id, session_id)):
+                read.transcript.add(page.rows)
+                read.pages += 1
+        except BaseException as error:
+            read.close()
+            if not isinstance(error, RobofyError) or isinstance(error, RobofyCancelledError) or _concerns_all(error):
+                self._fatal_error = self._fatal_error or error
+                raise
+            read.error = error
+        finally:
+            self._idle.put(client)
+        self._note(read)
+        return read
+
+    @property
+    def _hopeless_after(self) -> int:
+        # A short outage strikes all sessions that are being read.
+        return max(FEWEST_TO_GIVE_UP, 5 * self.max_concurrency)
+
+    def _check_hope(self) -> None:
+        if self._failures_in_sequence >= self._hopeless_after:
+            raise RobofyError(f"not read any more, because {self._failures_in_sequence} sessions in sequence failed")
+
+    def _note(self, read: ReadSession) -> None:
+        with self._lock:
+            if read.error is None or read.is_gone:
+                self._failures_in_sequence = 0
+                return
+            self._failures += 1
+            self._failures_in_sequence += 1
+            if self._failures <= _LOGGED_FAILURES:
+                _log.warning("Session %s failed: %s", self.pseudonyms.short(read.session_id), read.error)
+            if self._failures == _LOGGED_FAILURES:
+                _log.warning("Further failures are not logged; the file of failed sessions has all of them.")
+            if self._failures_in_sequence == self._hopeless_after:
+                _log.error("%s sessions in sequence failed. The others are not read any more.", self._hopeless_after)
+
+    def _write(self, read: ReadSession, data: Spool, rejected: Spool, failed: Spool) -> None:
         counts = self._counts
-
-        def write(read: ReadSession) -> None:
-            with closing(read):
-                if read.error is None:
-                    counts.read += 1
-                    counts.pages += read.pages
-                    counts.received += read.transcript.received
-                    for lines in read.transcript.landing.lines():
-                        data.append(lines)
-                    for lines in read.transcript.rejected.lines():
-                        rejected.append(lines)
-                elif read.is_gone:
-                    counts.gone += 1
-                else:
-                    counts.failed += 1
-                    self._first_error = self._first_error or read.error
-                    failed.append([read.failure(self.pseudonyms.short(read.session_id))])
-            progress.tick(counts.pages, counts.received)
-
-        async with AsyncRobofyClient(self._settings(), connections=self.max_concurrency) as client:
-            reader = SessionReader(
-                client,
-                chatbot_id=self.sessions.chatbot_id,
-                stamp={"_project_id": self.sessions.project_id, "_chatbot_id": self.sessions.chatbot_id},
-                folder=data.path.parent,
-                pseudonyms=self.pseudonyms,
-                privacy=self.privacy,
-                at_a_time=self.max_concurrency,
-            )
-            await fan_out(
-                self._asked(),
-                reader.read,
-                write,
-                at_a_time=self.max_concurrency,
-                ahead=_AHEAD * self.max_concurrency,
-            )
-            return client.requests
-
-    def _asked(self) -> Iterator[str]:
-        for session_id in self.sessions.ids(self.shard):
-            self._counts.asked += 1
-            yield session_id
+        if read.error is None:
+            counts.read += 1
+            counts.pages += read.pages
+            counts.received += read.transcript.received
+            for lines in read.transcript.landing.lines():
+                data.append(lines)
+            for lines in read.transcript.rejected.lines():
+                rejected.append(lines)
+        elif read.is_gone:
+            counts.gone += 1
+        else:
+            counts.failed += 1
+            self._first_error = self._first_error or read.error
+            failed.append([read.failure(self.pseudonyms.short(read.session_id))])
 
     def _settings(self) -> Settings:
         budget = self.settings.requests_per_minute
@@ -272,3 +415,10 @@ class MessagesExtraction:
         )
         if self.privacy:
             self.privacy.report(_log, manifest.received)
+
+
+def _concerns_all(error: RobofyError) -> bool:
+    """Return whether an error would be the same for every session: of the key, the project or the agent."""
+    code = error.code if isinstance(error, RobofyNotFoundError) else ""
+    of_parent = "SESSION" not in code and any(word in code for word in ("PROJECT", "CHATBOT", "AGENT"))
+    return isinstance(error, RobofyAuthError) or of_parent

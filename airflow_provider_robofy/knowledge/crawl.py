@@ -10,14 +10,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from airflow_provider_robofy.api.endpoints import get_crawl_status
-from airflow_provider_robofy.api.errors import RobofyCallError, RobofyCrawlError, RobofyError, RobofyNotFoundError
+from airflow_provider_robofy.api.errors import RobofyCrawlError, RobofyError, RobofyNotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.times import TimeReader
 
 State = Literal["running", "completed", "failed", "idle", "unknown"]
@@ -93,35 +91,20 @@ class CrawlStatus:
 
 
 class CrawlWatch:
-    """Decide at each look whether the wait is over: the one predicate of poke, reschedule and deferred mode.
+    """Decide at each poll whether the wait is over: the same in poke, reschedule and deferred mode.
 
-    Usage, the same with ``await``::
-
-        try:
-            payload = client.call(watch.call)
-        except RobofyError as error:
-            watch.forgive(error)
-            return None
-        return watch.judge(payload)
-
-    :param project_id: The agent's project; ``chatbot_id`` the agent.
-    :param run_id: The run waited for, if known.
-    :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet; None for a wait that did
-        not start the crawl itself.
+    :param run_id: The run waited for. Default unknown.
+    :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet. Default None, for a wait
+        that did not start the crawl itself.
     """
 
-    def __init__(
-        self, *, project_id: str, chatbot_id: str, run_id: str | None = None, unknown_until: float | None = None
-    ) -> None:
+    #: The status call answers the same to everybody.
+    question = None
+
+    def __init__(self, *, run_id: str | None = None, unknown_until: float | None = None) -> None:
         self.run_id = run_id
         self._unknown_until = unknown_until
-        self._ids = (project_id, chatbot_id)
         self._warned = False
-
-    @property
-    def call(self) -> Call[Any]:
-        """Return the call to make."""
-        return get_crawl_status(*self._ids)
 
     def judge(self, payload: Any) -> dict[str, Any] | None:
         """Return the result of a completed crawl, or None while there is none.
@@ -143,19 +126,20 @@ class CrawlWatch:
             _log.warning("Robofy's crawl status has %s, which this provider takes for still running.", said)
         return None
 
-    def forgive(self, error: RobofyError) -> None:
-        """Let a look fail that a later one may make good, and raise what no later one can.
+    def tolerate(self, error: RobofyError) -> None:
+        """Log an error of a poll, where the next poll may succeed.
 
-        :raises RobofyError: The error, where it is not transient.
+        :param error: The error.
+        :raises RobofyError: The error, where no later poll can succeed.
         """
         if isinstance(error, RobofyNotFoundError):
             if self._unknown_until is None:
                 raise RobofyCrawlError(f"Robofy knows of no crawl of this agent. {error}") from None
             if time.time() > self._unknown_until:
                 raise error
-        elif error.permanent or not isinstance(error, RobofyCallError):
+        elif not error.may_pass:
             raise error
-        _log.warning("The crawl status could not be read, and is asked again later: %s", error)
+        _log.warning("The crawl status could not be read; the next poll reads it again: %s", error)
 
 
 def _levels(value: Any) -> Iterator[list[dict[str, Any]]]:

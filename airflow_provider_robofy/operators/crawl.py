@@ -139,12 +139,15 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
             if not self.wait_for_completion or (found is not None and found.state == "completed"):
                 return run
             deadline = time.time() + self.timeout
-            watching = {**ids, "run_id": run["run_id"], "unknown_until": time.time() + GRACE}
+            unknown_until = time.time() + GRACE
             if not self.deferrable:
-                return self._wait(CrawlWatch(**watching), deadline)
+                watch = CrawlWatch(run_id=run["run_id"], unknown_until=unknown_until)
+                return self._wait(ids, watch, deadline)
             self.defer(
                 trigger=RobofyCrawlTrigger(
-                    **watching,
+                    **ids,
+                    run_id=run["run_id"],
+                    unknown_until=unknown_until,
                     robofy_conn_id=self.robofy_conn_id,
                     poll_interval=at_least(self.poll_interval),
                     deadline=deadline,
@@ -160,14 +163,14 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
             result: dict[str, Any] = value_of(event, on_timeout=self._too_long())
         return result
 
-    def _wait(self, watch: CrawlWatch, deadline: float) -> dict[str, Any]:
-        # A look right after the start might still be told of the crawl before.
+    def _wait(self, ids: dict[str, str], watch: CrawlWatch, deadline: float) -> dict[str, Any]:
+        # A poll right after the start might still be told of the crawl before.
         while (left := deadline - time.time()) > 0:
             self._sleep(min(self.poll_interval, left))
             try:
-                payload = self.hook.client.call(watch.call)
+                payload = self.hook.client.call(get_crawl_status(**ids))
             except RobofyError as error:
-                watch.forgive(error)
+                watch.tolerate(error)
                 continue
             if (result := watch.judge(payload)) is not None:
                 return result

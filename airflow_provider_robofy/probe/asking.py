@@ -6,16 +6,15 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.client import Clock, RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
-from airflow_provider_robofy.api.steps import Clock
 from airflow_provider_robofy.probe.failure import FINAL, SPENT, Failure, failure_of
 from airflow_provider_robofy.probe.wire import BudgetSpentError, Wire
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.client import Answered
     from airflow_provider_robofy.api.settings import Settings
-    from airflow_provider_robofy.api.steps import Answered
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_robofy.api.client import Listing
 from airflow_provider_robofy.api.errors import RobofyResponseError
-from airflow_provider_robofy.api.pagination import Listing
 from airflow_provider_robofy.probe.alternatives import alternatives
 from airflow_provider_robofy.probe.failure import MISSING, Failure
 from airflow_provider_robofy.probe.shapes import Envelope, Sight, sighted
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.client import Answered
     from airflow_provider_robofy.api.envelopes import Rows
-    from airflow_provider_robofy.api.steps import Answered
     from airflow_provider_robofy.probe.asking import Asker
     from airflow_provider_robofy.probe.rows import RowsStudy
 

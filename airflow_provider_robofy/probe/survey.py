@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from airflow_provider_robofy.api.steps import Clock
+    from airflow_provider_robofy.api.client import Clock
     from airflow_provider_robofy.hooks.connection import RobofyConnection
 
 

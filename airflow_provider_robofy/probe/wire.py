@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.answers import http_date
-from airflow_provider_robofy.api.steps import Received
+from airflow_provider_robofy.api.transport import Received
 from airflow_provider_robofy.probe.shapes import error_shape
 from airflow_provider_robofy.probe.words import known
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from airflow_provider_robofy.api.steps import Lost
+    from airflow_provider_robofy.api.transport import Lost
 
 _LIMIT_HEADER: Final = re.compile(r"(?:x-)?(?:[a-z]+-)?rate-?limit(?:-[a-z-]+)?|retry-after")
 _LIMIT_WORDS: Final = re.compile(r"x-|rate-?limit|retry-after|policy|burst|capacity|minute|daily")

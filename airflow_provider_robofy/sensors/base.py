@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import (
@@ -32,7 +33,7 @@ _BACKSTOP = 300
 
 
 class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
-    """Wait by poking, by rescheduling or deferred, with the same outcome.
+    """Wait in poke, reschedule or deferred mode, with the same outcome.
 
     A wrong key or id fails the task at once, and ``soft_fail`` turns only a timeout into a skip; Airflow alone would
     skip for the one in some modes and not in others.
@@ -53,27 +54,36 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
 
     @abstractmethod
-    def look(self) -> Any:
-        """Return what the task is to return, or None while there is nothing.
-
-        :raises RobofyError: No later look could help.
-        """
-
-    @abstractmethod
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyWaitTrigger:
-        """Return the trigger that looks in the same way."""
+        """Return the trigger that polls in the same way."""
+
+    @cached_property
+    def _trigger(self) -> RobofyWaitTrigger:
+        # Poke and reschedule mode wait by what the trigger decides too, without running it.
+        return self.trigger(poll_interval=self.poke_interval, deadline=0)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         try:
-            value = self.look()
+            value = self._poll()
         except RobofyError as error:
             if error.permanent and self.silent_fail and not (self.soft_fail or self.never_fail):
                 raise AirflowFailException(str(error)) from None  # the only kind that silent_fail lets pass
             raise
         return PokeReturnValue(is_done=value is not None, xcom_value=value)
 
+    def _poll(self) -> Any:
+        """Return what the task is to return, or None while the wait is not over."""
+        watch = self._trigger.watch
+        poll = self._trigger.poll(self.hook.connection)
+        try:
+            answers = poll(self.hook.client, [watch.question])
+        except RobofyError as error:
+            watch.tolerate(error)
+            return None
+        return watch.judge(answers[watch.question])
+
     def execute(self, context: Context) -> Any:
-        """Look once, and wait in the mode that was chosen."""
+        """Poll once, and wait in the mode that was chosen."""
         if self.deferrable or self.reschedule:
             self.poke_interval = at_least(self.poke_interval)
         # Outside of what the base class does: there it would take a wrong key for something to skip.
@@ -82,11 +92,11 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
                 return super().execute(context)
             deadline = time.time() + self.timeout
             try:
-                looked = self.poke(context)
+                result = self.poke(context)
             except RobofyError as error:
                 raise self._skipped(error) from None
-            if looked:
-                return looked.xcom_value
+            if result:
+                return result.xcom_value
             self.defer(
                 trigger=self.trigger(poll_interval=self.poke_interval, deadline=deadline),
                 method_name="execute_complete",

@@ -1,12 +1,9 @@
-"""Waiting for an agent's crawling."""
+"""Wait for an agent's crawling."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyError
-from airflow_provider_robofy.knowledge.crawl import CrawlWatch
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
 
@@ -31,7 +28,7 @@ class RobofyCrawlSensor(RobofyBaseSensor):
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param robofy_conn_id: The Robofy connection. (templated)
     :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two looks; at least ten in reschedule and deferred mode. Default 60.
+    :param poke_interval: Seconds between two polls; at least ten in reschedule and deferred mode. Default 60.
     :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
         mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
     :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
@@ -47,20 +44,6 @@ class RobofyCrawlSensor(RobofyBaseSensor):
         super().__init__(**kwargs)
         self.project_id = project_id
         self.chatbot_id = chatbot_id
-
-    @cached_property
-    def _watch(self) -> CrawlWatch:
-        return CrawlWatch(
-            project_id=self.hook.project_id(self.project_id), chatbot_id=self.hook.chatbot_id(self.chatbot_id)
-        )
-
-    def look(self) -> dict[str, Any] | None:
-        try:
-            payload = self.hook.client.call(self._watch.call)
-        except RobofyError as error:
-            self._watch.forgive(error)
-            return None
-        return self._watch.judge(payload)
 
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyCrawlTrigger:
         return RobofyCrawlTrigger(

@@ -1,13 +1,10 @@
-"""Waiting for leads."""
+"""Wait for leads."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
-from airflow_provider_robofy.extract.arrivals import LeadWatch
-from airflow_provider_robofy.extract.order import NEWEST_FIRST
+from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
@@ -31,7 +28,7 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
             timeout=3600,
         )
 
-    It answers as soon as enough leads were seen. The API has no time filter: a look that finds too few has read the
+    It answers as soon as enough leads were seen. The API has no time filter: a poll that finds too few has read the
     whole listing, unless the connection says ``leads_order=newest_first``.
 
     :param project_id: The agent's project. Default: the connection's. (templated)
@@ -41,7 +38,7 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
     :param min_count: How many there must be. Default 1.
     :param robofy_conn_id: The Robofy connection. (templated)
     :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two looks; at least ten in reschedule and deferred mode. Default 60.
+    :param poke_interval: Seconds between two polls; at least ten in reschedule and deferred mode. Default 60.
     :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
         mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
     :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
@@ -70,29 +67,8 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
         self.since = since
         self.min_count = min_count
 
-    @cached_property
-    def _watch(self) -> LeadWatch:
-        return LeadWatch(
-            project_id=self.hook.project_id(self.project_id),
-            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
-            since=Window.of(self.since, None).since,
-            min_count=self.min_count,
-        )
-
-    def look(self) -> dict[str, Any] | None:
-        connection = self.hook.connection
-        look = self._watch.look(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
-        try:
-            for page in self.hook.client.pages(self._watch.call):
-                if look.is_enough(page):
-                    break
-        except RobofyError as error:
-            self._watch.forgive(error)
-            return None
-        return look.result()
-
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewLeadsTrigger:
-        since = self._watch.since
+        since = Window.of(self.since, None).since
         return RobofyNewLeadsTrigger(
             project_id=self.hook.project_id(self.project_id),
             chatbot_id=self.hook.chatbot_id(self.chatbot_id),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -13,24 +13,47 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import events
-from airflow_provider_robofy.triggers.clients import shared_client
+from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Hashable
 
-    from airflow_provider_robofy.api.aio import AsyncRobofyClient
     from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.triggers.polls import Poll, Polls
+
+#: Seconds beyond the deadline for which the last poll is awaited.
+_LAST_POLL: Final = 3.0
+
+
+class Watch(Protocol):
+    """Decide at each poll whether a wait is over: the same in a sensor and in its trigger."""
+
+    @property
+    def question(self) -> Hashable:
+        """Return what to ask at each poll."""
+
+    def judge(self, answer: Any, /) -> Any:
+        """Return what the task is to return, or None while the wait is not over.
+
+        :raises RobofyError: It cannot end well.
+        """
+
+    def tolerate(self, error: RobofyError) -> None:
+        """Log an error of a poll.
+
+        :raises RobofyError: The error, where no later poll can succeed.
+        """
 
 
 class RobofyWaitTrigger(BaseTrigger):
-    """Look at Robofy from time to time until something is so, a deadline passes or no later look could help.
+    """Poll Robofy until a condition holds, a deadline passes or no later poll can succeed.
 
-    It keeps its own deadline and never raises, so that a task gets one event and decides itself what it means. It
-    sleeps before each look: the task has looked before it deferred, and one that comes back at once may be failed by
-    the scheduler, which has not yet heard of its first leg.
+    It checks the deadline itself and never raises, so that a task gets one event and decides itself what it means. It
+    sleeps before each poll: the task has polled before it deferred, and one that comes back at once can be failed by
+    the scheduler, which has not yet processed the end of its first part (seen on Airflow 3.3.2).
 
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two looks.
+    :param poll_interval: Seconds between two polls.
     :param deadline: Second since 1970 at which the wait ends.
     """
 
@@ -40,12 +63,14 @@ class RobofyWaitTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.deadline = deadline
 
+    @property
     @abstractmethod
-    async def look(self, client: AsyncRobofyClient, connection: RobofyConnection) -> Any:
-        """Return what the task is to return, or None while there is nothing.
+    def watch(self) -> Watch:
+        """Return what decides whether the wait is over."""
 
-        :raises RobofyError: No later look could help.
-        """
+    @abstractmethod
+    def poll(self, connection: RobofyConnection) -> Poll:
+        """Return what to read at each poll."""
 
     def arguments(self) -> dict[str, Any]:
         """Return what :meth:`serialize` needs of this class."""
@@ -61,40 +86,47 @@ class RobofyWaitTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event, of :mod:`airflow_provider_robofy.triggers.events`."""
         try:
-            event = await self._wait()
+            async with shared_polls() as polls:
+                event = await self._wait(polls)
         except Exception as error:
             if not isinstance(error, RobofyError):
                 self.log.exception("The trigger failed.")
             event = events.failed(error)
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
-    async def _wait(self) -> dict[str, Any]:
-        connection = None
-        while connection is None:
-            if not await self._sleep():
-                return events.timed_out()
-            connection = await self._connection()
-        async with shared_client(connection.settings) as client:
-            while (value := await self.look(client, connection)) is None:
-                if not await self._sleep():
-                    return events.timed_out()
-        return events.done(value)
+    async def _wait(self, polls: Polls) -> dict[str, Any]:
+        connection: RobofyConnection | None = None
+        while (left := self.deadline - time.time()) > 0:
+            await asyncio.sleep(min(self.poll_interval, left))
+            try:
+                connection = connection or await self._connection()
+                answer = await polls.ask(
+                    self.poll(connection),
+                    self.watch.question,
+                    settings=connection.settings,
+                    interval=self.poll_interval,
+                    timeout=max(0.0, self.deadline - time.time()) + _LAST_POLL,
+                )
+            except RobofyError as error:
+                self.watch.tolerate(error)
+            except (TimeoutError, ConnectionError) as error:
+                self.log.warning("There was no answer (%s).", type(error).__name__)
+            else:
+                if (value := self.watch.judge(answer)) is not None:
+                    return events.done(value)
+        return events.timed_out()
 
-    async def _sleep(self) -> bool:
-        """Sleep until the next look is due, the last one at the deadline; False where that has passed."""
-        left = self.deadline - time.time()
-        if left <= 0:
-            return False
-        await asyncio.sleep(min(self.poll_interval, left))
-        return True
+    async def _connection(self) -> RobofyConnection:
+        """Return the connection.
 
-    async def _connection(self) -> RobofyConnection | None:
+        :raises ConnectionError: It could not be read now: Airflow's own API or a secrets backend is not up.
+        """
         try:
             return await RobofyHook(self.robofy_conn_id).aconnection()
         except RobofyError:
             raise
         except AirflowNotFoundException:
             raise RobofyConfigError(f"Connection {self.robofy_conn_id!r} does not exist.") from None
-        except Exception as error:  # noqa: BLE001 - Airflow's own API or a secrets backend is not up: nothing that lasts
+        except Exception as error:
             self.log.warning("Connection %r could not be read: %s", self.robofy_conn_id, type(error).__name__)
-            return None
+            raise ConnectionError from error

@@ -1,16 +1,34 @@
-"""Waiting for a crawl without a worker."""
+"""Wait for a crawl without a worker."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.api.endpoints import get_crawl_status
 from airflow_provider_robofy.knowledge.crawl import CrawlWatch
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
 
 if TYPE_CHECKING:
-    from airflow_provider_robofy.api.aio import AsyncRobofyClient
+    from collections.abc import Iterable
+
+    from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.hooks.connection import RobofyConnection
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlPoll:
+    """Read how an agent's crawling goes; the one answer is for every question.
+
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    """
+
+    project_id: str
+    chatbot_id: str
+
+    def __call__(self, client: RobofyClient, questions: Iterable[None]) -> dict[None, Any]:
+        return dict.fromkeys(questions, client.call(get_crawl_status(self.project_id, self.chatbot_id)))
 
 
 class RobofyCrawlTrigger(RobofyWaitTrigger):
@@ -35,11 +53,12 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
 
     with :func:`airflow_provider_robofy.triggers.events.value_of`. The event holds the status word, run id and start.
 
-    :param project_id: The agent's project; ``chatbot_id`` the agent.
-    :param run_id: The run waited for, if known. The API is not asked for it; the result names it.
-    :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :param run_id: The run waited for, if known. The API is not asked for it; the result names it. Default unknown.
+    :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet. Default: it must know.
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two looks.
+    :param poll_interval: Seconds between two polls.
     :param deadline: Second since 1970 at which the wait ends.
     """
 
@@ -59,9 +78,15 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
         self.chatbot_id = chatbot_id
         self.run_id = run_id
         self.unknown_until = unknown_until
-        self._watch = CrawlWatch(
-            project_id=project_id, chatbot_id=chatbot_id, run_id=run_id, unknown_until=unknown_until
-        )
+        self._watch = CrawlWatch(run_id=run_id, unknown_until=unknown_until)
+
+    @property
+    def watch(self) -> CrawlWatch:
+        return self._watch
+
+    def poll(self, connection: RobofyConnection) -> CrawlPoll:
+        del connection  # a crawl's status needs nothing of it but the client
+        return CrawlPoll(self.project_id, self.chatbot_id)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -71,12 +96,3 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
             "unknown_until": self.unknown_until,
             **super().arguments(),
         }
-
-    async def look(self, client: AsyncRobofyClient, connection: RobofyConnection) -> dict[str, Any] | None:
-        del connection  # a crawl's status needs nothing of it but the client
-        try:
-            payload = await client.call(self._watch.call)
-        except RobofyError as error:
-            self._watch.forgive(error)
-            return None
-        return self._watch.judge(payload)

@@ -1,4 +1,4 @@
-"""Waiting for leads without a worker, and starting DAGs when they arrive."""
+"""Wait for leads without a worker, and start DAGs when they arrive."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from airflow.providers.common.compat.triggers import BaseEventTrigger
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.triggers.base import TriggerEvent
 
-from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
-from airflow_provider_robofy.extract.arrivals import Head, LeadWatch, ahead_of
+from airflow_provider_robofy.extract.arrivals import CountLeads, LeadPoll, LeadWatch, NewestLeads, ahead_of
 from airflow_provider_robofy.extract.cursor import Cursor
 from airflow_provider_robofy.extract.cursor_store import cursor_body, cursor_key
 from airflow_provider_robofy.extract.order import NEWEST_FIRST
@@ -21,21 +20,33 @@ from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
-from airflow_provider_robofy.triggers.clients import shared_client
+from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
-    from airflow_provider_robofy.api.aio import AsyncRobofyClient
-    from airflow_provider_robofy.extract.arrivals import Arrival
+    from airflow_provider_robofy.extract.arrivals import Arrival, Head
     from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.triggers.polls import Polls
 
 _log = logging.getLogger(__name__)
 
 #: Seconds that a watcher waits at most between two polls while Robofy does not answer.
 MAX_BACKOFF: Final = 900.0
+#: Seconds for which a poll of a watcher is awaited; a listing of unknown order is read to its end.
+POLL_TIMEOUT: Final = 900.0
 #: Lead ids that an event names at most: Airflow stores and logs events.
 EVENT_IDS: Final = 100
+
+
+def lead_poll(connection: RobofyConnection, project_id: str, chatbot_id: str) -> LeadPoll:
+    """Return what reads an agent's leads as its connection says.
+
+    :param connection: The connection: zone of its times, and order of its leads.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    """
+    return LeadPoll(project_id, chatbot_id, connection.times.timezone, connection.leads_order == NEWEST_FIRST)
 
 
 class RobofyNewLeadsTrigger(RobofyWaitTrigger):
@@ -56,11 +67,12 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
             method_name="execute_complete",
         )
 
-    :param project_id: The agent's project; ``chatbot_id`` the agent.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
     :param since: Leads at or after this ISO 8601 time count; None counts all.
     :param min_count: How many there must be.
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two looks.
+    :param poll_interval: Seconds between two polls.
     :param deadline: Second since 1970 at which the wait ends.
     """
 
@@ -80,9 +92,14 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
         self.chatbot_id = chatbot_id
         self.since = since
         self.min_count = min_count
-        self._watch = LeadWatch(
-            project_id=project_id, chatbot_id=chatbot_id, since=Window.of(since, None).since, min_count=min_count
-        )
+        self._watch = LeadWatch(CountLeads(Window.of(since, None).since, min_count))
+
+    @property
+    def watch(self) -> LeadWatch:
+        return self._watch
+
+    def poll(self, connection: RobofyConnection) -> LeadPoll:
+        return lead_poll(connection, self.project_id, self.chatbot_id)
 
     def arguments(self) -> dict[str, Any]:
         return {
@@ -92,17 +109,6 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
             "min_count": self.min_count,
             **super().arguments(),
         }
-
-    async def look(self, client: AsyncRobofyClient, connection: RobofyConnection) -> dict[str, Any] | None:
-        look = self._watch.look(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
-        try:
-            async for page in client.pages(self._watch.call):
-                if look.is_enough(page):
-                    break
-        except RobofyError as error:
-            self._watch.forgive(error)
-            return None
-        return look.result()
 
 
 class RobofyNewLeadsEventTrigger(BaseEventTrigger):
@@ -128,19 +134,20 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
                 task_id="leads", project_id=24017, chatbot_id="UOmf...", cursor=leads, cursor_name="leads"
             )
 
-    The watcher reads the sync's cursor and never writes one. An event is a nudge, without data: the task reads up to
-    now from its own cursor. While Robofy stays ahead of the cursor the nudge is repeated, because Airflow does not
-    promise a run for every event. Nothing is remembered between polls, so no crash can lose a lead.
+    The watcher reads the sync's cursor and never writes one. An event carries no data: the task reads up to now from
+    its own cursor. While Robofy stays ahead of the cursor the event is repeated, because Airflow does not promise a
+    run for every event. Nothing is remembered between polls, so no crash can lose a lead.
 
     Watchers of one agent with one interval share one poll, however many they are. A poll is one request where the
     connection says ``leads_order=newest_first``, and reads the whole listing otherwise.
 
-    :param project_id: The agent's project, written out; ``chatbot_id`` the agent.
+    :param project_id: The agent's project, written out.
+    :param chatbot_id: The agent.
     :param cursor_name: The ``cursor_name`` of the task that syncs.
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Seconds between two polls. Default 30.
-    :param renudge_after: Seconds after which an unanswered nudge is repeated. Above the DAG's usual run time, or runs
-        start that find nothing to do. Default 600.
+    :param renudge_after: Seconds after which the event is repeated while the cursor does not move. Above the DAG's
+        usual run time, or runs start that find nothing to do. Default 600.
     :raises RobofyConfigError: This Airflow is older than 3.3, or an argument cannot be used.
     """
 
@@ -193,47 +200,50 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         It never raises: Airflow would start it again at once, and again, every two seconds and without sharing.
         """
         failures = 0
-        while True:
-            try:
-                head = await cls._poll(kwargs)
-            except Exception as error:  # noqa: BLE001 - see above
-                failures += 1
-                pause = min(MAX_BACKOFF, kwargs["poll_interval"] * 2 ** min(failures, 16))
-                if isinstance(error, RobofyError) and error.permanent:
-                    pause = MAX_BACKOFF
-                _log.error("New leads cannot be watched, trying again in %.0f s: %s", pause, _say(error))
-                await asyncio.sleep(pause)
-                continue
-            failures = 0
-            yield head
-            await asyncio.sleep(kwargs["poll_interval"])
+        async with shared_polls() as polls:
+            while True:
+                try:
+                    head = await cls._poll(polls, kwargs)
+                except Exception as error:  # noqa: BLE001 - see above
+                    failures += 1
+                    pause = min(MAX_BACKOFF, kwargs["poll_interval"] * 2 ** min(failures, 16))
+                    if isinstance(error, RobofyError) and error.permanent:
+                        pause = MAX_BACKOFF
+                    _log.error("New leads cannot be watched, trying again in %.0f s: %s", pause, _describe(error))
+                    await asyncio.sleep(pause)
+                    continue
+                failures = 0
+                yield head
+                await asyncio.sleep(kwargs["poll_interval"])
 
-    @classmethod
-    async def _poll(cls, kwargs: dict[str, Any]) -> tuple[Arrival, ...]:
-        # Read anew each time: a key that was wrong may have been mended.
+    @staticmethod
+    async def _poll(polls: Polls, kwargs: dict[str, Any]) -> tuple[Arrival, ...]:
+        # Read anew each time: a key that was wrong may have been corrected.
         connection = await RobofyHook(kwargs["robofy_conn_id"]).aconnection()
-        head = Head(connection.times.read, newest_first=connection.leads_order == NEWEST_FIRST)
-        async with shared_client(connection.settings) as client:
-            async for page in client.pages(list_leads(kwargs["project_id"], kwargs["chatbot_id"])):
-                if head.is_enough(page):
-                    break
+        head: Head = await polls.ask(
+            lead_poll(connection, kwargs["project_id"], kwargs["chatbot_id"]),
+            NewestLeads(),
+            settings=connection.settings,
+            interval=kwargs["poll_interval"],
+            timeout=POLL_TIMEOUT,
+        )
         return head.rows
 
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[tuple[Arrival, ...]]
     ) -> AsyncIterator[TriggerEvent]:
         """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
-        looked_at: tuple[Arrival, ...] | None = None
-        looked = 0.0
+        checked: tuple[Arrival, ...] | None = None
+        checked_at = 0.0
         async for head in shared_stream:
-            if head == looked_at and time.monotonic() - looked < self.renudge_after:
+            if head == checked and time.monotonic() - checked_at < self.renudge_after:
                 continue
             try:
                 new = ahead_of(head, await self._cursor())
             except Exception as error:  # noqa: BLE001 - as in open_shared_stream
-                _log.error("The cursor cannot be read, trying again at the next poll: %s", _say(error))
+                _log.error("The cursor cannot be read, trying again at the next poll: %s", _describe(error))
                 continue
-            looked_at, looked = head, time.monotonic()
+            checked, checked_at = head, time.monotonic()
             if new:
                 yield TriggerEvent(self._payload(new))  # type: ignore[no-untyped-call]
 
@@ -268,6 +278,6 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         }
 
 
-def _say(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """Return an error for the log: whole if it is ours, else its kind alone, since others may print a URL."""
     return str(error) if isinstance(error, RobofyError) else type(error).__name__

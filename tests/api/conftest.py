@@ -1,25 +1,20 @@
-"""Both clients behind one synchronous face, a clock that only pretends to sleep, and servers of a few lines."""
+"""A client that can be driven without real time, and servers of a few lines."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import socket
 import threading
 import time
-import types
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_robofy.api import aio
-from airflow_provider_robofy.api.aio import AsyncRobofyClient
-from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.client import Clock, RobofyClient
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.api.steps import Clock
 
 if TYPE_CHECKING:
     import ssl
@@ -50,8 +45,8 @@ class FakeClock:
         self.slept.append(seconds)
 
 
-class SyncFace:
-    kind = "sync"
+class Face:
+    """A client whose listing can be collected into a list that is there when it fails."""
 
     def __init__(self, settings: Settings, clock: FakeClock | None) -> None:
         self.client = RobofyClient(settings, clock=clock.clock if clock else None)
@@ -77,69 +72,23 @@ class SyncFace:
         self.client.close()
 
 
-class AsyncFace:
-    kind = "async"
-
-    def __init__(self, settings: Settings, clock: FakeClock | None) -> None:
-        self.runner = asyncio.Runner()
-        self.client = AsyncRobofyClient(settings, clock=clock.clock if clock else None)
-        try:
-            self.runner.run(self.client.__aenter__())
-        except BaseException:
-            self.runner.close()
-            raise
-
-    @property
-    def requests(self) -> int:
-        return self.client.requests
-
-    def call(self, call: Any) -> Any:
-        return self.runner.run(self.client.call(call))
-
-    def exchange(self, call: Any) -> Any:
-        return self.runner.run(self.client.exchange(call))
-
-    def pages(self, first: Any, into: list[Any] | None = None) -> list[Any]:
-        into = [] if into is None else into
-
-        async def collect() -> None:
-            async for page in self.client.pages(first):
-                into.append(page)
-
-        self.runner.run(collect())
-        return into
-
-    def close(self) -> None:
-        self.runner.run(self.client.__aexit__(None, None, None))
-        self.runner.close()
-
-
 @pytest.fixture
 def clock() -> FakeClock:
     """The clock of every client in the test that does not ask for real time."""
     return FakeClock()
 
 
-@pytest.fixture(params=["sync", "async"])
-def connect(request, clock, monkeypatch) -> Iterator[Callable[..., SyncFace | AsyncFace]]:
+@pytest.fixture
+def connect(clock) -> Iterator[Callable[..., Face]]:
     """A function that makes a client for an emulator or a base URL; real_time=True lets it really sleep."""
-    opened: list[SyncFace | AsyncFace] = []
+    opened: list[Face] = []
 
-    async def sleep(seconds: float) -> None:
-        clock.sleep(seconds)
-
-    def make(server: Any, *, real_time: bool = False, **settings: Any) -> SyncFace | AsyncFace:
+    def make(server: Any, *, real_time: bool = False, **settings: Any) -> Face:
         url = server if isinstance(server, str) else server.url
         key = getattr(server, "api_key", KEY)
-        used = None if real_time else clock
-        if used and request.param == "async":
-            fake = types.SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
-            monkeypatch.setattr(aio, "asyncio", fake)
         given: dict[str, Any] = {"api_key": key, "base_url": url, "read_timeout": 5.0, "total_timeout": 20.0}
-        options = Settings(**given | settings)
-        face = (SyncFace if request.param == "sync" else AsyncFace)(options, used)
-        opened.append(face)
-        return face
+        opened.append(Face(Settings(**given | settings), None if real_time else clock))
+        return opened[-1]
 
     yield make
     for face in opened:

@@ -1,4 +1,4 @@
-"""Streamed bodies, sent by both clients over a real socket."""
+"""Streamed bodies, sent over a real socket."""
 
 from __future__ import annotations
 

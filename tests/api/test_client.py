@@ -1,10 +1,9 @@
-"""Both clients against the emulator over a real socket: what bad input gets, and what is asked again."""
+"""The client against the emulator over a real socket: what bad input gets, and what is asked again."""
 
 # ruff: noqa: PLR0917 (fixtures are asked for by name, never by place)
 
 from __future__ import annotations
 
-import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_robofy.api import endpoints
-from airflow_provider_robofy.api.aio import AsyncRobofyClient
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import (
     RobofyApiError,
     RobofyAuthError,
@@ -26,6 +25,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyServerError,
 )
 from airflow_provider_robofy.api.settings import Settings, user_agent
+from airflow_provider_robofy.api.workers import Workers
 
 TITLE = "list_leads (GET /v1/ai-agent/leads/{project_id}/{chatbot_id})"
 
@@ -300,7 +300,7 @@ def test_the_page_that_failed_is_asked_for_again_and_no_other(connect, emulator,
 
 
 def test_a_dropped_connection_that_was_kept_open_is_asked_again_by_nobody_else(connect, emulator, leads):
-    """Both HTTP libraries may repeat a GET on their own, uncounted, when a kept connection turns out to be dead."""
+    """An HTTP library may repeat a GET on its own, uncounted, when a kept connection turns out to be dead."""
     face = connect(emulator, max_attempts=1)
     face.call(leads)
     emulator.fault("drop")
@@ -493,25 +493,26 @@ def test_a_429_holds_the_other_clients_of_the_process_too(connect, emulator, lea
     """The second client asks while the first one is told to wait, which takes a step into the first one's sleep."""
     first, second = connect(emulator), connect(emulator)
     emulator.fault("rate_limit", retry_after=11)
-    clock.meanwhile = lambda: second.client._pace.reserve(clock.monotonic())
+    clock.meanwhile = lambda: second.client._limiter.reserve(clock.monotonic())
     first.call(leads)
-    assert first.client._pace is second.client._pace
+    assert first.client._limiter is second.client._limiter
     assert clock.slept == pytest.approx([11], abs=0.1)
     assert clock.seen == pytest.approx([11], abs=0.1)
 
 
 def test_many_calls_at_a_time_share_one_budget_and_one_hold(emulator, leads):
-    """Asynchronous only: a call that waits for its place when another is told to wait must wait as well."""
+    """A call that waits for its turn when another is told to wait must wait as well."""
     emulator.fault("rate_limit", retry_after=1.0, after=1)
-
-    async def run():
-        settings = Settings(
-            api_key=emulator.api_key, base_url=emulator.url, requests_per_minute=300, backoff=0.01, total_timeout=20
-        )
-        async with AsyncRobofyClient(settings) as client:
-            await asyncio.gather(*(client.call(leads) for _ in range(4)))
-
-    asyncio.run(run())
+    settings = Settings(
+        api_key=emulator.api_key, base_url=emulator.url, requests_per_minute=300, backoff=0.01, total_timeout=20
+    )
+    clients = [RobofyClient(settings) for _ in range(4)]
+    workers = Workers(4, "test")
+    for future in [workers.submit(client.call, leads) for client in clients]:
+        assert future.result(20).items
+    workers.stop()
+    for client in clients:
+        client.close()
     first, refused, *later = emulator.requests
     assert (first.status, refused.status) == (200, 429)
     assert [request.status for request in later] == [200, 200, 200]

@@ -1,8 +1,7 @@
-"""A killed task ends its call: from another thread for the one client, by cancellation for the other."""
+"""A killed task ends its call, from another thread or from a signal handler."""
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 import time
@@ -10,7 +9,6 @@ import time
 import pytest
 
 from airflow_provider_robofy.api import endpoints
-from airflow_provider_robofy.api.aio import AsyncRobofyClient
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCancelledError
 from airflow_provider_robofy.api.settings import Settings
@@ -87,13 +85,13 @@ def test_cancel_while_the_connection_is_being_made_is_not_lost(raw_server):
 
     server = raw_server(hang, on_accept=slowly)
     client = RobofyClient(settings(server.url))
-    real = client._adapter.send
+    real = client._transport._adapter.send
 
     def send(*arguments, **keywords):
         client.cancel()  # after the flag was looked at, before there is a connection to break
         return real(*arguments, **keywords)
 
-    client._adapter.send = send  # type: ignore[method-assign]
+    client._transport._adapter.send = send  # type: ignore[method-assign]
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
         client.call(LEADS)
@@ -138,16 +136,16 @@ def test_cancel_in_a_signal_handler_of_the_same_thread_ends_the_call(raw_server)
 
 
 def test_the_watching_thread_ends_by_itself_and_comes_back(raw_server, answer, monkeypatch):
-    monkeypatch.setattr("airflow_provider_robofy.api.deadline._TICK", 0.01)
+    monkeypatch.setattr("airflow_provider_robofy.api.transport._TICK", 0.01)
     server = raw_server(answer({"rows": []}))
     client = RobofyClient(settings(server.url))
     for _ in range(2):
         client.call(LEADS)
-        watcher = client._adapter._watcher
+        watcher = client._transport._adapter._watcher
         assert watcher is not None
         watcher.join(2)
         assert not watcher.is_alive()
-        assert client._adapter._watcher is None
+        assert client._transport._adapter._watcher is None
     client.close()
 
 
@@ -157,44 +155,3 @@ def test_a_client_that_was_closed_may_be_used_again(raw_server, answer):
     for _ in range(2):
         with client:
             assert client.call(LEADS).items == []
-
-
-@pytest.mark.parametrize("way", [*WAYS, "in a pause"])
-def test_cancelling_the_task_ends_an_asynchronous_call(raw_server, answer, way):
-    server = raw_server(WAYS.get(way, answer({}, "429 Slow", Retry_After="100")))
-
-    async def run():
-        async with AsyncRobofyClient(settings(server.url)) as client:
-            task = asyncio.create_task(client.call(LEADS))
-            await asyncio.to_thread(wait_for, lambda: server.requests)
-            await asyncio.sleep(0.1)
-            began = time.monotonic()
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert client.requests == 1
-            return time.monotonic() - began
-
-    assert asyncio.run(run()) < 2
-
-
-def test_an_asynchronous_client_outside_its_block_says_how_it_is_used():
-    async def run():
-        await AsyncRobofyClient(settings("https://127.0.0.1:1")).call(LEADS)
-
-    with pytest.raises(RuntimeError, match="async with AsyncRobofyClient"):
-        asyncio.run(run())
-
-
-def test_an_asynchronous_client_makes_many_calls_at_a_time(robofy_emulator_factory):
-    emulator = robofy_emulator_factory(leads=1, latency=0.15)
-
-    async def run():
-        async with AsyncRobofyClient(settings(emulator.url, api_key=emulator.api_key)) as client:
-            call = endpoints.list_leads(emulator.project_id, emulator.chatbot_ids[0])
-            return await asyncio.gather(*(client.call(call) for _ in range(40)))
-
-    began = time.monotonic()
-    assert len(asyncio.run(run())) == 40
-    assert time.monotonic() - began < 2
-    assert emulator.state()["peak_in_flight"] > 20

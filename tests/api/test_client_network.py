@@ -1,4 +1,4 @@
-"""Both clients behind proxies and certificates of the environment, and beside a .netrc."""
+"""The client behind proxies and certificates of the environment, and beside a .netrc."""
 
 # ruff: noqa: PLR0917 (fixtures are asked for by name, never by place)
 
@@ -16,7 +16,6 @@ import pytest
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.deadline import DeadlineAdapter
 from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
     RobofyConfigError,
@@ -25,6 +24,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
 )
 from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.api.transport import _DeadlineAdapter
 
 LEADS = endpoints.list_leads(24017, "agent")
 GOOD = {"data": {"report": {"rows": [{"id": "lead_1"}]}}}
@@ -386,7 +386,7 @@ def test_breaking_a_connection_never_takes_its_encryption_away(authority, tls):
     server = threading.Thread(target=lambda: tls.wrap_socket(far, server_side=True), daemon=True)
     server.start()
     with trusting.wrap_socket(near, server_hostname="localhost") as encrypted:
-        adapter = DeadlineAdapter()
+        adapter = _DeadlineAdapter()
         adapter._sockets.add(encrypted)
         adapter.stop()
         assert encrypted._sslobj is not None  # type: ignore[attr-defined]

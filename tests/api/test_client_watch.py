@@ -8,7 +8,7 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import account_limit, list_agents
 from airflow_provider_robofy.api.errors import RobofyNotFoundError
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.api.steps import Lost, Received
+from airflow_provider_robofy.api.transport import Lost, Received
 
 
 def settings(emulator) -> Settings:

@@ -1,4 +1,4 @@
-"""Both clients against servers that no framework would write: broken, endless and hostile answers."""
+"""The client against servers that no framework would write: broken, endless and hostile answers."""
 
 from __future__ import annotations
 
@@ -384,6 +384,6 @@ def test_ids_are_percent_encoded_once_on_the_wire(connect, raw_server, answer):
     assert second == "/v1/x/a%2Fb%2Bc/ok?q=a+b%2F%C3%BC"
 
 
-def test_headers_larger_than_usual_are_read_by_both(connect, raw_server, answer):
+def test_headers_larger_than_usual_are_read(connect, raw_server, answer):
     server = raw_server(answer(GOOD, X_Policy="p" * 20_000))
     assert connect(server.url).call(LEADS).items == [{"id": "lead_1"}]

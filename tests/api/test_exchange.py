@@ -1,8 +1,9 @@
-"""One call with its retries, driven by hand: no socket, no time of its own."""
+"""One call with its retries, without a socket and without real time."""
 
 from __future__ import annotations
 
 import itertools
+import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.answers import MAX_RETRY_AFTER, http_date, retry_after
+from airflow_provider_robofy.api.client import MAX_BACKOFF, Clock, RobofyClient
 from airflow_provider_robofy.api.errors import (
     RobofyCallError,
     RobofyConnectionError,
@@ -19,10 +21,8 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
     RobofyServerError,
 )
-from airflow_provider_robofy.api.exchange import MAX_BACKOFF, exchange
-from airflow_provider_robofy.api.pace import Pace
-from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.api.steps import Clock, Lost, Received, Send, Sleep
+from airflow_provider_robofy.api.settings import RateLimiter, Settings
+from airflow_provider_robofy.api.transport import Lost, Received, Request
 
 LEADS = endpoints.list_leads(24017, "agent")
 CHAT = endpoints.send_message({"query": "hello"})
@@ -31,41 +31,51 @@ GOOD = Received(200, {}, b'{"rows": [1]}')
 START = datetime(2026, 2, 20, 14, 45, tzinfo=UTC)
 
 
-class Run:
-    """Play the driver: each request takes `takes` seconds, each outcome comes off a list, the last one repeats."""
+class ScriptedTransport:
+    """Give one outcome after the other, the last for ever, each after some seconds of the run's clock."""
 
-    def __init__(self, *outcomes, call=LEADS, pace=None, takes=0.0, chance=1.0, oversleep=0.0, **settings):
+    def __init__(self, run, outcomes):
+        self._run = run
+        self._outcomes = itertools.chain(outcomes, itertools.repeat(outcomes[-1]))
+
+    def send(self, request, settings, deadline):
+        run = self._run
+        run.sent.append(request)
+        run.deadlines.append(round(deadline - time.monotonic() + run.time, 3))
+        run.time += run.takes
+        outcome = next(self._outcomes)
+        return outcome(run) if callable(outcome) else outcome
+
+
+class Run:
+    """Make one call with a client without a socket: each request takes `takes` seconds of a clock of its own."""
+
+    def __init__(self, *outcomes, call=LEADS, limiter=None, takes=0.0, chance=1.0, **settings):
         self.time = 1000.0
-        self.sent: list[Send] = []
+        self.sent: list[Request] = []
         self.slept: list[float] = []
         self.deadlines: list[float] = []
-        self.pace = pace or Pace(settings.get("requests_per_minute"))
+        self.during_sleep = lambda: None
         clock = Clock(
             monotonic=lambda: self.time,
             now=lambda: START + timedelta(seconds=self.time - 1000),
             chance=lambda: chance,
         )
-        self.steps = exchange(call, Settings(api_key="k", **settings), self.pace, clock)
-        self.outcomes = itertools.chain(outcomes, itertools.repeat(outcomes[-1]))
-        self.takes, self.oversleep = takes, oversleep
+        self.client = RobofyClient(Settings(api_key="k", **settings), clock=clock)
+        self.client._limiter = limiter or RateLimiter(settings.get("requests_per_minute"))
+        self.client._sleep = self.sleep  # type: ignore[method-assign]
+        self.client._transport = ScriptedTransport(self, outcomes)  # type: ignore[assignment]
+        self.call = call
+        self.takes = takes
+
+    def sleep(self, seconds):
+        assert seconds >= 0
+        self.slept.append(seconds)
+        self.during_sleep()
+        self.time += seconds
 
     def __call__(self):
-        outcome = None
-        try:
-            while True:
-                step = self.steps.send(outcome)
-                if isinstance(step, Sleep):
-                    assert step.seconds >= 0
-                    self.slept.append(step.seconds)
-                    self.time += step.seconds + self.oversleep
-                    outcome = None
-                else:
-                    self.sent.append(step)
-                    self.deadlines.append(step.deadline)
-                    self.time += self.takes
-                    outcome = next(self.outcomes)
-        except StopIteration as end:
-            return end.value
+        return self.client.exchange(self.call)
 
 
 def status(number, **headers):
@@ -74,14 +84,14 @@ def status(number, **headers):
 
 # ------------------------------------------------------------------------------------------------------ the call
 def test_what_is_asked_for_is_all_there():
-    run = Run(GOOD, max_response_mb=2, total_timeout=7)
+    run = Run(GOOD, total_timeout=7)
     answered = run()
     (sent,) = run.sent
-    assert (sent.request.method, sent.request.body) == ("GET", None)
-    assert sent.request.url == "https://agents.robofy.ai/v1/ai-agent/leads/24017/agent"
-    assert sent.request.headers["Authorization"] == "Bearer k"
-    assert "Content-Type" not in sent.request.headers
-    assert (sent.deadline, sent.max_bytes) == (1007.0, 2 << 20)
+    assert (sent.method, sent.body) == ("GET", None)
+    assert sent.url == "https://agents.robofy.ai/v1/ai-agent/leads/24017/agent"
+    assert sent.headers["Authorization"] == "Bearer k"
+    assert "Content-Type" not in sent.headers
+    assert run.deadlines == [1007.0]
     assert (answered.value.items, answered.date, answered.requested_at) == ([1], None, START)
     assert run.slept == []
 
@@ -89,8 +99,8 @@ def test_what_is_asked_for_is_all_there():
 def test_a_body_goes_out_as_json():
     run = Run(Received(200, {}, b"{}"), call=CHAT)
     run()
-    assert run.sent[0].request.body == b'{"query":"hello"}\n'
-    assert run.sent[0].request.headers["Content-Type"] == "application/json"
+    assert run.sent[0].body == b'{"query":"hello"}\n'
+    assert run.sent[0].headers["Content-Type"] == "application/json"
 
 
 def test_neither_key_nor_body_nor_headers_show_in_a_request():
@@ -99,6 +109,13 @@ def test_neither_key_nor_body_nor_headers_show_in_a_request():
     shown = repr(run.sent[0])
     assert "Bearer" not in shown
     assert "personal" not in shown
+
+
+def test_no_session_id_shows_in_a_request():
+    run = Run(GOOD, call=endpoints.list_session_messages("agent", "491701234567"))
+    run()
+    assert "491701234567" in run.sent[0].url
+    assert "491701234567" not in repr(run.sent[0])
 
 
 def test_the_answers_date_and_the_last_attempts_time_are_handed_on():
@@ -281,47 +298,43 @@ def test_a_retry_after_beyond_the_deadline_ends_the_call_at_once():
 
 
 def test_waiting_for_the_budget_moves_the_deadline():
-    pace = Pace(1)
-    pace.reserve(1000.0)
-    run = Run(Lost("dropped"), Lost("dropped"), GOOD, pace=pace, total_timeout=10)
+    limiter = RateLimiter(1)
+    limiter.reserve(1000.0)
+    run = Run(Lost("dropped"), Lost("dropped"), GOOD, limiter=limiter, total_timeout=10)
     assert run().value.items == [1]
     assert run.slept == [60, 1, 59, 2, 58]
     assert run.deadlines == [1070, 1129, 1187]
 
 
 # ---------------------------------------------------------------------------------------------------------- hold
-def test_a_429_holds_the_pace_for_as_long_as_it_says():
-    pace = Pace()
-    run = Run(status(429, retry_after="50"), GOOD, pace=pace)
-    step = run.steps.send(None)
-    assert isinstance(step, Send)
-    assert run.steps.send(status(429, retry_after="50")) == Sleep(50)
-    assert pace.held(1049.9)
-    assert not pace.held(1050.0)
-    assert pace.reserve(1010.0) == 40
+def test_a_429_holds_all_requests_of_the_account_for_as_long_as_it_says():
+    limiter = RateLimiter()
+    run = Run(status(429, retry_after="50"), GOOD, limiter=limiter)
+    held: list[object] = []
+    run.during_sleep = lambda: held.extend([limiter.held(1049.9), limiter.held(1050.0), limiter.reserve(1010.0)])
+    run()
+    assert run.slept == [50]
+    assert held == [True, False, 40]
 
 
 @pytest.mark.parametrize("outcome", [status(503, retry_after="50"), status(429), status(429, retry_after="0")])
 def test_other_pauses_hold_nobody_else(outcome):
-    pace = Pace()
-    run = Run(outcome, pace=pace)
-    run.steps.send(None)
-    run.steps.send(outcome)
-    assert not pace.held(1000.0)
+    limiter = RateLimiter()
+    run = Run(outcome, GOOD, limiter=limiter)
+    held: list[bool] = []
+    run.during_sleep = lambda: held.append(limiter.held(1000.0))
+    run()
+    assert held == [False]
 
 
-def test_a_call_that_waits_for_its_place_waits_on_when_all_are_held():
-    pace = Pace(60)
-    pace.reserve(1000.0)
-    run = Run(GOOD, pace=pace)
-    assert run.steps.send(None) == Sleep(1.0)
-    pace.hold(1100.0)
-    run.time = 1001.0
-    assert run.steps.send(None) == Sleep(99.0)
-    run.time = 1100.0
-    step = run.steps.send(None)
-    assert isinstance(step, Send)
-    assert step.deadline == 1400.0
+def test_a_call_that_waits_for_its_turn_waits_on_when_all_are_held():
+    limiter = RateLimiter(60)
+    limiter.reserve(1000.0)
+    run = Run(GOOD, limiter=limiter)
+    run.during_sleep = lambda: limiter.hold(1100.0)
+    run()
+    assert run.slept == [1.0, 99.0]
+    assert run.deadlines == [1400.0]
 
 
 # ----------------------------------------------------------------------------------------------------- redirects
@@ -332,7 +345,7 @@ def moved(to, number=302):
 def test_three_redirects_are_followed_and_the_fourth_is_not():
     run = Run(moved("/1"), moved("/2"), moved("/3"), GOOD)
     assert run().value.items == [1]
-    assert [send.request.url.rpartition("/")[2] for send in run.sent] == ["agent", "1", "2", "3"]
+    assert [send.url.rpartition("/")[2] for send in run.sent] == ["agent", "1", "2", "3"]
     run = Run(moved("/1"), moved("/2"), moved("/3"), moved("/4"))
     with pytest.raises(RobofyResponseError, match="a redirect after 3 others") as caught:
         run()
@@ -352,7 +365,7 @@ def test_redirects_do_not_use_attempts_up():
 def test_the_same_origin_may_be_written_in_several_ways(to):
     run = Run(moved(to), GOOD)
     assert run().value.items == [1]
-    assert run.sent[1].request.headers["Authorization"] == "Bearer k"
+    assert run.sent[1].headers["Authorization"] == "Bearer k"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.api import endpoints, pagination
+from airflow_provider_robofy.api import client, endpoints
+from airflow_provider_robofy.api.client import Answered, Listing
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import RobofyResponseError
-from airflow_provider_robofy.api.pagination import Listing
-from airflow_provider_robofy.api.steps import Answered
 
 AT = datetime(2026, 2, 20, 14, 45, tzinfo=UTC)
 
@@ -54,7 +53,7 @@ def test_a_token_that_was_met_before_is_an_error(period):
 
 
 def test_empty_pages_without_end_are_an_error(monkeypatch):
-    monkeypatch.setattr(pagination, "MAX_EMPTY_PAGES", 3)
+    monkeypatch.setattr(client, "MAX_EMPTY_PAGES", 3)
     listing = Listing(endpoints.list_projects())
     for number in range(10):
         listing.accept(answered(*([1] if number % 3 == 2 else []), token=str(number)))

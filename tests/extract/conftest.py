@@ -16,7 +16,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.extraction import Extraction
 from airflow_provider_robofy.extract.store import Store

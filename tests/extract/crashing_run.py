@@ -30,7 +30,7 @@ from airflow_provider_robofy.extract.window import Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.api.client import Page
     from airflow_provider_robofy.extract.cursor import Cursor
     from airflow_provider_robofy.extract.manifest import Manifest
 

@@ -15,7 +15,7 @@ import orjson
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.extraction import Extraction
 from airflow_provider_robofy.extract.store import Store

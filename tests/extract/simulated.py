@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_robofy.api.pagination import Page
+from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor_store import CursorKeeper, FileCursorStore
 from airflow_provider_robofy.extract.extraction import Extraction

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.client import Page, RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import (
     RobofyConnectionError,
@@ -20,7 +20,6 @@ from airflow_provider_robofy.api.errors import (
     RobofyError,
     RobofyLandingError,
 )
-from airflow_provider_robofy.api.pagination import Page
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract import extraction as extraction_module
 from airflow_provider_robofy.extract import progress as progress_module

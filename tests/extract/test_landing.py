@@ -21,8 +21,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import parquet
 
+from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.api.pagination import Page
 from airflow_provider_robofy.extract.formats.catalog import Format, format_of
 from airflow_provider_robofy.extract.landing import Landing, rows
 from airflow_provider_robofy.extract.spool import Spool

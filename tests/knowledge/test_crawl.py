@@ -81,7 +81,7 @@ def test_whether_a_crawl_began_after_a_moment_is_no_where_nobody_knows():
 
 
 def watch(**options) -> CrawlWatch:
-    return CrawlWatch(project_id="24017", chatbot_id="UOmf", **options)
+    return CrawlWatch(**options)
 
 
 def test_a_completed_crawl_gives_its_result_with_the_run_that_was_waited_for():
@@ -112,18 +112,18 @@ def test_an_unknown_word_means_still_running_and_is_warned_of_once(caplog):
     "error", [RobofyConnectionError("x"), RobofyServerError("x"), RobofyResponseError("x", status=200)], ids=repr
 )
 def test_trouble_that_may_pass_is_waited_out(error):
-    watch().forgive(error)
+    watch().tolerate(error)
 
 
 @pytest.mark.parametrize("error", [RobofyAuthError("x"), RobofyConfigError("x"), RobofyCancelledError("x")], ids=repr)
-def test_what_no_later_look_can_mend_is_raised(error):
+def test_what_no_later_poll_can_pass_is_raised(error):
     with pytest.raises(type(error)):
-        watch(unknown_until=time.time() + 60).forgive(error)
+        watch(unknown_until=time.time() + 60).tolerate(error)
 
 
 def test_a_crawl_just_started_may_be_unknown_for_a_while():
-    watch(unknown_until=time.time() + 60).forgive(RobofyNotFoundError("x"))
+    watch(unknown_until=time.time() + 60).tolerate(RobofyNotFoundError("x"))
     with pytest.raises(RobofyNotFoundError):
-        watch(unknown_until=time.time() - 1).forgive(RobofyNotFoundError("x"))
+        watch(unknown_until=time.time() - 1).tolerate(RobofyNotFoundError("x"))
     with pytest.raises(RobofyCrawlError, match="knows of no crawl"):
-        watch().forgive(RobofyNotFoundError("x"))
+        watch().tolerate(RobofyNotFoundError("x"))

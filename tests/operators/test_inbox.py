@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import signal
 import threading
 import time
-import types
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
 
-from airflow_provider_robofy.api import aio
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError
 from airflow_provider_robofy.operators.inbox import (
     RobofyFetchMessagesOperator,
@@ -42,10 +40,7 @@ def connect(monkeypatch):
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch):
     """A retry pauses as it should, but in a test's time."""
-    # The client's asyncio only: the emulator sleeps in this process too.
-    hasty = types.SimpleNamespace(**vars(asyncio))
-    hasty.sleep = lambda seconds: asyncio.sleep(min(seconds, 0.02))
-    monkeypatch.setattr(aio, "asyncio", hasty)
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture

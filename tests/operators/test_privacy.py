@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import types
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_robofy.api import aio
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from airflow_provider_robofy.extract.recent import fingerprint
@@ -38,9 +37,7 @@ POLICY = {
 @pytest.fixture(autouse=True)
 def _no_long_pauses(monkeypatch):
     """A retry pauses as it should, but in a test's time."""
-    hasty = types.SimpleNamespace(**vars(asyncio))
-    hasty.sleep = lambda seconds: asyncio.sleep(min(seconds, 0.02))
-    monkeypatch.setattr(aio, "asyncio", hasty)
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.steps import Received
+from airflow_provider_robofy.api.transport import Received
 from airflow_provider_robofy.emulator.words import FIRST_NAMES
 from airflow_provider_robofy.hooks.connection import read_connection
 from airflow_provider_robofy.probe import survey
@@ -76,15 +76,14 @@ def report_on(answers: list[tuple[int, Any, dict[str, str]]], *, short: bool) ->
     prober = survey.Prober(connection, bounds)
     count = 0
 
-    def send(step):
+    def send(request, settings, deadline):
         nonlocal count
         status, payload, headers = answers[count % len(answers)]
         count += 1
-        prober._asker.client.requests += 1
         return Received(status, headers | {"content-type": "application/json"}, codec.dump_line(payload))
 
     client = prober._asker.client
-    client._send = send  # type: ignore[method-assign]
+    client._transport.send = send  # type: ignore[method-assign]
     client._sleep = lambda seconds: None  # type: ignore[method-assign]
     found = prober.run()
     account = Account(connection=connection)

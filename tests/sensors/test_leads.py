@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
-from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers import polling, polls
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 
 MODES = ["poke", "reschedule", "deferred"]
@@ -51,6 +51,7 @@ def robofy(robofy_emulator_factory, connect):
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(polls, "SPACING", 0.0)
     monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 

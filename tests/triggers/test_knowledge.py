@@ -10,7 +10,13 @@ import pytest
 import requests
 
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+from airflow_provider_robofy.triggers import polls
+from airflow_provider_robofy.triggers.knowledge import CrawlPoll, RobofyCrawlTrigger
+
+
+@pytest.fixture(autouse=True)
+def _polls_as_often_as_asked(monkeypatch):
+    monkeypatch.setattr(polls, "SPACING", 0.0)
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def test_it_sleeps_before_it_looks(robofy):
     assert robofy.count("get_crawl_status") == 1
 
 
-def test_at_its_deadline_it_looks_once_more_and_says_so(robofy):
+def test_at_its_deadline_it_polls_once_more_and_times_out(robofy):
     robofy.configure(crawl_seconds=60)
     start_crawl(robofy)
     began = time.monotonic()
@@ -139,10 +145,10 @@ def test_trouble_that_may_pass_does_not_end_the_wait(robofy, kind):
 
 
 def test_a_fault_of_our_own_is_an_event_too_and_its_text_stays_in_the_log(robofy, monkeypatch):
-    def look(self, client, connection):
+    def poll(self, client, questions):
         raise ZeroDivisionError("planted secret words")
 
-    monkeypatch.setattr(RobofyCrawlTrigger, "look", look)
+    monkeypatch.setattr(CrawlPoll, "__call__", poll)
     [event] = asyncio.run(all_events(trigger(robofy)))
     assert (event["status"], event["permanent"]) == ("error", False)
     assert "ZeroDivisionError" in event["message"]

@@ -19,6 +19,7 @@ from airflow_provider_robofy.extract.cursor import Cursor, Kept
 from airflow_provider_robofy.extract.cursor_store import cursor_key
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import leads as module
+from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger, RobofyNewLeadsTrigger
 
 needs_watchers = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
@@ -51,6 +52,11 @@ def event_trigger(robofy=None, **changes) -> RobofyNewLeadsEventTrigger:
             **changes,
         }
     )
+
+
+@pytest.fixture(autouse=True)
+def _polls_as_often_as_asked(monkeypatch):
+    monkeypatch.setattr(polls, "SPACING", 0.0)
 
 
 @pytest.fixture
@@ -171,7 +177,7 @@ def test_ahead_are_the_rows_at_or_after_the_mark_that_have_not_landed(cursor, id
 
 
 def test_the_head_of_an_unordered_listing_is_its_newest_end():
-    from airflow_provider_robofy.api.pagination import Page
+    from airflow_provider_robofy.api.client import Page
     from airflow_provider_robofy.api.times import TimeReader
 
     head = Head(TimeReader().read, newest_first=False)

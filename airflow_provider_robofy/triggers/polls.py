@@ -1,0 +1,185 @@
+"""Make the polls of all triggers of an event loop: on a bounded number of threads, one at a time for each agent.
+
+A triggerer runs a thousand triggers on one event loop, which no call to Robofy may hold. The calls run on threads, and
+whoever asks the same agent at the same time shares one poll. A server that hangs holds half of the threads at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import defaultdict
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakKeyDictionary
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.errors import RobofyCancelledError
+from airflow_provider_robofy.api.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection, Hashable, Mapping
+
+    from airflow_provider_robofy.api.settings import Settings
+
+#: Threads that poll, and how many of them one account can hold: the others stay free while it hangs.
+THREADS: Final = 16
+THREADS_PER_ACCOUNT: Final = THREADS // 2
+#: Seconds between the starts of two polls of one agent.
+SPACING = 1.0
+#: Seconds that the answer to one request may take at the least, however short the interval of the polls is.
+SHORTEST_TIMEOUT: Final = 1.0
+#: Clients without work whose connections are kept open.
+_MAX_IDLE: Final = 32
+
+
+class Poll(Protocol):
+    """Read Robofy once and answer all questions. Equal polls of one account are made in one."""
+
+    def __hash__(self) -> int: ...
+
+    def __call__(self, client: RobofyClient, questions: Collection[Any], /) -> Mapping[Any, Any]:
+        """Return the answer to each question. Runs in a thread."""
+
+
+class Polls:
+    """Make polls for the triggers of one event loop.
+
+    Usage::
+
+        async with shared_polls() as polls:
+            answer = await polls.ask(poll, question, settings=connection.settings, interval=60, timeout=60)
+    """
+
+    def __init__(self) -> None:
+        #: Triggers that use this.
+        self.users = 0
+        self._workers = Workers(THREADS, "robofy-polls")
+        # Taken before a poll is queued: what hangs then piles up as waiting triggers and not as queued work.
+        self._threads = asyncio.Semaphore(THREADS)
+        self._threads_of: dict[Hashable, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(THREADS_PER_ACCOUNT)
+        )
+        #: By account and poll: the questions of the next poll, and who waits for the answers.
+        self._asked: dict[tuple[Settings, Poll], dict[Hashable, list[asyncio.Future[Any]]]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._lock = threading.Lock()
+        self._idle: list[RobofyClient] = []
+        self._busy: set[RobofyClient] = set()
+        self._max_idle = _MAX_IDLE
+        self._stopped = False
+
+    async def ask(self, poll: Poll, question: Hashable, *, settings: Settings, interval: float, timeout: float) -> Any:  # noqa: ASYNC109 - it bounds the wait for a turn too
+        """Return the answer to a question from the next poll.
+
+        The poll makes one attempt for each of its requests: the next poll is the retry.
+
+        :param poll: What to read.
+        :param question: What to find out.
+        :param settings: How to reach Robofy.
+        :param interval: Seconds between two polls of the trigger; no request takes longer.
+        :param timeout: Seconds to wait.
+        :raises TimeoutError: There was no answer by then.
+        :raises RobofyError: The poll failed.
+        """
+        longest = min(settings.total_timeout, max(interval, SHORTEST_TIMEOUT))
+        key = (replace(settings, max_attempts=1, total_timeout=longest), poll)
+        if key not in self._asked:
+            self._asked[key] = {}
+            task = asyncio.create_task(self._serve(key))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked[key].setdefault(question, []).append(answer)
+        async with asyncio.timeout(timeout):
+            return await answer
+
+    async def _serve(self, key: tuple[Settings, Poll]) -> None:
+        """Make polls of one agent as long as somebody asks."""
+        settings, poll = key
+        try:
+            while self._asked[key]:
+                async with self._threads_of[settings.base_url, settings.api_key], self._threads:
+                    began = time.monotonic()
+                    await self._answer(settings, poll, key)
+                await asyncio.sleep(max(0.0, SPACING - (time.monotonic() - began)))
+        finally:
+            del self._asked[key]
+
+    async def _answer(self, settings: Settings, poll: Poll, key: tuple[Settings, Poll]) -> None:
+        # Whoever asks from here on is answered by the next poll, since a listing cannot be joined in the middle.
+        asked, self._asked[key] = self._asked[key], {}
+        waiting = {question: alive for question, all_ in asked.items() if (alive := [f for f in all_ if not f.done()])}
+        if not waiting:
+            return
+        try:
+            answers = await asyncio.wrap_future(self._workers.submit(self._run, settings, poll, list(waiting)))
+        except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+            outcome: dict[Hashable, Any] = dict.fromkeys(waiting, error)
+        else:
+            outcome = dict(answers)
+        for question, futures in waiting.items():
+            for future in futures:
+                if future.done():
+                    continue
+                if isinstance(outcome[question], Exception):
+                    future.set_exception(outcome[question])
+                else:
+                    future.set_result(outcome[question])
+
+    def _run(self, settings: Settings, poll: Poll, questions: list[Hashable]) -> Mapping[Any, Any]:
+        """Make a poll, with a client that another poll of the account has left or a new one. Runs in a thread."""
+        with self._lock:
+            if self._stopped:
+                raise RobofyCancelledError("The triggers that asked have ended.")
+            client = next((one for one in self._idle if one.settings == settings), None)
+            if client is None:
+                client = RobofyClient(settings)
+            else:
+                self._idle.remove(client)
+            self._busy.add(client)
+        try:
+            return poll(client, questions)
+        finally:
+            with self._lock:
+                self._busy.discard(client)
+                self._idle.append(client)
+                dropped = self._idle[: max(0, len(self._idle) - self._max_idle)]
+                del self._idle[: len(dropped)]
+            for one in dropped:
+                one.close()
+
+    def stop(self) -> None:
+        """Cancel what is queued and end the requests under way. Waits for nothing."""
+        self._workers.stop()
+        with self._lock:
+            self._stopped, self._max_idle = True, 0
+            for client in self._busy:
+                client.cancel()
+            for client in self._idle:
+                client.close()
+        with suppress(RuntimeError):  # the event loop is closed already
+            for task in self._tasks:
+                task.cancel()
+
+
+_polls: WeakKeyDictionary[asyncio.AbstractEventLoop, Polls] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared_polls() -> AsyncIterator[Polls]:
+    """Yield the polls of the running event loop; the last trigger that leaves stops them."""
+    loop = asyncio.get_running_loop()
+    polls = _polls.get(loop)
+    if polls is None:
+        polls = _polls[loop] = Polls()
+    polls.users += 1
+    try:
+        yield polls
+    finally:
+        polls.users -= 1
+        if not polls.users:
+            del _polls[loop]
+            polls.stop()

@@ -1,0 +1,233 @@
+"""How sessions are read at a time: order, bounds and ends, with clients that need no network."""
+
+from __future__ import annotations
+
+import contextvars
+import itertools
+import json
+import os
+import signal
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_robofy.api.client import Page
+from airflow_provider_robofy.api.errors import RobofyAuthError, RobofyCancelledError
+from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.extract import messages as module
+from airflow_provider_robofy.extract.landing import _open_uri
+from airflow_provider_robofy.extract.messages import MessagesExtraction
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
+from airflow_provider_robofy.extract.shards import Shard
+
+
+class Api:
+    """What the clients read: a function of the session, which may wait or raise; how many it served at a time."""
+
+    def __init__(self, serve) -> None:
+        self.serve = serve
+        self.begun: list[str] = []
+        self.busy = self.most_busy = 0
+        self.lock = threading.Lock()
+
+    def client(self, settings):
+        return FakeClient(self)
+
+
+class FakeClient:
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self.requests = 0
+        self.over = threading.Event()
+
+    def pages(self, call):
+        session_id = call.path["session_id"]
+        api = self.api
+        with api.lock:
+            api.begun.append(session_id)
+            api.busy += 1
+            api.most_busy = max(api.most_busy, api.busy)
+        try:
+            rows = api.serve(session_id, self)
+        finally:
+            with api.lock:
+                api.busy -= 1
+        if self.over.is_set():
+            raise RobofyCancelledError("cancelled")
+        yield Page(1, rows, "absent", None)
+
+    def hang(self):
+        """Wait like a request to a server that does not answer: until the client is cancelled."""
+        assert self.over.wait(20)
+
+    def cancel(self):
+        self.over.set()
+
+    def close(self):
+        pass
+
+
+class Sessions:
+    """A file of sessions."""
+
+    chatbot_id, project_id = "agent", "24017"
+    manifest: ClassVar = {"mode": "full", "since": None}
+    store = SimpleNamespace(uri="sessions.jsonl")
+
+    def __init__(self, ids) -> None:
+        self._ids = ids
+
+    def ids(self, shard):
+        return iter(self._ids)
+
+
+def extraction(patch, api: Api, ids, path, **changes) -> MessagesExtraction:
+    values: dict[str, Any] = {
+        "sessions": Sessions(ids),
+        "shard": Shard(),
+        "settings": Settings(api_key="k"),
+        "max_concurrency": 4,
+        "run_key": "d/r/t",
+        "store": _open_uri(str(path)),
+        "pseudonyms": Pseudonyms("k"),
+        **changes,
+    }
+    patch.setattr(module, "RobofyClient", api.client)
+    return MessagesExtraction(**values)
+
+
+@settings(max_examples=25)
+@given(
+    pauses=st.lists(st.integers(0, 3), max_size=30),
+    concurrency=st.integers(1, 6),
+)
+def test_sessions_land_in_order_and_within_bounds_whatever_each_takes(tmp_path_factory, pauses, concurrency):
+    path = tmp_path_factory.mktemp("order") / "messages.jsonl"
+    ids = [str(number) for number in range(len(pauses))]
+
+    def serve(session_id, client):
+        time.sleep(pauses[int(session_id)] / 1000)
+        return [{"text": session_id}]
+
+    api = Api(serve)
+    with pytest.MonkeyPatch.context() as patch:
+        manifest = extraction(patch, api, ids, path, max_concurrency=concurrency).run()
+    landed = [json.loads(line)["_session_id"] for line in path.read_text().splitlines()]
+    assert landed == ids
+    assert manifest.sessions_read == len(ids)
+    assert api.most_busy <= concurrency
+
+
+def test_a_slow_session_holds_up_no_more_than_what_may_wait(monkeypatch, tmp_path):
+    gate = threading.Event()
+
+    def serve(session_id, client):
+        if session_id == "0":
+            gate.wait(10)
+        return []
+
+    api = Api(serve)
+    run = extraction(monkeypatch, api, map(str, range(100)), tmp_path / "m.jsonl", max_concurrency=3)
+    thread = threading.Thread(target=run.run)
+    thread.start()
+    time.sleep(0.5)
+    assert sorted(map(int, api.begun)) == list(range(12)), "three at a time and three times as many ahead"
+    gate.set()
+    thread.join(10)
+    assert len(api.begun) == 100
+
+
+def test_an_error_that_concerns_all_sessions_does_not_wait_for_its_turn(monkeypatch, tmp_path):
+    def serve(session_id, client):
+        if session_id == "3":
+            raise RobofyAuthError("The key was refused.")
+        if session_id == "0":
+            client.hang()
+        return []
+
+    api = Api(serve)
+    began = time.monotonic()
+    with pytest.raises(RobofyAuthError):
+        extraction(monkeypatch, api, map(str, range(50)), tmp_path / "m.jsonl").run()
+    assert time.monotonic() - began < 5
+    assert len(api.begun) <= 16
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exception_of_the_sessions_file_comes_through(monkeypatch, tmp_path):
+    def ids():
+        yield "1"
+        raise OSError("the file is gone")
+
+    with pytest.raises(Exception, match="the file is gone"):
+        extraction(monkeypatch, Api(lambda *_: []), ids(), tmp_path / "m.jsonl").run()
+
+
+def test_no_sessions_are_no_problem(monkeypatch, tmp_path):
+    assert extraction(monkeypatch, Api(lambda *_: []), [], tmp_path / "m.jsonl").run().rows == 0
+
+
+def test_threads_log_in_the_callers_context(monkeypatch, tmp_path):
+    where = contextvars.ContextVar("where", default="nowhere")
+    where.set("in the task")
+    seen: set[str] = set()
+
+    def serve(session_id, client):
+        seen.add(where.get())
+        return []
+
+    api = Api(serve)
+    extraction(monkeypatch, api, ["1", "2"], tmp_path / "m.jsonl").run()
+    assert seen == {"in the task"}
+
+
+def test_a_cancel_from_another_thread_ends_it_at_once(monkeypatch, tmp_path):
+    api = Api(lambda _, client: client.hang() or [])
+    run = extraction(monkeypatch, api, map(str, range(50)), tmp_path / "m.jsonl")
+    threading.Timer(0.2, run.cancel).start()
+    began = time.monotonic()
+    with pytest.raises(RobofyCancelledError):
+        run.run()
+    assert time.monotonic() - began < 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cancel_that_came_too_early_counts(monkeypatch, tmp_path):
+    api = Api(lambda *_: [])
+    run = extraction(monkeypatch, api, ["1"], tmp_path / "m.jsonl")
+    run.cancel()
+    with pytest.raises(RobofyCancelledError):
+        run.run()
+    assert list(tmp_path.iterdir()) == []
+
+
+class Terminated(BaseException):
+    """What Airflow 2 raises out of its signal handler."""
+
+
+@pytest.mark.parametrize("how", ["raises", "goes on"])
+def test_a_signal_ends_it_whether_its_handler_raises_or_not(monkeypatch, tmp_path, how):
+    api = Api(lambda _, client: client.hang() or [])
+    run = extraction(monkeypatch, api, map(str, itertools.count()), tmp_path / "m.jsonl")
+
+    def handler(number, frame) -> None:
+        run.cancel()
+        if how == "raises":
+            raise Terminated
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        began = time.monotonic()
+        with pytest.raises(Terminated if how == "raises" else RobofyCancelledError):
+            run.run()
+        assert time.monotonic() - began < 3
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert api.busy == 0, "the reads under way have ended"
+    assert list(tmp_path.iterdir()) == []
