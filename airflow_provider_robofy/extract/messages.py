@@ -265,6 +265,8 @@ class MessagesExtraction:
         read = ReadSession(session_id, Transcript(session_id, stamp=stamp, folder=folder, privacy=self.privacy))
         client = self._idle.get()
         try:
+            if self._fatal_error is not None:
+                raise self._fatal_error
             self._check_hope()
             for page in client.pages(list_session_messages(self.sessions.chatbot_id, session_id)):
                 read.transcript.add(page.rows)

@@ -31,6 +31,8 @@ THREADS_PER_ACCOUNT: Final = THREADS // 2
 SPACING = 1.0
 #: Seconds that the answer to one request may take at the least, however short the interval of the polls is.
 SHORTEST_TIMEOUT: Final = 1.0
+#: Triggers that are woken before others of the event loop have their turn.
+_AT_ONCE: Final = 20
 #: Clients without work whose connections are kept open.
 _MAX_IDLE: Final = 32
 
@@ -120,14 +122,15 @@ class Polls:
             outcome: dict[Hashable, Any] = dict.fromkeys(waiting, error)
         else:
             outcome = dict(answers)
-        for question, futures in waiting.items():
-            for future in futures:
-                if future.done():
-                    continue
-                if isinstance(outcome[question], Exception):
-                    future.set_exception(outcome[question])
+        pairs = [(future, outcome[question]) for question, futures in waiting.items() for future in futures]
+        for number, (future, result) in enumerate(pairs, 1):
+            if not future.done():
+                if isinstance(result, Exception):
+                    future.set_exception(result)
                 else:
-                    future.set_result(outcome[question])
+                    future.set_result(result)
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)
 
     def _run(self, settings: Settings, poll: Poll, questions: list[Hashable]) -> Mapping[Any, Any]:
         """Make a poll, with a client that another poll of the account has left or a new one. Runs in a thread."""
