@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -40,38 +41,195 @@ _SUPPORT = "If it persists, give Robofy's support the endpoint, the time and the
 def read_answer(call: Call[T], answer: Received, asked_at: datetime, settings: Settings) -> T:
     """Return what the call makes of a complete answer.
 
-    :raises RobofyApiError: Robofy answered with an error, be it under a status that means success.
+    :param call: The call.
+    :param answer: What came.
+    :param asked_at: When it was asked for, UTC.
+    :param settings: Whose key no error shows.
+    :raises RobofyApiError: Robofy answered that the call failed, be it under a status that means success.
     :raises RobofyResponseError: The answer is no JSON, or JSON of a foreign shape.
     """
+    problem = ""
+    payload: Any = None
     try:
-        payload = codec.loads(answer.body) if answer.body else None
-    except ValueError:
-        payload = _NOT_JSON
-    success = 200 <= answer.status < 300
-    if not success or _is_error(payload):
-        raise _api_error(call, answer.status, payload, asked_at, settings)
-    kind = media_type(answer.headers)
-
-    def foreign(what: str, *, transient: bool = False) -> RobofyResponseError:
-        error = RobofyResponseError(
-            f"HTTP {answer.status} with {kind or 'no content type'}, but {what}",
-            endpoint=call.title,
-            requested_at=asked_at,
-            status=answer.status,
-            content_type=kind,
-            advice="If the API has changed, set the path in the connection's extra 'endpoints' under "
-            f"{call.endpoint!r}, or update this provider.",
-        )
-        error.transient = transient
-        return error
-
-    if payload is _NOT_JSON:
-        # JSON that breaks off is a truncated answer that the transport could not tell from a whole one.
-        raise foreign("the answer is not JSON", transient=answer.body.lstrip()[:1] in {b"{", b"["})
-    try:
-        return call.read(payload)
+        payload = codec.loads_answer(answer.body, _charset(answer.headers)) if answer.body else None
     except ValueError as error:
-        raise foreign(str(error)) from None
+        problem = f"the answer is not JSON ({error})"
+    failure = find_failure(payload, own_status=call.own_status)
+    if not 200 <= answer.status < 300 or failure is not None:
+        raise _api_error(call, answer.status, failure or _read_failure([payload]), asked_at, settings)
+    # A page that a proxy puts in place of an answer, as during maintenance, is gone a little later.
+    transient = bool(problem) or not answer.body
+    if not problem:
+        try:
+            return call.read(payload)
+        except ValueError as error:
+            problem = str(error)
+    kind = media_type(answer.headers)
+    foreign = RobofyResponseError(
+        f"HTTP {answer.status} with {kind or 'no content type'}, but {problem}",
+        endpoint=call.title,
+        requested_at=asked_at,
+        status=answer.status,
+        content_type=kind,
+        advice="If the API has changed, set the path in the connection's extra 'endpoints' under "
+        f"{call.endpoint!r}, or update this provider.",
+    )
+    foreign.transient = transient
+    raise foreign
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Robofy's own word for why a call failed.
+
+    :param code: Its code or status word in upper case, or empty.
+    :param detail: Its sentence, or empty. May repeat what was asked for.
+    """
+
+    code: str = ""
+    detail: str = ""
+
+
+def find_failure(payload: Any, *, own_status: bool = False) -> Failure | None:
+    """Return the failure that an answer reports, or None.
+
+    The one place that decides so, for every endpoint, before anything looks for rows or ids. It looks at the answer
+    and at its ``data``, never into rows. Which HTTP status documented errors have is not known, so none is asked for.
+
+    ::
+
+        {"message": "Unauthorized", "error": {"code": "UNAUTHORIZED", "detail": "..."}}
+        {"error": {"code": "INTERNAL_ERROR", "message": "..."}, "data": {"report": {"rows": []}}}
+        {"success": false, "message": "Storage quota exceeded"}
+        {"status": "error", "errors": ["..."], "rows": []}
+        {"code": 403, "message": "..."}
+
+    Null, empty, false and 0 under ``error``, ``errors`` or ``code`` report none.
+
+    :param payload: The decoded answer.
+    :param own_status: Does the answer describe something with a status of its own, such as a crawl or a document? A
+        status word, and an error text beside it, then belong to that. Default False.
+    """
+    levels = [payload, payload.get("data")] if isinstance(payload, dict) else []
+    objects = [level for level in levels if isinstance(level, dict)]
+    if any(_reports_failure(level, own_status=own_status) for level in objects):
+        return _read_failure(objects)
+    return None
+
+
+_ERROR_FIELDS = ("error", "errors", "error_code", "errorCode", "error_message", "errorMessage")
+_SUCCESS_FIELDS = ("success", "ok", "succeeded", "is_success", "isSuccess", "successful")
+_FAILED_FIELDS = ("failed", "is_error", "isError", "has_error", "hasError")
+_CODE_FIELDS = ("code", "status_code", "statusCode", "http_status", "httpStatus", "http_code", "httpCode")
+_STATUS_FIELDS = ("status", "result", "outcome")
+_NOTHING_WORDS = {"", "0", "false", "none", "null", "no", "ok", "success"}
+#: What a status word means as an HTTP status; 0: that the call failed, and not why. The first part that fits counts.
+_MEANING = (
+    ("UNAUTHORI", 401),
+    ("UNAUTHENTICATED", 401),
+    ("FORBIDDEN", 403),
+    ("ACCESS_DENIED", 403),
+    ("PERMISSION", 403),
+    ("NOT_FOUND", 404),
+    ("RATE_LIMIT", 429),
+    ("RATELIMIT", 429),
+    ("TOO_MANY", 429),
+    ("BAD_REQUEST", 400),
+    ("INVALID", 400),
+    ("UNAVAILABLE", 503),
+    ("TIMEOUT", 504),
+    ("TIMED_OUT", 504),
+    ("INTERNAL", 500),
+    ("SERVER_ERROR", 500),
+    ("ERROR", 0),
+    ("FAIL", 0),
+    ("DENIED", 0),
+    ("REFUSED", 0),
+    ("REJECTED", 0),
+    ("EXCEPTION", 0),
+    ("UNSUCCESSFUL", 0),
+)
+
+
+def meaning_of(word: object) -> int | None:
+    """Return the HTTP status that a code or status word means, 0 for a failure without a reason, None for none.
+
+    :param word: ``403``, ``"403"``, ``"PROJECT_NOT_FOUND"``, ``"failed"`` or anything else.
+    """
+    if isinstance(word, bool):
+        return None
+    if isinstance(word, int | float):
+        return int(word) if 400 <= word < 1000 else None
+    if not isinstance(word, str):
+        return None
+    text = _upper(word)
+    if text.isdecimal():
+        return meaning_of(int(text[:9]))
+    if text.startswith(("NO_ERROR", "NO_FAIL", "ERROR_FREE", "WITHOUT_ERROR")):
+        return None
+    return next((number for part, number in _MEANING if part in text), None)
+
+
+def _reports_failure(level: dict[str, Any], *, own_status: bool) -> bool:
+    own = own_status and any(isinstance(level.get(name), str) for name in _STATUS_FIELDS)
+    for name in _ERROR_FIELDS:
+        value = level.get(name)
+        if isinstance(value, str):
+            if not own and value.strip().lower() not in _NOTHING_WORDS:
+                return True
+        elif value and (name != "errors" or not isinstance(value, int | float) or value is True):
+            return True  # a number of errors is a count
+    if not own and any(_is_false(level.get(name)) for name in _SUCCESS_FIELDS):
+        return True
+    if any(level.get(name) is True for name in _FAILED_FIELDS):
+        return True
+    if any(meaning_of(level.get(name)) is not None for name in _CODE_FIELDS):
+        return True
+    words = (level.get(name) for name in _STATUS_FIELDS)
+    return any(
+        word is False or (meaning_of(word) is not None and not (own_status and isinstance(word, str))) for word in words
+    )
+
+
+def _is_false(value: object) -> bool:
+    return value is False or (isinstance(value, str) and value.strip().lower() in {"false", "no"})
+
+
+def _read_failure(levels: list[Any]) -> Failure:
+    """Return code and sentence from either documented shape, or what there is of them.
+
+    The code first that says most: of two, the one that means an HTTP status.
+    """
+    codes: list[Any] = []
+    texts: list[Any] = []
+    for level in levels:
+        if not isinstance(level, dict):
+            continue
+        inner = level.get("error") or level.get("errors")
+        if isinstance(inner, list) and inner:
+            inner = inner[0]
+        if isinstance(inner, dict):
+            codes += [inner.get("code"), inner.get("status"), inner.get("type")]
+            texts += [inner.get("detail"), inner.get("message")]
+        elif isinstance(inner, str):
+            # One word in capitals is a code; everything else is a sentence.
+            (codes if re.fullmatch(r"[A-Z][A-Z0-9_]+", inner) else texts).append(inner)
+        codes += [level.get(name) for name in ("error_code", "errorCode", *_CODE_FIELDS, *_STATUS_FIELDS)]
+        texts += [level.get(name) for name in ("error_message", "errorMessage", "message", "detail")]
+    known = [code for code in codes if isinstance(code, str | int) and not isinstance(code, bool) and code != ""]
+    code = next((one for one in known if meaning_of(one)), known[0] if known and meaning_of(known[0]) == 0 else "")
+    code = code or next((one for one in known if isinstance(one, str)), "")
+    detail = next((text for text in texts if isinstance(text, str) and text.strip()), "")
+    return Failure(_upper(str(code))[:60], detail)
+
+
+def _upper(word: str) -> str:
+    return re.sub(r"[^A-Z0-9]+", "_", word.strip().upper()).strip("_")
+
+
+def _charset(headers: Mapping[str, str]) -> str:
+    found = re.search(r"charset=[\"']?([\w.:-]{1,40})", headers.get("content-type", ""), re.IGNORECASE)
+    return found.group(1) if found else ""
 
 
 def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -> RobofyCallError:
@@ -155,21 +313,9 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
-_NOT_JSON = object()
-
-
-def _is_error(payload: Any) -> bool:
-    """Return whether a body is an error in itself: which HTTP status documented errors have is not known."""
-    if not isinstance(payload, dict) or payload.get("data"):
-        return False
-    error = payload.get("error")
-    # A text beside a status tells of the thing that was asked about, as that of a crawl may; an object is an error.
-    return bool(error) and not (isinstance(error, str) and "status" in payload)
-
-
-def _api_error(call: Call[T], status: int, payload: Any, asked_at: datetime, settings: Settings) -> RobofyApiError:
-    code, detail = _read_error(payload)
-    detail = _tidy(call.scrub(detail).replace(settings.api_key, "..."))
+def _api_error(call: Call[T], status: int, failure: Failure, asked_at: datetime, settings: Settings) -> RobofyApiError:
+    code = failure.code
+    detail = _tidy(call.scrub(failure.detail).replace(settings.api_key, "..."))
     kind = _kind(status, code)
     what = {
         RobofyAuthError: "Robofy refused the API key",
@@ -177,8 +323,9 @@ def _api_error(call: Call[T], status: int, payload: Any, asked_at: datetime, set
         RobofyBadRequestError: "Robofy did not accept the request",
         RobofyRateLimitError: "Robofy limits the rate of requests",
         RobofyServerError: "Robofy failed",
-    }[kind]
-    message = f"{what}, HTTP {status}" + (f" {code}" if code else "") + (f": {detail}" if detail else "")
+    }.get(kind, "Robofy answered that the call failed")
+    shown = "" if code == str(status) else code
+    message = f"{what}, HTTP {status}" + (f" {shown}" if shown else "") + (f": {detail}" if detail else "")
     error = kind(
         message,
         status=status,
@@ -188,33 +335,24 @@ def _api_error(call: Call[T], status: int, payload: Any, asked_at: datetime, set
         requested_at=asked_at,
         advice=f"{_advice(kind, call)} {_SUPPORT}",
     )
-    if kind is RobofyServerError:
+    if kind in {RobofyServerError, RobofyApiError}:
         error.transient = status in _TRANSIENT or status < 400
     return error
 
 
 def _kind(status: int, code: str) -> type[RobofyApiError]:
-    if status < 400:
-        status = next((number for word, number in _STATUS_OF_CODE if word in code), 500)
+    """Return the class of an error; below 300 the code counts as the status would."""
+    if status < 300:
+        status = meaning_of(code) or 0
+        if not status:
+            return RobofyApiError
     if status in {401, 403, 407}:
         return RobofyAuthError
     if status in {404, 410}:
         return RobofyNotFoundError
     if status == 429:
         return RobofyRateLimitError
-    return RobofyServerError if status >= 500 or status == 408 else RobofyBadRequestError
-
-
-_STATUS_OF_CODE = (
-    ("UNAUTHORIZED", 401),
-    ("FORBIDDEN", 403),
-    ("NOT_FOUND", 404),
-    ("RATE_LIMIT", 429),
-    ("RATELIMIT", 429),
-    ("TOO_MANY", 429),
-    ("BAD_REQUEST", 400),
-    ("INVALID", 400),
-)
+    return RobofyBadRequestError if 400 <= status < 500 and status != 408 else RobofyServerError
 
 
 def _advice(kind: type[RobofyApiError], call: Call[T]) -> str:
@@ -234,21 +372,6 @@ def _advice(kind: type[RobofyApiError], call: Call[T]) -> str:
     if kind is RobofyRateLimitError:
         return "Set the connection's extra requests_per_minute, or a pool for the tasks that share the account."
     return "Try again later."
-
-
-def _read_error(payload: Any) -> tuple[str, str]:
-    """Return code and sentence from either documented shape, or what there is of them."""
-    if not isinstance(payload, dict):
-        return "", ""
-    error = payload.get("error")
-    if isinstance(error, str):
-        return "", error
-    inner = error if isinstance(error, dict) else {}
-    texts = (inner.get("detail"), inner.get("message"), payload.get("message"))
-    detail = next((text for text in texts if isinstance(text, str) and text), "")
-    code = inner.get("code")
-    code = re.sub(r"[^A-Z0-9]+", "_", code.upper())[:60] if isinstance(code, str) else ""
-    return code, detail
 
 
 def _tidy(text: str) -> str:

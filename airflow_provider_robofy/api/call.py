@@ -34,6 +34,8 @@ class Call(Generic[T]):
     :param body: Body that is sent as a stream, instead of ``json``.
     :param read: Turns the decoded answer into what the caller wants; raises ValueError where its shape is foreign.
     :param repeatable: May the call be sent again when its answer was lost? True for what only reads.
+    :param own_status: Does the answer describe something that has a status of its own, such as a crawl, a document or
+        an agent? Then a status word in it is no failure of the call. Default False.
     """
 
     endpoint: str
@@ -45,6 +47,7 @@ class Call(Generic[T]):
     body: Body | None = field(default=None, repr=False)
     read: Callable[[Any], T]
     repeatable: bool = True
+    own_status: bool = False
 
     @property
     def title(self) -> str:

@@ -240,7 +240,13 @@ class RobofyClient:
         """
         listing = Listing(first)
         while listing.call is not None:
-            yield listing.accept(self.exchange(listing.call))
+            try:
+                answered = self.exchange(listing.call)
+            except RobofyCallError as error:
+                if listing.pages:
+                    error.page = listing.pages + 1
+                raise
+            yield listing.accept(answered)
 
     def cancel(self) -> None:
         """End the call under way and refuse further ones. Safe in a signal handler and from another thread."""

@@ -22,9 +22,10 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _finite(text: str) -> float | None:
+def _number(text: str) -> float | str:
+    """Return a number, or its text where no float is so large."""
     number = float(text)
-    return number if isfinite(number) else None
+    return number if isfinite(number) else text
 
 
 def loads(body: bytes | str) -> Any:
@@ -44,10 +45,45 @@ def loads(body: bytes | str) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
+        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_number)
         json.dumps(value)  # what can be read but not written would only fail later
     except RecursionError:
         msg = "the document is nested too deeply"
+        raise ValueError(msg) from None
+    return value
+
+
+def loads_answer(body: bytes, charset: str = "") -> Any:
+    """Decode the body of an answer, whatever is wrong with a single value in it.
+
+    One bad value must not make a page of good rows unreadable. Beyond what :func:`loads` reads, NaN and infinities
+    become their text (``"NaN"``), control characters may stand in texts, and a body that is not UTF-8 is read in its
+    declared charset, or else with U+FFFD for each byte that is no character.
+
+    :param body: The body.
+    :param charset: What the Content-Type header declares. Default: UTF-8.
+    :return: The decoded value.
+    :raises ValueError: The body is not JSON. The message says from where on, and repeats nothing of it.
+    """
+    try:
+        return loads(body)
+    except ValueError:
+        pass
+    try:
+        text = body.decode(json.detect_encoding(body))
+    except UnicodeDecodeError:
+        try:
+            text = body.decode(charset or "utf-8", errors="replace")
+        except LookupError:  # no such charset
+            text = body.decode(errors="replace")
+    try:
+        value = json.loads(text.removeprefix("\ufeff"), strict=False, parse_constant=str, parse_float=_number)
+        json.dumps(value)  # what can be read but not written would only fail later
+    except json.JSONDecodeError as error:
+        msg = f"not JSON from character {error.pos} on"
+        raise ValueError(msg) from None
+    except RecursionError:
+        msg = "nested too deeply"
         raise ValueError(msg) from None
     return value
 
@@ -57,12 +93,18 @@ def dump_line(value: Any) -> bytes:
 
     :param value: Anything :func:`loads` can return, and datetimes.
     :return: UTF-8 bytes that end in a newline.
+    :raises ValueError: The value is nested too deeply.
     """
     try:
         return orjson.dumps(value, option=_LINE)
     except TypeError:
+        pass
+    try:
         # Half surrogate pairs and integers beyond 64 bits: orjson does not write them, ASCII escapes do.
         return json.dumps(value, sort_keys=True, separators=(",", ":"), default=datetime.isoformat).encode() + b"\n"
+    except RecursionError:
+        msg = "nested too deeply"
+        raise ValueError(msg) from None
 
 
 def dump_pretty(value: Any) -> bytes:

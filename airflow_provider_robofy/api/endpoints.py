@@ -49,6 +49,22 @@ ENDPOINTS: Final[Mapping[str, tuple[str, str]]] = {
     "account_limit": ("GET", "/v1/account/limit"),  # N
 }
 
+#: Those that answer with something that has a status of its own.
+_OWN_STATUS = {
+    "create_agent",
+    "retrieve_agent",
+    "update_agent",
+    "retrieve_agent_settings",
+    "add_text_content",
+    "add_file",
+    "add_website",
+    "get_crawl_status",
+    "retrieve_project",
+    "account_details",
+    "account_limit",
+    "message_stats",
+}
+
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PLAIN_WORD = re.compile(r"[a-z][a-z_-]*|v\d+|")
 _OVERRIDE = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*", re.ASCII)
@@ -97,6 +113,7 @@ def _call(
         body=body,
         read=read,
         repeatable=method == "GET",
+        own_status=name in _OWN_STATUS,
     )
 
 
@@ -271,6 +288,7 @@ def anything(method: str, path: str, *, params: Mapping[str, object] | None = No
         json=json,
         read=_as_is,
         repeatable=method in {"GET", "HEAD", "OPTIONS"},
+        own_status=True,  # whatever it is
     )
 
 

@@ -7,6 +7,7 @@ a name nobody knows is an error, never "the last page".
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -78,9 +79,9 @@ def read_object(payload: Any) -> dict[str, Any]:
 
 def _layers(payload: Any) -> Iterator[Any]:
     """Yield the answer and what it wraps, outermost first."""
-    pending = [payload]
+    pending = deque([payload])
     while pending:
-        layer = pending.pop(0)
+        layer = pending.popleft()
         if isinstance(layer, dict):
             pending.extend(layer[name] for name in _LAYERS if isinstance(layer.get(name), dict | list))
         if isinstance(layer, dict | list):
@@ -98,9 +99,9 @@ def _sendable(token: str) -> str:
 
 def _objects(payload: Any) -> Iterator[dict[str, Any]]:
     """Yield every object of the answer that is not inside a list, outermost first: a token may stand in any."""
-    pending = [payload]
+    pending = deque([payload])
     while pending:
-        layer = pending.pop(0)
+        layer = pending.popleft()
         if isinstance(layer, dict):
             yield layer
             pending.extend(layer.values())

@@ -110,13 +110,16 @@ class RobofyCallError(RobofyError):
         self.requested_at = requested_at
         self.advice = advice
         self.attempts = 1
+        #: Page of the listing that could not be read, from 1; None for other calls.
+        self.page: int | None = None
 
     def __str__(self) -> str:
         """Return the sentence a person needs, with what Robofy's support asks for."""
         parts = [f"{self.endpoint}: {self.args[0]}" if self.endpoint else str(self.args[0])]
         if self.requested_at is not None:
             tries = f", attempt {self.attempts}" if self.attempts > 1 else ""
-            parts.append(f"(requested at {self.requested_at:%Y-%m-%dT%H:%M:%SZ}{tries})")
+            page = f"page {self.page}, " if self.page is not None else ""
+            parts.append(f"({page}requested at {self.requested_at:%Y-%m-%dT%H:%M:%SZ}{tries})")
         if self.advice:
             parts.append(self.advice)
         return " ".join(parts)

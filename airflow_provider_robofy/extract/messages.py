@@ -265,8 +265,6 @@ class MessagesExtraction:
         read = ReadSession(session_id, Transcript(session_id, stamp=stamp, folder=folder, privacy=self.privacy))
         client = self._idle.get()
         try:
-            if self._fatal_error is not None:
-                raise self._fatal_error
             self._check_hope()
             for page in client.pages(list_session_messages(self.sessions.chatbot_id, session_id)):
                 read.transcript.add(page.rows)
@@ -288,6 +286,8 @@ class MessagesExtraction:
         return max(FEWEST_TO_GIVE_UP, 5 * self.max_concurrency)
 
     def _check_hope(self) -> None:
+        if self._fatal_error is not None:
+            raise self._fatal_error
         if self._failures_in_sequence >= self._hopeless_after:
             raise RobofyError(f"not read any more, because {self._failures_in_sequence} sessions in sequence failed")
 

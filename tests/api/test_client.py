@@ -419,7 +419,6 @@ def test_a_get_that_stalls_is_asked_again(connect, emulator, leads):
 @pytest.mark.parametrize(
     ("kind", "options", "said"),
     [
-        ("html", {}, "HTTP 200 with text/html, but the answer is not JSON"),
         ("wrong_shape", {}, "HTTP 200 with application/json, but no list of rows was found"),
         ("missing_list", {}, "no list of rows was found in the answer (looked for leads, rows)"),
         ("token_unknown", {}, "the answer's field 'continuation' seems to point to a next page"),

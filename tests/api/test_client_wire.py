@@ -19,6 +19,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
 )
 
+GOOD_BODY = {"data": {"report": {"rows": [{"id": "lead_1"}]}}}
 LEADS = endpoints.list_leads(24017, "agent")
 GOOD = {"data": {"report": {"rows": [{"id": "lead_1"}]}}}
 
@@ -226,9 +227,7 @@ def test_an_empty_answer_is_not_an_empty_listing(connect, raw_server, answer):
         (b'"rows"', "no list of rows"),
         (b'{"data": {"report": {"rows": {"id": 1}}}}', "no list of rows"),
         (b'{"message": "Leads retrieved successfully.", "data": null}', "no list of rows"),
-        (b"NaN", "the answer is not JSON"),
-        (b"<html>", "the answer is not JSON"),
-        (b"\xff\xfe\xfd", "the answer is not JSON"),
+        (b"NaN", "no list of rows"),
     ],
 )
 def test_foreign_answers_are_named_without_their_body(connect, raw_server, answer, body, said):
@@ -236,8 +235,29 @@ def test_foreign_answers_are_named_without_their_body(connect, raw_server, answe
     with pytest.raises(RobofyResponseError, match=r"HTTP 200 with application/problem\+json, but ") as caught:
         connect(server.url).call(LEADS)
     assert said in str(caught.value)
-    assert "html" not in str(caught.value)
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>Maintenance</html>", b"\xff\xfe\xfd", b"garbage", b""])
+def test_a_page_in_place_of_an_answer_is_asked_again_as_a_502_is(connect, raw_server, answer, body):
+    server = raw_server(answer(body), answer(GOOD_BODY))
+    assert connect(server.url).call(LEADS).items == [{"id": "lead_1"}]
+    assert len(server.requests) == 2
+    server = raw_server(answer(body))
+    with pytest.raises(RobofyResponseError, match="attempt 3") as caught:
+        connect(server.url, max_attempts=3).call(LEADS)
+    assert "aintenance" not in str(caught.value)
+    assert len(server.requests) == 3
+    server = raw_server(answer(body))
+    with pytest.raises(RobofyResponseError):
+        connect(server.url).call(endpoints.send_message({"query": "hello"}))
+    assert len(server.requests) == 1, "a change may have been made"
+
+
+def test_an_error_names_the_page_that_could_not_be_read(connect, raw_server, answer):
+    server = raw_server(answer({"rows": [1], "next_page_token": "2"}), answer(b"[1"))
+    with pytest.raises(RobofyResponseError, match=r"not JSON from character 2 on\) \(page 2, requested at"):
+        connect(server.url, max_attempts=1).pages(LEADS)
 
 
 def test_a_nest_too_deep_to_read_is_an_error_and_no_crash(connect, raw_server, answer):
