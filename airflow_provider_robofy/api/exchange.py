@@ -63,8 +63,6 @@ def exchange(call: Call[T], settings: Settings, pace: Pace, clock: Clock) -> Gen
                     continue
                 value = read_answer(call, outcome, asked_at, settings)
                 return Answered(value, http_date(outcome.headers.get("date")), asked_at)
-            if call.body is not None and call.body.trouble is not None:
-                raise call.body.trouble from None
             raise lost(call, outcome, asked_at, settings)
         except RobofyCallError as error:
             error.attempts = attempt

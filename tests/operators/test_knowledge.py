@@ -107,6 +107,15 @@ def test_a_text_is_uploaded_under_its_name_and_only_when_it_changes(robofy, cont
     assert [asset["name"] for asset in robofy.assets()] == ["sizes.md", "sizes.md"]
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", "it is empty"), ("x" * (10 * 2**20 + 1), "larger than 10 MB"), ("\ud83d", "not UTF-8")]
+)
+def test_a_text_that_robofy_would_not_take_is_refused_like_a_file(robofy, context, text, reason):
+    with pytest.raises(RobofyDataError, match=rf"hours\.md: .*{reason}"):
+        upload(context, None, text=text, name="hours.md")
+    assert robofy.count() == 0
+
+
 def test_metadata_goes_as_json_with_files(robofy, context, docs):
     upload(context, docs / "prices.pdf", metadata={"team": "sales"})
     assert robofy.assets()[0]["metadata"] == '{"team": "sales"}'
