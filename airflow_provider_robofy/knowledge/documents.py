@@ -45,8 +45,8 @@ NAME_NOT_UTF8: Final = "its name is not UTF-8"
 HIDDEN: Final = "it is hidden"
 
 _MAGIC = re.compile(r"[*?[]")
-#: Beginning of the names of hidden files and folders, which are left out.
-_HIDDEN = "."
+#: Beginnings of names that are left out: hidden files and folders, and the lock files of an open Office document.
+_HIDDEN = (".", "~$")
 
 
 class UnusableError(RobofyDataError):

@@ -62,7 +62,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
     Two runs must not use one ledger at the same time: set ``max_active_runs=1``, or ``max_active_tis_per_dag=1``.
 
     :param source: Path, glob, folder or a list of those; anything that Airflow's ``ObjectStoragePath`` opens. A
-        relative path lies below ``[robofy] landing_root``. Hidden files are left out. The name
+        relative path lies below ``[robofy] landing_root``. Hidden files and Office's lock files are left out. The name
         of a document is its path below the source, with ``-`` for ``/``. (templated)
     :param text: Text to upload instead; Airflow's UI shows it among the rendered templates. (templated)
     :param name: Name of the text, which ends in one of the text suffixes. (templated)

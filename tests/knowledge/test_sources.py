@@ -71,6 +71,15 @@ def test_hidden_files_and_folders_are_left_out_and_counted_unless_they_are_named
     assert names(folder / ".env.json") == [".env.json"]
 
 
+@pytest.mark.parametrize("pattern", ["", "**/*"])
+def test_lock_files_of_open_office_documents_are_left_out_and_counted_unless_they_are_named(tree, pattern):
+    folder = tree("prices.xlsx", "~$prices.xlsx", "guides/~$Setup.DOCX", "guides/~$notes.md", "a~$b.md", "~c.md")
+    found = listed(folder / pattern if pattern else folder)
+    assert [document.name for document in found.documents] == ["a~$b.md", "prices.xlsx", "~c.md"]
+    assert (found.refused, found.hidden) == ([], 3)
+    assert names(folder / "~$prices.xlsx") == ["~$prices.xlsx"]
+
+
 @pytest.mark.parametrize("pattern", ["", "*", "**/*"])
 def test_a_link_that_leads_out_of_the_folder_is_refused(tree, tmp_path, pattern):
     (tmp_path / "secret.md").write_text("secret")
