@@ -292,19 +292,17 @@ class Uploader:
             self.ledger.record(document.name, before)
             if isinstance(error, RobofyNotFoundError) and call.endpoint == "add_file":
                 error.advice = _ADD_FILE_PATH
-            if isinstance(error, RobofyBadRequestError):
-                self.report.fail(document, str(error))
-            elif error.permanent:
+            if error.permanent and not isinstance(error, RobofyBadRequestError):
                 raise
-            else:
-                self.report.fail(document, str(error))
+            self.report.fail(document, str(error))
+            if not error.permanent:
                 self._count_unanswered(error)
-        else:
-            if (link.status or "").lower() == "failed":
-                self.ledger.record(document.name, before)
-                self.report.fail(document, f"Robofy answered with status {link.status!r}")
-                return
-            self._keep(document, intended, link)
+            return
+        if (link.status or "").lower() == "failed":
+            self.ledger.record(document.name, before)
+            self.report.fail(document, f"Robofy answered with status {link.status!r}")
+            return
+        self._keep(document, intended, link)
 
     def _keep(self, document: Document, intended: Entry, link: KnowledgeLink) -> None:
         before = intended["before"] or {}
