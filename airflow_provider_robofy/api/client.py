@@ -205,8 +205,6 @@ class RobofyClient:
             outcome = self._send(request, deadline)
             attempt += 1
             try:
-                if call.body is not None and call.body.trouble is not None:
-                    raise call.body.trouble from None
                 if isinstance(outcome, Lost):
                     raise lost(call, outcome, asked_at, self.settings)
                 if outcome.status in _REDIRECTS:

@@ -1,1 +1,1 @@
-"""How files become knowledge of an agent, each once, and how a crawl is waited for. Knows no Airflow."""
+"""Uploads files as knowledge of an agent, each once, and reads how a crawl is going. Imports no Airflow."""

@@ -1,6 +1,6 @@
-"""Reading how an agent's crawling goes, from an answer that is documented nowhere.
+"""Reads the status of an agent's crawl, from an answer that is documented nowhere.
 
-The status call names an agent and no run, so what it tells is the state of the agent's crawling.
+The status call takes an agent and no run, so its answer is the status of the agent's crawling and not of one run.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ _STATES: Final[dict[str, State]] = {
     **dict.fromkeys(("idle", "not_started", "none", "never"), "idle"),
 }
 _STATUS_FIELDS: Final = ("status", "crawl_status", "crawlStatus", "crawling_status", "state")
-#: Said of the call, not of the crawl, where something inside says more.
+#: Words about the call and not about the crawl, if an object further inside has a word as well.
 _ABOUT_THE_CALL: Final = {"success", "ok"}
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrawlStatus:
-    """Hold what an answer says of an agent's crawling.
+    """Describe the status of an agent's crawling.
 
-    :param state: What its word means. ``unknown`` means still running, as far as anybody can tell.
-    :param word: The word as it came, or None where there was none.
-    :param run_id: Run that the answer names, or None; likewise ``started_at``, in Robofy's own writing.
+    :param state: Meaning of the status word; ``unknown`` counts as still running.
+    :param word: The status word as Robofy sent it, or None if there was none.
+    :param run_id: Run that the answer names, or None.
+    :param started_at: Start of the crawl in Robofy's own format, or None.
     """
 
     state: State
@@ -48,10 +49,16 @@ class CrawlStatus:
 
     @classmethod
     def read(cls, payload: Any, *, run_id: str | None = None) -> CrawlStatus:
-        """Find the status word, whatever wraps it; case does not matter.
+        """Return the status of an answer. The status word is found at any depth and in any case.
+
+        The outermost objects with a word decide, those in ``data`` first. Of several crawls that disagree, an open one
+        counts; if all have ended in different ways, the state is ``unknown``. A usual answer::
+
+            {"message": "ok", "data": {"run_id": "r1", "status": "Crawling", "started_at": "2026-02-20 14:45:00"}}
 
         :param payload: The decoded answer.
-        :param run_id: Where the answer lists several crawls, the one that is asked about.
+        :param run_id: The run that is asked about, for an answer that lists several crawls.
+        :return: The status.
         """
         inner = payload.get("data") if isinstance(payload, dict) else None
         for level in (*_levels(inner), *_levels(payload)):
@@ -78,14 +85,18 @@ class CrawlStatus:
         )
 
     def began_after(self, moment: datetime, times: TimeReader) -> bool:
-        """Tell whether the crawl surely began at or after a moment; False where the answer gives no readable time."""
+        """Return whether the crawl began at or after a moment; False if the answer has no readable time.
+
+        :param moment: An aware datetime.
+        :param times: Reader of Robofy's times.
+        """
         try:
             return times.read(self.started_at) >= moment
         except ValueError:
             return False
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what goes to XCom."""
+        """Return the status word, run id and start as plain JSON, for XCom."""
         started_at = self.started_at if isinstance(self.started_at, str | int | float) else None
         return {"status": self.word, "run_id": self.run_id, "started_at": started_at}
 
@@ -107,8 +118,10 @@ class CrawlWatch:
         self._warned = False
 
     def judge(self, payload: Any) -> dict[str, Any] | None:
-        """Return the result of a completed crawl, or None while there is none.
+        """Return the result of a completed crawl, or None while it is not complete.
 
+        :param payload: The decoded answer.
+        :return: Status word, run id and start as plain JSON, or None.
         :raises RobofyCrawlError: The crawl has failed.
         """
         status = CrawlStatus.read(payload, run_id=self.run_id)
@@ -122,8 +135,8 @@ class CrawlWatch:
             )
         if status.state != "running" and not self._warned:
             self._warned = True
-            said = "no status word" if status.word is None else f"the status word {status.word!r}"
-            _log.warning("Robofy's crawl status has %s, which this provider takes for still running.", said)
+            seen = "no status word" if status.word is None else f"the status word {status.word!r}"
+            _log.warning("Robofy's crawl status has %s, which this provider takes for still running.", seen)
         return None
 
     def tolerate(self, error: RobofyError) -> None:
@@ -143,7 +156,7 @@ class CrawlWatch:
 
 
 def _levels(value: Any) -> Iterator[list[dict[str, Any]]]:
-    """Yield the objects of an answer, outermost first, those of one depth together."""
+    """Yield the objects of each depth of an answer, outermost first."""
     layer = [value]
     while layer:
         flat = [item for one in layer for item in (one if isinstance(one, list) else [one])]

@@ -1,8 +1,8 @@
-"""What has been uploaded, remembered between runs, so that nothing is uploaded twice.
+"""Remembers between runs what was uploaded, so that nothing is uploaded twice.
 
-Two files: the ledger with an entry for each document, and beside it a journal with the entries that have changed since.
-Every change is on disk before the next step is taken. Writing the whole ledger each time would cost the square of the
-number of files, so a change writes the journal, and only every hundredth the ledger.
+The ledger is two files: a snapshot with an entry for each document, and beside it a journal with the entries that have
+changed since. Every change is on disk before the next step is taken. Writing the snapshot each time would cost the
+square of the number of files, so a change writes the journal, and only every hundredth change writes the snapshot.
 """
 
 from __future__ import annotations
@@ -24,14 +24,20 @@ JOURNAL_SUFFIX: Final = ".journal.json"
 UPLOADED: Final = "uploaded"
 INTENDED: Final = "intended"
 
-#: Changes that the journal holds before they are written to the ledger.
+#: Number of changes in the journal after which the snapshot is written.
 FOLD_AT = 100
 
 Entry = dict[str, Any]
 
 
+class LedgerStorageError(RobofyLedgerError):
+    """Report that the ledger's files could not be read or written. Other than a damaged ledger, a retry may help."""
+
+    permanent = False
+
+
 class Ledger:
-    """Keep the entries of one source and agent, safe for several threads.
+    """Read and write the entries of one source and agent, from several threads.
 
     Usage::
 
@@ -40,8 +46,8 @@ class Ledger:
         ledger.record("faq.md", {"state": "intended", "sha256": "...", "size": 120, ...})
         ledger.close()
 
-    :param store: Where it lies; the journal goes beside it.
-    :param identity: Whose it is. A ledger of another agent or source is refused.
+    :param store: File of the snapshot; the journal lies beside it.
+    :param identity: Agent and source of the ledger. One of another agent or source is refused.
     """
 
     def __init__(self, store: Store, identity: Mapping[str, str]) -> None:
@@ -50,6 +56,7 @@ class Ledger:
         self.entries: dict[str, Entry] = {}
         self._identity = dict(identity)
         self._journal = store.beside(JOURNAL_SUFFIX)
+        #: Number of the snapshot. A journal with a lower number is older than the snapshot.
         self._generation = 0
         self._changed: dict[str, Entry | None] = {}
         self._has_journal = False
@@ -58,28 +65,33 @@ class Ledger:
         self._disk = threading.Lock()
 
     def load(self) -> None:
-        """Read what is there; nothing is an empty ledger.
+        """Read both files; without any, the ledger is empty.
 
-        :raises RobofyLedgerError: It is damaged, of a newer version of this provider, or somebody else's.
+        :raises RobofyLedgerError: The ledger is damaged, of a newer version of this provider, of another agent or
+            source, or cannot be read.
         """
-        ledger = self._read(self.store)
-        if ledger is not None:
-            self._generation, self.entries = ledger["generation"], ledger["entries"]
+        snapshot = self._read(self.store)
+        if snapshot is not None:
+            self._generation, self.entries = snapshot["generation"], snapshot["entries"]
         journal = self._read(self._journal)
         if journal is None:
             return
         self._has_journal = True
         if journal["generation"] > self._generation:
             raise self._damaged(self.store, f"it is older than {self._journal.uri}, or missing")
-        if journal["generation"] == self._generation:  # else the ledger was written later and knows it all
-            self._changed = journal["entries"]  # the next journal takes this one's place, so it must hold them too
+        if journal["generation"] == self._generation:  # else the snapshot was written later and has it all
+            self._changed = journal["entries"]  # the next journal replaces this one, so it must have them too
             for name, entry in self._changed.items():
                 self._set(name, entry)
 
     def record(self, name: str, entry: Entry | None) -> None:
-        """Set an entry, or take it away, and return when that is on disk.
+        """Set an entry, and return when it is on disk.
 
         Threads that wait for the disk at the same time are served by one write.
+
+        :param name: Name of the document.
+        :param entry: The entry, or None to remove it.
+        :raises RobofyError: The files cannot be written.
         """
         with self._state:
             self._set(name, entry)
@@ -90,19 +102,29 @@ class Ledger:
             if self._written < mine:
                 self._write(fold=len(self._changed) >= FOLD_AT)
 
-    def amend(self, name: str, entry: Entry) -> None:
-        """Set an entry without hurry: it is written with the next one, or by :meth:`close`."""
+    def amend(self, name: str, entry: Entry | None) -> None:
+        """Set an entry that the next :meth:`record` or :meth:`close` writes.
+
+        :param name: Name of the document.
+        :param entry: The entry, or None to remove it.
+        """
         with self._state:
             self._set(name, entry)
             self._changed[name] = entry
 
     def close(self) -> None:
-        """Bring ledger and journal together, if anything has changed."""
+        """Write the snapshot and remove the journal, if anything has changed.
+
+        :raises RobofyError: The files cannot be written.
+        """
         with self._disk:
             if self._changed or self._has_journal:
                 self._write(fold=True)
             if self._has_journal:
-                self._journal.remove()
+                try:
+                    self._journal.remove()
+                except OSError as error:
+                    raise _storage_error(self._journal, "removed", error) from None
                 self._has_journal = False
 
     def _set(self, name: str, entry: Entry | None) -> None:
@@ -115,21 +137,23 @@ class Ledger:
         with self._state:
             version = self._version
             generation = self._generation + fold
+            written = self._changed
             content = codec.dump_line(
                 {
                     "schema_version": SCHEMA_VERSION,
                     **self._identity,
                     "generation": generation,
-                    "entries": self.entries if fold else self._changed,
+                    "entries": self.entries if fold else written,
                 }
             )
             if fold:
                 self._changed = {}
-        store = self.store if fold else self._journal
-        with Spool(store.spool_path(), compress=False) as spool:
-            spool.write(content)
-            spool.finish()
-            store.publish(spool.path, spool.bytes)
+        try:
+            write(self.store if fold else self._journal, content)
+        except BaseException:
+            with self._state:
+                self._changed = written | self._changed  # the journal must still have them
+            raise
         self._has_journal = self._has_journal or not fold
         self._generation, self._written = generation, version
 
@@ -138,6 +162,8 @@ class Ledger:
             content = store.read()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise _storage_error(store, "read", error) from None
         try:
             ledger: Any = codec.loads(content)
         except ValueError:
@@ -148,8 +174,8 @@ class Ledger:
                 f"The ledger {store.uri} was written by a newer version of this provider (schema version {version}, "
                 f"and this one knows {SCHEMA_VERSION}). Nothing was uploaded. Update airflow-provider-robofy."
             )
-        if version != SCHEMA_VERSION or type(ledger.get("generation")) is not int or not _entries_are_sound(ledger):
-            raise self._damaged(store, "it does not say what a ledger says")
+        if version != SCHEMA_VERSION or type(ledger.get("generation")) is not int or not _are_entries(ledger):
+            raise self._damaged(store, "it lacks what a ledger has")
         for name, ours in self._identity.items():
             if ledger.get(name) != ours:
                 raise RobofyLedgerError(
@@ -167,7 +193,30 @@ class Ledger:
         )
 
 
-def _entries_are_sound(ledger: dict[str, Any]) -> bool:
+def write(store: Store, content: bytes) -> None:
+    """Replace a file, so that at any moment it has either the old content or the new one.
+
+    :param store: The file.
+    :param content: The new content.
+    :raises LedgerStorageError: The file cannot be written.
+    """
+    try:
+        with Spool(store.spool_path(), compress=False) as spool:
+            spool.write(content)
+            spool.finish()
+            store.publish(spool.path, spool.bytes)
+    except OSError as error:
+        raise _storage_error(store, "written", error) from None
+
+
+def _storage_error(store: Store, verb: str, error: OSError) -> LedgerStorageError:
+    return LedgerStorageError(
+        f"{store.uri} cannot be {verb} ({type(error).__name__}: {error}). Check the free space and the permissions "
+        "there. The ledger has what was written before, and the next attempt continues from that."
+    )
+
+
+def _are_entries(ledger: dict[str, Any]) -> bool:
     entries = ledger.get("entries")
     return isinstance(entries, dict) and all(
         entry is None

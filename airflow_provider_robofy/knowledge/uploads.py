@@ -1,13 +1,16 @@
-"""Uploading what changed, four documents at a time, each of them once."""
+"""Uploads what is new or changed, four documents at a time, each content once, and reports what became of each."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.body import json_text, multipart
 from airflow_provider_robofy.api.endpoints import add_file, add_text_content
 from airflow_provider_robofy.api.errors import (
@@ -15,29 +18,37 @@ from airflow_provider_robofy.api.errors import (
     RobofyBadRequestError,
     RobofyCallError,
     RobofyCancelledError,
+    RobofyDataError,
     RobofyError,
     RobofyNotFoundError,
     RobofyResponseError,
     RobofyServerError,
+    RobofyUncertainError,
 )
 from airflow_provider_robofy.api.models import KnowledgeLink, parse
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.knowledge.document import FILES, UnusableError, measure, sha256
-from airflow_provider_robofy.knowledge.ledger import INTENDED, UPLOADED
-from airflow_provider_robofy.knowledge.report import Report
+from airflow_provider_robofy.knowledge.documents import FILES, NOT_UTF8, TEXTS, UnusableError
+from airflow_provider_robofy.knowledge.ledger import INTENDED, UPLOADED, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.client import RobofyClient
-    from airflow_provider_robofy.knowledge.document import Document, Measured, Note
+    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.knowledge.documents import Document
     from airflow_provider_robofy.knowledge.ledger import Entry, Ledger
 
-#: Uploads at a time; the connection's requests_per_minute holds for all of them together.
+#: Uploads at a time; the connection's requests_per_minute limits all of them together.
 AT_A_TIME: Final = 4
-#: So many documents in a row without an answer mean that the rest would fare no better.
+#: Most items that the manifest in XCom lists; more go to a file, and XCom gets its address.
+LONGEST_IN_XCOM: Final = 50
+SCHEMA_VERSION: Final = 1
+#: Documents in a row without an answer after which the run ends, because the others would fare no better.
 _GIVE_UP: Final = 5
+#: Documents that an error names.
+_NAMED: Final = 5
+_IDS: Final = ("asset_id", "linkage_id", "size", "sha256")
 _LOST: Final = "its answer never came"
 _FOUND: Final = "an earlier attempt sent it and was killed, or lost its answer"
 _ADD_FILE_PATH = (
@@ -49,46 +60,125 @@ _ADD_FILE_PATH = (
 _log = logging.getLogger(__name__)
 
 
+@dataclass(slots=True)
+class Report:
+    """Collect what became of each document. Lists hold plain JSON and are safe to append to from several threads.
+
+    :param uploaded: Documents that Robofy took in this attempt.
+    :param unchanged: Documents whose content the ledger knows already.
+    :param superseded: Older versions that were replaced in this run and that Robofy still has, with their ids.
+    :param failed: Documents that were not uploaded, each with its reason.
+    :param uncertain: Documents that may or may not have arrived.
+    :param removed: Documents that were uploaded once and have left the source; Robofy still has them.
+    :param stopped: Why the run ended before every document was tried, or None.
+    """
+
+    uploaded: list[dict[str, Any]] = field(default_factory=list)
+    unchanged: list[dict[str, Any]] = field(default_factory=list)
+    superseded: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    uncertain: list[dict[str, Any]] = field(default_factory=list)
+    removed: list[dict[str, Any]] = field(default_factory=list)
+    stopped: RobofyError | None = None
+
+    def fail(self, document: Document, reason: str) -> None:
+        """Add a document that was not uploaded.
+
+        :param document: The document.
+        :param reason: A few words for people.
+        """
+        self.failed.append({"name": document.name, "uri": document.uri, "size": document.size, "reason": reason})
+
+    def lists(self) -> dict[str, list[dict[str, Any]]]:
+        """Return every list, sorted by name."""
+        return {
+            name: sorted(getattr(self, name), key=lambda item: (item["name"], str(item.get("uri"))))
+            for name in ("uploaded", "unchanged", "superseded", "failed", "uncertain", "removed")
+        }
+
+    def manifest(self, about: Mapping[str, Any], *, found: int, beside: Store) -> dict[str, Any]:
+        """Return what goes to XCom, and write the lists to a file if they are long.
+
+        :param about: Ids, source, ledger and times of the run.
+        :param found: Number of files found, without hidden ones.
+        :param beside: File for long lists.
+        :return: The manifest, as plain JSON.
+        :raises RobofyDataError: A document is in no list or in two, which is a fault of this provider.
+        """
+        lists = self.lists()
+        counts = {name: len(items) for name, items in lists.items()}
+        accounted = sum(counts[name] for name in ("uploaded", "unchanged", "failed", "uncertain"))
+        if accounted > found or (accounted < found and self.stopped is None):
+            raise RobofyDataError(
+                f"The counts do not add up: {found} documents found and {accounted} accounted for ({counts}). "
+                "Please report this to the provider's maintainers."
+            )
+        manifest: dict[str, Any] = {
+            "schema_version": SCHEMA_VERSION,
+            **about,
+            "counts": {"found": found, **counts, "not_tried": found - accounted},
+            "bytes_uploaded": sum(item["size"] for item in self.uploaded),
+        }
+        if sum(counts.values()) <= LONGEST_IN_XCOM:
+            return {**manifest, "lists": lists, "lists_uri": None}
+        write(beside, codec.dump_pretty({**manifest, **lists}))
+        return {**manifest, "lists": None, "lists_uri": beside.uri}
+
+    def verdict(self, *, max_failed: int) -> RobofyError | None:
+        """Return the error that the task fails with, or None.
+
+        :param max_failed: Largest number of failed documents that does not fail the task.
+        """
+        if self.stopped is not None:
+            return self.stopped
+        if self.uncertain:
+            return RobofyUncertainError(
+                f"{_some(self.uncertain, 'upload')} may or may not have arrived. Look at the agent's knowledge in "
+                "Robofy. What is not there: run again with on_uncertain='resend'. What is there: set its state to "
+                "'uploaded' in the ledger. All others were dealt with."
+            )
+        if len(self.failed) > max_failed:
+            return RobofyDataError(
+                f"{_some(self.failed, 'document')} could not be uploaded, and max_failed is {max_failed}. "
+                "All others were dealt with; the manifest is in XCom under the key 'manifest'."
+            )
+        return None
+
+
+@dataclass(kw_only=True, repr=False, eq=False)
 class Uploader:
-    """Bring an agent's knowledge up to date with documents.
+    """Upload the documents of one source to one agent.
 
     Usage::
 
         report = Uploader(ledger=ledger, client=lambda: RobofyClient(settings), ...).run(documents)
 
-    :param project_id: The agent's project; ``chatbot_id`` the agent.
-    :param metadata: Text that goes with every file of Add File, or None. Add Text Content has no place for it.
-    :param ledger: What was uploaded before; loaded. The caller closes it.
-    :param client: Makes a client; each thread gets its own.
-    :param run_key: Which task of which run this is.
-    :param resend: Upload again what may or may not have arrived; otherwise report it.
+    :param project_id: Project of the agent.
+    :param chatbot_id: The agent.
+    :param metadata: Text that goes with every file of Add File, or None. Add Text Content has no field for it.
+    :param ledger: The loaded ledger. The caller closes it.
+    :param client: Creates a client; each thread gets its own.
+    :param run_key: Identifier of the task and its run, the same for a retry.
+    :param resend: True uploads again what may or may not have arrived; False reports it.
     """
 
-    def __init__(
-        self,
-        *,
-        project_id: str,
-        chatbot_id: str,
-        metadata: str | None,
-        ledger: Ledger,
-        client: Callable[[], RobofyClient],
-        run_key: str,
-        resend: bool,
-    ) -> None:
+    project_id: str
+    chatbot_id: str
+    metadata: str | None
+    ledger: Ledger
+    client: InitVar[Callable[[], RobofyClient]]
+    run_key: str
+    resend: bool
+
+    def __post_init__(self, client: Callable[[], RobofyClient]) -> None:
         self.report = Report()
-        self._project_id = project_id
-        self._chatbot_id = chatbot_id
-        self._metadata = metadata
-        self._ledger = ledger
-        self._run_key = run_key
-        self._resend = resend
         self._clients = [client() for _ in range(AT_A_TIME)]
         self._lock = threading.Lock()
-        self._troubles = 0
+        self._unanswered = 0
 
     @property
     def requests(self) -> int:
-        """Return the requests sent so far."""
+        """Return the number of requests sent so far."""
         return sum(client.requests for client in self._clients)
 
     def cancel(self) -> None:
@@ -96,12 +186,16 @@ class Uploader:
         for client in self._clients:
             client.cancel()
 
-    def run(self, documents: Sequence[Document | Note]) -> Report:
-        """Upload what is new or changed. One document's trouble does not stop the others.
+    def run(self, documents: Sequence[Document], refused: Sequence[Document] = ()) -> Report:
+        """Upload what is new or changed. A failed document does not stop the others.
 
-        :return: What became of each; where the run was stopped, :attr:`Report.stopped` says why.
+        :param documents: Every usable document of the source.
+        :param refused: The documents with a fault, which are reported as failed.
+        :return: What became of each; if the run was stopped, :attr:`Report.stopped` says why.
         :raises RobofyCancelledError: The task was killed.
         """
+        for document in refused:
+            self.report.fail(document, document.fault or "")
         waiting = iter(documents)
         with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="robofy-upload") as pool:
             try:
@@ -111,10 +205,10 @@ class Uploader:
             except BaseException:
                 self.cancel()  # else leaving the pool would wait for uploads that nobody wants any more
                 raise
-        self._look_back(documents)
+        self._report_earlier_versions(documents)
         return self.report
 
-    def _work(self, client: RobofyClient, waiting: Iterator[Document | Note]) -> None:
+    def _work(self, client: RobofyClient, waiting: Iterator[Document]) -> None:
         with client:
             while self.report.stopped is None:
                 with self._lock:
@@ -122,148 +216,136 @@ class Uploader:
                 if document is None:
                     return
                 try:
-                    self._deal_with(document, client)
+                    self._upload(document, client)
                 except RobofyCancelledError:
                     raise
                 except RobofyError as error:
                     # Wrong key, wrong ids, wrong path, a ledger that cannot be written: the same for all documents.
                     self.report.stopped = error
 
-    def _deal_with(self, document: Document | Note, client: RobofyClient) -> None:
-        entry = self._ledger.entries.get(document.name)
-        intended = entry is not None and entry["state"] == INTENDED
-        if entry is not None and intended and not self._resend:
-            self.report.doubt(document.name, entry, _FOUND)
-            return
-        try:
-            if entry is not None and not intended and self._is_unchanged(document, entry):
-                self.report.unchanged.append(_item(document.name, entry))
+    def _upload(self, document: Document, client: RobofyClient) -> None:
+        """Upload one document, unless the ledger knows its content or is uncertain about it."""
+        entry = before = known = self.ledger.entries.get(document.name)
+        if entry is not None and entry["state"] == INTENDED:
+            if not self.resend:
+                self._doubt(document, entry, _FOUND)
                 return
-            measured = measure(document)
+            before, known = entry["before"], None
+        try:
+            if known is not None and _has_known_etag(document, known):
+                self.report.unchanged.append(_item(document.name, known))
+                return
+            content = document.read()
+            sha256 = hashlib.sha256(content).hexdigest()
+            if known is not None and sha256 == known["sha256"]:
+                self.report.unchanged.append(_item(document.name, known))
+                if document.etag is not None:
+                    self.ledger.amend(document.name, {**known, "etag": document.etag})
+                return
+            call = self._call(document, content)
         except UnusableError as error:
             self.report.fail(document, str(error))
             return
-        before = entry["before"] if entry is not None and intended else entry
-        intention = {
+        intended = {
             "state": INTENDED,
-            "sha256": measured.sha256,
-            "size": measured.size,
+            "sha256": sha256,
+            "size": len(content),
             "at": _now(),
-            "run_key": self._run_key,
+            "run_key": self.run_key,
             "before": before,
         }
-        self._ledger.record(document.name, intention)
-        self._send(document, measured, client, intention, before)
+        try:
+            self.ledger.record(document.name, intended)
+        except RobofyError:
+            self.ledger.amend(document.name, entry)  # nothing was sent
+            raise
+        self._send(document, call, client, intended)
 
-    def _is_unchanged(self, document: Document | Note, entry: Entry) -> bool:
-        if document.size != entry["size"]:
-            return False
-        if document.etag is not None and document.etag == entry.get("etag"):
-            return True  # a store's own word for "the same content" spares reading it
-        if sha256(document) != entry["sha256"]:
-            return False
-        if document.etag is not None:
-            self._ledger.amend(document.name, {**entry, "etag": document.etag})
-        return True
+    def _call(self, document: Document, content: bytes) -> Call[dict[str, Any]]:
+        if document.kind not in TEXTS:
+            form = {"chatbot_id": self.chatbot_id}
+            if self.metadata is not None:
+                form["metadata"] = self.metadata
+            media_type = FILES[document.kind]
+            body = multipart(fields=form, file_name=document.name, media_type=media_type, content=content)
+            return add_file(self.project_id, body)
+        fields = {"chatbot_id": self.chatbot_id, "file_name": document.name}
+        try:
+            return add_text_content(self.project_id, json_text(fields=fields, name="content", content=content))
+        except UnicodeDecodeError:
+            raise UnusableError(NOT_UTF8) from None
 
-    def _send(
-        self,
-        document: Document | Note,
-        measured: Measured,
-        client: RobofyClient,
-        intention: Entry,
-        before: Entry | None,
-    ) -> None:
-        call = self._call(document, measured)
+    def _send(self, document: Document, call: Call[dict[str, Any]], client: RobofyClient, intended: Entry) -> None:
+        before = intended["before"]
         try:
             link = parse(KnowledgeLink, client.call(call), call, TimeReader())
         except RobofyCancelledError:
             if call.body is not None and not call.body.whole:
-                self._ledger.record(document.name, before)
+                self.ledger.record(document.name, before)
             raise
-        except UnusableError as error:
-            self._ledger.record(document.name, before)
-            self.report.fail(document, str(error))
         except RobofyCallError as error:
             if _may_have_arrived(error):
                 _log.warning("%s: %s. %s", document.name, _LOST, error)
-                self.report.doubt(document.name, intention, f"{_LOST} ({type(error).__name__})")
-                self._count_trouble(error)
+                self._doubt(document, intended, f"{_LOST} ({type(error).__name__})")
+                self._count_unanswered(error)
                 return
-            self._ledger.record(document.name, before)
+            self.ledger.record(document.name, before)
             if isinstance(error, RobofyNotFoundError) and call.endpoint == "add_file":
                 error.advice = _ADD_FILE_PATH
-            if isinstance(error, RobofyBadRequestError):
-                self.report.fail(document, str(error))
-            elif error.permanent:
+            if error.permanent and not isinstance(error, RobofyBadRequestError):
                 raise
-            else:
-                self.report.fail(document, str(error))
-                self._count_trouble(error)
-        else:
-            if (link.status or "").lower() == "failed":
-                self._ledger.record(document.name, before)
-                self.report.fail(document, f"Robofy answered with status {link.status!r}")
-                return
-            self._keep(document, measured, link, before)
+            self.report.fail(document, str(error))
+            if not error.permanent:
+                self._count_unanswered(error)
+            return
+        if (link.status or "").lower() == "failed":
+            self.ledger.record(document.name, before)
+            self.report.fail(document, f"Robofy answered with status {link.status!r}")
+            return
+        self._keep(document, intended, link)
 
-    def _call(self, document: Document | Note, measured: Measured) -> Call[dict[str, Any]]:
-        if document.is_text:
-            fields = {"chatbot_id": self._chatbot_id, "file_name": document.name}
-            return add_text_content(
-                self._project_id, json_text(fields=fields, name="content", content=measured, size=measured.sent)
-            )
-        form = {"chatbot_id": self._chatbot_id}
-        if self._metadata is not None:
-            form["metadata"] = self._metadata
-        return add_file(
-            self._project_id,
-            multipart(
-                fields=form,
-                file_name=document.name,
-                media_type=FILES[document.kind],
-                content=measured,
-                size=measured.sent,
-            ),
-        )
-
-    def _keep(self, document: Document | Note, measured: Measured, link: KnowledgeLink, before: Entry | None) -> None:
-        superseded = list(before.get("superseded", ())) if before is not None else []
-        if before is not None:
-            old = {name: before.get(name) for name in ("asset_id", "linkage_id", "size", "sha256")}
-            superseded.append({**old, "run_key": self._run_key})
+    def _keep(self, document: Document, intended: Entry, link: KnowledgeLink) -> None:
+        before = intended["before"] or {}
+        superseded = list(before.get("superseded", ()))
+        if before:
+            superseded.append({**{name: before.get(name) for name in _IDS}, "run_key": self.run_key})
         entry = {
             "state": UPLOADED,
-            "sha256": measured.sha256,
-            "size": measured.size,
+            "sha256": intended["sha256"],
+            "size": intended["size"],
             "asset_id": link.asset_id,
             "linkage_id": link.linkage_id,
             "status": link.status,
             "at": _now(),
-            "run_key": self._run_key,
+            "run_key": self.run_key,
             "etag": document.etag,
             "superseded": superseded,
         }
-        self._ledger.record(document.name, entry)
+        self.ledger.record(document.name, entry)
         self.report.uploaded.append({**_item(document.name, entry), "status": link.status})
         if link.asset_id is None and link.linkage_id is None:
             _log.warning("%s was taken, but the answer names no asset_id and no linkage_id.", document.name)
         with self._lock:
-            self._troubles = 0
+            self._unanswered = 0
 
-    def _count_trouble(self, error: RobofyError) -> None:
+    def _doubt(self, document: Document, entry: Entry, reason: str) -> None:
+        """Report a document as uncertain."""
+        about = {"size": entry["size"], "sha256": entry["sha256"], "intended_at": entry.get("at")}
+        self.report.uncertain.append({"name": document.name, **about, "reason": reason})
+
+    def _count_unanswered(self, error: RobofyError) -> None:
         with self._lock:
-            self._troubles += 1
-            if self._troubles >= _GIVE_UP:
+            self._unanswered += 1
+            if self._unanswered >= _GIVE_UP:
                 self.report.stopped = error
 
-    def _look_back(self, documents: Sequence[Document | Note]) -> None:
-        """Report what the ledger knows besides: versions replaced in this run, and documents that are gone."""
+    def _report_earlier_versions(self, documents: Sequence[Document]) -> None:
+        """Report the versions that this run replaced, and the documents that have left the source."""
         present = {document.name for document in documents} | {item["name"] for item in self.report.failed}
-        for name, entry in self._ledger.entries.items():
+        for name, entry in self.ledger.entries.items():
             for old in entry.get("superseded", ()):
-                # By run and not by attempt: a retry tells what the attempt before it has replaced, too.
-                if old.get("run_key") == self._run_key:
+                # By run and not by attempt: a retry also reports what the attempt before it has replaced.
+                if old.get("run_key") == self.run_key:
                     self.report.superseded.append({"name": name, **{k: v for k, v in old.items() if k != "run_key"}})
             if name not in present:
                 known = entry if entry["state"] == UPLOADED else entry["before"]
@@ -271,7 +353,7 @@ class Uploader:
 
 
 def _may_have_arrived(error: RobofyCallError) -> bool:
-    """Tell whether Robofy may have carried out a request that failed so."""
+    """Return whether Robofy may have carried out a request that failed with this error."""
     if error.refused:
         return False
     if isinstance(error, RobofyApiError):
@@ -281,9 +363,22 @@ def _may_have_arrived(error: RobofyCallError) -> bool:
     return True
 
 
+def _has_known_etag(document: Document, known: Entry) -> bool:
+    """Return whether the store itself says that the content is the known one, so that it need not be read."""
+    return document.etag is not None and document.etag == known.get("etag") and document.size == known["size"]
+
+
 def _item(name: str, entry: Entry) -> dict[str, Any]:
-    return {"name": name, **{key: entry.get(key) for key in ("asset_id", "linkage_id", "size", "sha256")}}
+    return {"name": name, **{key: entry.get(key) for key in _IDS}}
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _some(items: list[dict[str, Any]], noun: str) -> str:
+    """Return how many items there are, and the first of them with their reasons."""
+    count = len(items)
+    named = sorted(items, key=lambda item: str(item["name"]))[:_NAMED]
+    text = "; ".join(f"{item['name']}: {item['reason']}" for item in named)
+    return f"{count} {noun}{'' if count == 1 else 's'} ({text}{'; ...' if count > _NAMED else ''})"

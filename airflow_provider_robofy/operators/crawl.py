@@ -1,4 +1,4 @@
-"""Crawling a website."""
+"""The operator that crawls a website."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NAP = 0.2
 
 
 class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
-    """Let Robofy crawl a website for an agent, and wait until it has.
+    """Start a crawl of a website for an agent, and wait until it is complete.
 
     Usage::
 
@@ -47,33 +47,35 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
             timeout=3 * 3600,
         )
 
-    The run id is in XCom as ``run_id`` before the wait begins. The status call takes none, though: it tells of the
-    agent's crawling, so two crawls of one agent at a time are waited for as one.
+    The run id is in XCom as ``run_id`` before the wait begins. The API's status call takes no run id and answers with
+    the status of the agent's crawling, so two crawls of one agent at a time are waited for as one.
 
-    A retry looks at the status first. What is still running it waits for, without a second crawl; so it does where a
-    person has started a crawl meanwhile. A crawl that is complete counts if Robofy says that it began after this DAG
-    run did. Otherwise it starts another.
+    A retry asks for the status first. It waits for a crawl that is still running, also for one that a person has
+    started, and starts no second one. A complete crawl counts if Robofy says that it began after this DAG run did.
+    Otherwise the retry starts another crawl.
 
-    :param start_urls: Where the crawl begins: http or https addresses. (templated)
-    :param project_id: The agent's project. Default: the connection's. (templated)
+    :param start_urls: http or https addresses that the crawl starts from. (templated)
+    :param project_id: Project of the agent. Default: the connection's. (templated)
     :param chatbot_id: The agent. Default: the connection's. (templated)
-    :param include_urls: Addresses to keep to; ``exclude_urls`` those to leave out. Robofy does not document how they
-        are matched. (templated)
-    :param max_pages: Pages to crawl at most (``max_crawl_pages``); ``max_depth`` links to follow from a start address
-        at most (``max_crawl_depth``). Default: Robofy's.
-    :param use_sitemap: Whether to read the site's sitemap. Default: Robofy's.
+    :param include_urls: Addresses that the crawl is limited to. Robofy does not document how they are matched.
+        (templated)
+    :param exclude_urls: Addresses that the crawl leaves out, matched in the same way. (templated)
+    :param max_pages: Largest number of pages (``max_crawl_pages``). Default: Robofy's.
+    :param max_depth: Largest number of links from a start address to a page (``max_crawl_depth``). Default: Robofy's.
+    :param use_sitemap: Whether the crawl reads the site's sitemap. Default: Robofy's.
     :param is_main_website: Whether this is the agent's main website. Default: Robofy's.
-    :param crawl_mode: Number of a mode, which Robofy does not document; likewise ``vector_provider``.
+    :param crawl_mode: Number of a mode; Robofy does not document which there are. Default: Robofy's.
+    :param vector_provider: Number of a provider; Robofy does not document which there are. Default: Robofy's.
     :param wait_for_completion: False returns as soon as the crawl has started. Default True.
-    :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poll_interval: Seconds between two looks; at least ten when deferred. Default 60.
-    :param timeout: Seconds to wait in each try before it fails; the crawl goes on. Default four hours.
-    :param robofy_conn_id: The Robofy connection. (templated)
+    :param deferrable: True waits in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
+    :param poll_interval: Seconds between two polls; at least ten when deferred. Default 60.
+    :param timeout: Seconds to wait in each try before the task fails; the crawl goes on. Default four hours.
+    :param robofy_conn_id: Id of the Robofy connection. (templated)
     :return: ``run_id``, ``status`` (Robofy's word) and ``started_at``.
     :raises AirflowFailException: Key, ids, connection or an address are wrong, so that a retry cannot help. An address
         that is not http(s) is refused before any call.
     :raises RobofyCrawlError: The crawl failed or took too long; the task's retries apply.
-    :raises RobofyError: The API failed; likewise.
+    :raises RobofyError: The API failed; the task's retries apply.
     """
 
     template_fields: Sequence[str] = (
@@ -126,7 +128,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         self.timeout = timeout
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start a crawl, unless one is under way in a retry, and wait for it."""
+        """Start a crawl, unless this is a retry and one is under way, and wait for it."""
         with failing_at_once():
             ids = {
                 "project_id": self.hook.project_id(self.project_id),
@@ -158,7 +160,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         return run  # never: a deferral is an exception
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002
-        """Return what the trigger found, or raise what it met."""
+        """Return the result that the trigger's event has, or raise its error."""
         with failing_at_once():
             result: dict[str, Any] = value_of(event, on_timeout=self._too_long())
         return result
@@ -197,7 +199,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         return {"run_id": run.run_id, "status": run.status, "started_at": answer.get("started_at")}
 
     def _found(self, context: Context, ids: dict[str, str]) -> CrawlStatus | None:
-        """Return the crawl that an attempt before has surely or probably started, or None."""
+        """Return the crawl that an earlier attempt has started, or may have started; None if there is none."""
         try:
             status = CrawlStatus.read(self.hook.client.call(get_crawl_status(**ids)))
         except RobofyNotFoundError:

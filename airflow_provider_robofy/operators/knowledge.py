@@ -1,4 +1,4 @@
-"""Uploading knowledge."""
+"""The operator that uploads knowledge."""
 
 from __future__ import annotations
 
@@ -16,16 +16,10 @@ from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
-from airflow_provider_robofy.knowledge.document import TEXTS, Note, kind_of
+from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
 from airflow_provider_robofy.knowledge.ledger import Ledger
-from airflow_provider_robofy.knowledge.sources import Found, Source, find
 from airflow_provider_robofy.knowledge.uploads import Uploader
-from airflow_provider_robofy.operators.base import (
-    RobofyBaseOperator,
-    failing_at_once,
-    path_component,
-    run_key,
-)
+from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, path_component, run_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,9 +35,9 @@ CHOICES = ("fail", "resend")
 
 
 class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
-    """Keep an agent's knowledge in step with a folder, a bucket or a text: upload what is new or changed, once.
+    """Upload what is new or changed in a folder, a bucket or a text to an agent's knowledge, each content once.
 
-    A folder with all below it::
+    A folder with everything below it::
 
         RobofyUploadKnowledgeOperator(task_id="docs", source="s3://aws_default@wiki/product")
 
@@ -55,39 +49,42 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
 
         RobofyUploadKnowledgeOperator(task_id="hours", text="{{ ti.xcom_pull('hours') }}", name="opening-hours.md")
 
-    txt, md, markdown, html and json go through Add Text Content; pdf, docx, doc, xls and xlsx through Add File, whose
-    path Robofy does not document: where the guess is wrong, the error says what to set in the connection's extra
-    ``endpoints`` under ``add_file``. Four documents are uploaded at a time, inside ``requests_per_minute``.
+    txt, md, markdown, html and json go through Add Text Content; pdf, docx, doc, xls and xlsx through Add File. Robofy
+    does not document the path of Add File: where the built-in path is wrong, the error says what to set in the
+    connection's extra ``endpoints`` under ``add_file``. Four documents are uploaded at a time, within
+    ``requests_per_minute``.
 
-    What was uploaded is remembered in a ledger with a hash of each content. A retry goes on where the attempt before
-    stopped, and a run over unchanged documents makes no request. Before a document is sent it is noted as intended; if
-    its answer never comes it is not sent again by itself, but reported as uncertain. Older versions stay with Robofy
-    until somebody removes them, and are reported as superseded, documents that left the source as removed.
+    A ledger keeps a hash of each uploaded content. A retry continues where the attempt before stopped, and a run over
+    unchanged documents makes no request. A document is recorded as intended before it is sent; if its answer never
+    comes, it is not sent again unasked, but reported as uncertain. Older versions stay with Robofy until somebody
+    removes them, and are reported as superseded; documents that left the source are reported as removed.
 
-    Do not let two runs use one ledger at the same time: set ``max_active_runs=1``, or ``max_active_tis_per_dag=1``.
+    Two runs must not use one ledger at the same time: set ``max_active_runs=1``, or ``max_active_tis_per_dag=1``.
 
-    :param source: Path, glob, folder or a list of those; anything that Airflow's ``ObjectStoragePath`` opens, and a
-        relative one lies below ``[robofy] landing_root``. Hidden files are left out. A document is called by its path
-        below the source, with ``-`` for ``/``. (templated)
-    :param text: A text to upload instead, shown among the rendered templates in Airflow's UI. (templated)
-    :param name: What the text is called, ending in one of the text suffixes. (templated)
-    :param project_id: The agent's project. Default: the connection's. (templated)
+    :param source: Path, glob, folder or a list of those; anything that Airflow's ``ObjectStoragePath`` opens. A
+        relative path lies below ``[robofy] landing_root``. Hidden files and Office's lock files are left out. The name
+        of a document is its path below the source, with ``-`` for ``/``. (templated)
+    :param text: Text to upload instead; Airflow's UI shows it among the rendered templates. (templated)
+    :param name: Name of the text, which ends in one of the text suffixes. (templated)
+    :param project_id: Project of the agent. Default: the connection's. (templated)
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param metadata: Text, or anything that becomes JSON, that goes with each file of Add File. Add Text Content has no
-        place for it. Another value alone uploads nothing again. (templated)
-    :param ledger_path: Where the ledger lies, ending in ``.json``; never in the source folder. Default: below
+        field for it. Documents are not uploaded again because only the metadata has changed. (templated)
+    :param ledger_path: File of the ledger, which ends in ``.json`` and lies outside the source folder. Default: below
         ``[robofy] landing_root`` in ``knowledge/``, by project, agent and source. (templated)
-    :param max_failed: Documents that may fail before the task does; all others are uploaded in any case. Default 0.
-    :param on_uncertain: What to do about documents of which nobody knows whether they arrived: ``fail``, which is the
-        default, names them and fails the task; ``resend`` uploads them again, perhaps for the second time. (templated)
-    :param robofy_conn_id: The Robofy connection. (templated)
+    :param max_failed: Largest number of failed documents that does not fail the task; all others are uploaded in any
+        case. Default 0.
+    :param on_uncertain: What to do with documents that may or may not have arrived: ``fail``, which is the default,
+        names them and fails the task; ``resend`` uploads them again, perhaps for the second time. (templated)
+    :param robofy_conn_id: Id of the Robofy connection. (templated)
     :return: The manifest: ids, ``ledger_uri``, ``counts``, ``bytes_uploaded``, ``requests``, and under ``lists`` the
         documents ``uploaded``, ``unchanged``, ``superseded``, ``failed``, ``uncertain`` and ``removed``, with names,
         ids, sizes and hashes. With more than 50 of them ``lists`` is None and ``lists_uri`` names a file beside the
         ledger. If the task fails, the manifest is in XCom as ``manifest``.
     :raises AirflowFailException: Key, ids, connection, source or ledger are wrong, or uploads are uncertain: a retry
         cannot help.
-    :raises RobofyError: The API failed, or more documents than ``max_failed`` did; the task's retries apply.
+    :raises RobofyError: The API failed, the ledger cannot be written, or more documents than ``max_failed`` failed;
+        the task's retries apply.
     """
 
     template_fields: Sequence[str] = (
@@ -134,64 +131,60 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self._uploader: Uploader | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Upload what changed and return the manifest."""
+        """Upload what is new or changed and return the manifest."""
         with failing_at_once():
             if self.on_uncertain not in CHOICES:
                 raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
-            project_id = self.hook.project_id(self.project_id)
-            chatbot_id = self.hook.chatbot_id(self.chatbot_id)
+            project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
+            ids = {"project_id": project_id, "chatbot_id": chatbot_id}
             sources = self._sources()
             label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
             store = self._ledger_store(project_id, chatbot_id, label, sources)
-            ledger = Ledger(store, {"project_id": project_id, "chatbot_id": chatbot_id, "source": label})
+            ledger = Ledger(store, {**ids, "source": label})
             ledger.load()
-            started_at = datetime.now(UTC)
-            found = find(sources) if sources else Found(documents=[self._note()])
+            started_at = _now()
+            found = find(sources) if sources else Found(documents=[self._text_document()])
             for source in sources:
                 self.lineage.read(Location.of(source.folder_uri()))
             self._uploader = Uploader(
-                project_id=project_id,
-                chatbot_id=chatbot_id,
+                **ids,
                 metadata=self._metadata(),
                 ledger=ledger,
                 client=lambda: RobofyClient(self.hook.connection.settings),
                 run_key=run_key(context),
                 resend=self.on_uncertain == "resend",
             )
-            for refused in found.refused:
-                self._uploader.report.refuse(refused)
             try:
-                report = self._uploader.run(found.documents)
+                report = self._uploader.run(found.documents, found.refused)
             finally:
                 ledger.close()
             about = {
-                "project_id": project_id,
-                "chatbot_id": chatbot_id,
+                **ids,
                 "source": label.split("\n"),
                 "ledger_uri": store.uri,
                 "run_key": run_key(context),
                 "hidden": found.hidden,
                 "requests": self._uploader.requests,
-                "started_at": started_at.isoformat(timespec="seconds"),
-                "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "started_at": started_at,
+                "finished_at": _now(),
             }
             manifest = report.manifest(
                 about,
                 found=len(found.documents) + len(found.refused),
-                beside=store.beside(f".{hashlib.sha256(run_key(context).encode()).hexdigest()[:12]}.manifest.json"),
+                beside=store.beside(f".{_hash(run_key(context))[:12]}.manifest.json"),
             )
             uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
             self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
-            self.log.info("Knowledge of agent %s: %s", chatbot_id, manifest["counts"])
+            self.log.info("%s; knowledge of agent %s", manifest["counts"], chatbot_id)
             if not manifest["counts"]["found"]:
-                self.log.warning("The source is there, but holds no documents.")
+                self.log.warning("The source exists, but has no documents.")
             if error := report.verdict(max_failed=self.max_failed):
                 context["ti"].xcom_push(key="manifest", value=manifest)
                 raise error
         return manifest
 
     def on_kill(self) -> None:
-        """End the uploads under way; what they sent stays intended in the ledger."""
+        """End the uploads under way; what they sent stays ``intended`` in the ledger."""
         super().on_kill()
         if self._uploader is not None:
             self._uploader.cancel()
@@ -206,11 +199,12 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         paths = [ObjectStoragePath(place(one, "source")) if isinstance(one, str) else one for one in places]
         return [Source(path.fs, path.path, str(path)) for path in paths]
 
-    def _note(self) -> Any:
+    def _text_document(self) -> Document:
         name = str(self.name).strip()
         if kind_of(name) not in TEXTS:
             raise RobofyConfigError(f"name={name!r} must end in one of {', '.join(f'.{kind}' for kind in TEXTS)}.")
-        return Note(name=name, text=str(self.text).encode(errors="surrogatepass"))
+        content = str(self.text).encode(errors="surrogatepass")
+        return Document(name=name, uri="text=", size=len(content), load=lambda: content)
 
     def _metadata(self) -> str | None:
         if self.metadata is None or isinstance(self.metadata, str):
@@ -233,9 +227,9 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                     "There is no place for the ledger of uploads: set ledger_path on the operator, or landing_root in "
                     "Airflow's config section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
                 )
-            # People find it by the last word of the source, and no two sources share it thanks to the hash.
+            # The last word of the source is for people; the hash keeps the ledgers of two sources apart.
             word = re.sub(r"[^A-Za-z0-9]+", "-", label.rstrip("/*").rpartition("/")[2]).strip("-")[:40]
-            file = f"{word or 'source'}-{hashlib.sha256(label.encode(errors='replace')).hexdigest()[:16]}.json"
+            file = f"{word or 'source'}-{_hash(label)[:16]}.json"
             folders = map(path_component, (project_id, chatbot_id))
             uri = "/".join([root, "knowledge", *folders, file])
         store = open_store(uri)
@@ -245,3 +239,11 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 "or [robofy] landing_root, to a place outside of it."
             )
         return store
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -14,15 +14,15 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.knowledge.documents import Found, Source, find
 from airflow_provider_robofy.knowledge.ledger import Ledger
-from airflow_provider_robofy.knowledge.sources import Found, Source, find
 from airflow_provider_robofy.knowledge.uploads import Uploader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airflow_provider_robofy.knowledge.report import Report
+    from airflow_provider_robofy.knowledge.uploads import Report
 
 LOCAL = LocalFileSystem()
 
@@ -71,10 +71,8 @@ class Desk:
         ledger = self.ledger()
         found = self.documents(source)
         uploader = self.uploader(ledger, **options)
-        for refused in found.refused:
-            uploader.report.refuse(refused)
         try:
-            return uploader.run(found.documents)
+            return uploader.run(found.documents, found.refused)
         finally:
             ledger.close()
 

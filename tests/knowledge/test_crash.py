@@ -18,7 +18,7 @@ from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.store import Store
 from airflow_provider_robofy.knowledge import uploads
 from airflow_provider_robofy.knowledge.ledger import Ledger
-from airflow_provider_robofy.knowledge.sources import Source, find
+from airflow_provider_robofy.knowledge.documents import Source, find
 
 task = json.loads(sys.argv[1])
 uploads.AT_A_TIME = task["at_a_time"]

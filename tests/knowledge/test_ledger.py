@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -10,9 +11,10 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyLedgerError
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.extract.store import Store
 from airflow_provider_robofy.knowledge import ledger as module
-from airflow_provider_robofy.knowledge.ledger import Ledger
+from airflow_provider_robofy.knowledge.ledger import Ledger, LedgerStorageError
 
 IDENTITY = {"project_id": "24017", "chatbot_id": "UOmf", "source": "/docs"}
 
@@ -165,3 +167,76 @@ def test_the_ledger_of_somebody_else_is_refused_and_says_whose_it_is(path, field
     with pytest.raises(RobofyLedgerError, match=f"another {field}") as caught:
         open_ledger(path, **{field: "other"})
     assert IDENTITY[field] in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------- a disk that is full or read-only
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A function that makes the disk refuse every write from then on, or take them again."""
+    finish = Spool.finish
+    state: dict[str, OSError | None] = {"error": None}
+
+    def refuse(self):
+        if state["error"] is not None:
+            raise state["error"]
+        finish(self)
+
+    monkeypatch.setattr(Spool, "finish", refuse)
+    return lambda error: state.update(error=error)
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("error", [FULL, OSError(errno.EROFS, "Read-only file system"), PermissionError(13, "no")])
+def test_a_disk_that_takes_nothing_is_a_clear_error_that_a_retry_may_help(path, disk, error):
+    ledger = open_ledger(path)
+    ledger.record("a.md", entry())
+    disk(error)
+    for act in (lambda: ledger.record("b.md", entry()), ledger.close):
+        with pytest.raises(RobofyLedgerError, match="cannot be written") as caught:
+            act()
+        assert isinstance(caught.value, LedgerStorageError)
+        assert not caught.value.permanent
+        assert str(path) in str(caught.value)
+        assert "free space" in str(caught.value)
+    assert open_ledger(path).entries == {"a.md": entry()}
+    assert sorted(file.name for file in path.parent.iterdir()) == ["docs.json.journal.json"], "no spool is left"
+
+
+def test_a_folder_that_cannot_be_made_is_the_same_error(path):
+    path.parent.write_text("a file, where the folder should be")
+    with pytest.raises(LedgerStorageError, match="cannot be read"):
+        open_ledger(path)
+    path.parent.unlink()
+    ledger = open_ledger(path)
+    path.parent.write_text("a file, where the folder should be")
+    with pytest.raises(LedgerStorageError, match="cannot be written"):
+        ledger.record("a.md", entry())
+
+
+def test_a_ledger_that_may_not_be_read_is_not_taken_for_an_empty_one(path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", self.path)
+
+    monkeypatch.setattr(Store, "read", refuse)
+    with pytest.raises(LedgerStorageError, match=r"docs\.json cannot be read \(PermissionError"):
+        open_ledger(path)
+
+
+def test_a_snapshot_that_could_not_be_written_takes_no_entry_out_of_the_journal(path, disk, monkeypatch):
+    monkeypatch.setattr(module, "FOLD_AT", 3)
+    ledger = open_ledger(path)
+    ledger.record("a.md", entry())
+    ledger.record("b.md", entry())
+    disk(FULL)
+    with pytest.raises(LedgerStorageError):
+        ledger.record("c.md", entry())
+    disk(None)
+    monkeypatch.setattr(module, "FOLD_AT", 100)
+    ledger.record("d.md", entry())  # another thread, whose small journal still finds a place
+    assert set(open_ledger(path).entries) == {"a.md", "b.md", "c.md", "d.md"}
+    ledger.close()
+    assert set(open_ledger(path).entries) == {"a.md", "b.md", "c.md", "d.md"}

@@ -8,7 +8,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
-from airflow_provider_robofy.knowledge.sources import Source, find
+from airflow_provider_robofy.knowledge.documents import Source, find
 
 LOCAL = LocalFileSystem()
 
@@ -36,7 +36,7 @@ def names(*paths) -> list[str]:
 
 
 def reasons(*paths) -> dict[str, str]:
-    return {refused.name: refused.reason for refused in listed(*paths).refused}
+    return {refused.name: refused.fault for refused in listed(*paths).refused}
 
 
 def test_a_folder_means_everything_below_it_by_its_path_there(tree):
@@ -71,6 +71,15 @@ def test_hidden_files_and_folders_are_left_out_and_counted_unless_they_are_named
     assert names(folder / ".env.json") == [".env.json"]
 
 
+@pytest.mark.parametrize("pattern", ["", "**/*"])
+def test_lock_files_of_open_office_documents_are_left_out_and_counted_unless_they_are_named(tree, pattern):
+    folder = tree("prices.xlsx", "~$prices.xlsx", "guides/~$Setup.DOCX", "guides/~$notes.md", "a~$b.md", "~c.md")
+    found = listed(folder / pattern if pattern else folder)
+    assert [document.name for document in found.documents] == ["a~$b.md", "prices.xlsx", "~c.md"]
+    assert (found.refused, found.hidden) == ([], 3)
+    assert names(folder / "~$prices.xlsx") == ["~$prices.xlsx"]
+
+
 @pytest.mark.parametrize("pattern", ["", "*", "**/*"])
 def test_a_link_that_leads_out_of_the_folder_is_refused(tree, tmp_path, pattern):
     (tmp_path / "secret.md").write_text("secret")
@@ -86,7 +95,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(tree, tmp_path, pattern)
 
     assert {one.name for one in found.documents} <= {"a.md", "again.md", "guides-b.md"}
     assert {"a.md", "again.md"} <= {one.name for one in found.documents}
-    refused = {one.name: one.reason for one in found.refused}
+    refused = {one.name: one.fault for one in found.refused}
     assert set(refused) >= {"out.md", "sideways.md"}
     assert all("leads out of the folder" in refused[name] for name in ("out.md", "sideways.md"))
 
@@ -120,7 +129,7 @@ def test_what_a_name_and_a_size_show_is_refused_with_its_reason(tree):
     found = listed(folder)
 
     assert [one.name for one in found.documents] == ["a.md", "largest.pdf"]
-    refused = {one.name: one.reason for one in found.refused}
+    refused = {one.name: one.fault for one in found.refused}
     assert set(refused) == {
         "README", "archive.md.zip", "dangling.md", "empty.txt", "huge.pdf", "pipe.txt", "virus.exe",
     }  # fmt: skip
@@ -155,7 +164,7 @@ def test_a_name_that_is_no_utf8_is_refused_and_can_be_printed(tree):
     folder = tree("a.md")
     (folder / os.fsdecode(b"bad\xff.md")).write_bytes(b"x")
     [refused] = listed(folder).refused
-    assert "UTF-8" in refused.reason
+    assert "UTF-8" in refused.fault
     assert refused.name.encode() == b"bad\\udcff.md"
     assert names(folder) == ["a.md"]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import threading
 import time
+from collections import Counter
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import (
@@ -15,12 +18,13 @@ from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
     RobofyConnectionError,
     RobofyDataError,
+    RobofyLedgerError,
     RobofyNotFoundError,
     RobofyServerError,
     RobofyUncertainError,
 )
-from airflow_provider_robofy.knowledge.document import Document
-from airflow_provider_robofy.knowledge.sources import Source
+from airflow_provider_robofy.extract.spool import Spool
+from airflow_provider_robofy.knowledge.documents import Document, Source
 
 
 def names(items) -> list[str]:
@@ -106,16 +110,16 @@ def test_each_unusable_file_is_named_and_none_stops_the_others(desk, monkeypatch
     desk.write("gone.md", "gone")
     desk.write("closed.md", "closed")
     desk.write("too-large.json", b" " * (10 * 2**20 + 1))
-    opened = Document._open
+    cat_file = LocalFileSystem.cat_file
 
-    def open_(self):
-        if self.name == "gone.md":
+    def refuse(self, path, **options):
+        if path.endswith("gone.md"):
             raise FileNotFoundError
-        if self.name == "closed.md":
+        if path.endswith("closed.md"):
             raise PermissionError
-        return opened(self)
+        return cat_file(self, path, **options)
 
-    monkeypatch.setattr(Document, "_open", open_)
+    monkeypatch.setattr(LocalFileSystem, "cat_file", refuse)
 
     report = desk.run()
 
@@ -137,6 +141,16 @@ def test_each_unusable_file_is_named_and_none_stops_the_others(desk, monkeypatch
     assert report.verdict(max_failed=8) is None
 
 
+@pytest.mark.parametrize("content", [b"caf\xe9", "x".encode("utf-16"), b"abc\xc3"])
+def test_a_text_that_is_no_utf8_is_refused_and_a_file_may_have_any_bytes(desk, content):
+    desk.write("a.json", content)
+    desk.write("a.pdf", content)
+    report = desk.run()
+    assert [item["reason"] for item in report.failed] == ["it is not UTF-8 text"]
+    assert desk.arrived() == ["a.pdf"]
+    assert set(desk.ledger().entries) == {"a.pdf"}
+
+
 def test_a_file_that_robofy_refuses_fails_alone_with_robofys_words(desk):
     desk.emulator.configure(max_upload_bytes=10)
     desk.write("a.pdf", b"x" * 11)
@@ -147,24 +161,28 @@ def test_a_file_that_robofy_refuses_fails_alone_with_robofys_words(desk):
     assert set(desk.ledger().entries) == {"b.pdf"}
 
 
-def test_a_file_that_changes_while_it_is_sent_is_not_taken(desk, monkeypatch):
+def test_a_file_that_changes_while_it_is_sent_is_recorded_as_it_was_sent(desk, monkeypatch):
     path = desk.write("a.pdf", b"first" * 40_000)
-    pieces = Document.pieces
+    read = Document.read
     reads = []
 
-    def changing(self):
+    def change_afterwards(self):
+        content = read(self)
         reads.append(self.name)
-        if len(reads) == 2:
-            path.write_bytes(b"other" * 40_000)
-        yield from pieces(self)
+        path.write_bytes(b"other" * 40_000)
+        return content
 
-    monkeypatch.setattr(Document, "pieces", changing)
-    report = desk.run()
-    assert counts(report) == {"failed": 1}
-    assert "changed while it was uploaded" in report.failed[0]["reason"]
-    assert desk.arrived() == []
-    assert counts(desk.run()) == {"uploaded": 1}
-    assert [asset["sha256"] for asset in desk.emulator.assets()] == [hashlib.sha256(path.read_bytes()).hexdigest()]
+    with monkeypatch.context() as patch:
+        patch.setattr(Document, "read", change_afterwards)
+        first = desk.run()
+    sent = hashlib.sha256(b"first" * 40_000).hexdigest()
+    assert reads == ["a.pdf"], "read once, so that nothing but the hashed bytes can be sent"
+    assert [item["sha256"] for item in first.uploaded] == [sent]
+    assert [asset["sha256"] for asset in desk.emulator.assets()] == [sent]
+    assert desk.ledger().entries["a.pdf"]["sha256"] == sent
+
+    assert counts(desk.run()) == {"uploaded": 1, "superseded": 1}, "the next run sees the change"
+    assert desk.emulator.assets()[-1]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 # --------------------------------------------------------------------------------------------- answers that are lost
@@ -257,6 +275,54 @@ def test_an_answer_without_ids_is_taken_with_a_warning(desk, monkeypatch, caplog
 
 
 # ------------------------------------------------------------------------------------------ what stops the whole run
+
+
+def test_a_disk_that_is_full_stops_the_run_and_leaves_no_doubt_about_what_was_not_sent(desk, monkeypatch):
+    for number in range(20):
+        desk.write(f"{number:02}.md", str(number))
+    ledger = desk.ledger()
+    uploader = desk.uploader(ledger)
+    finish = Spool.finish
+    written = []
+
+    def refuse(self):
+        written.append(self.bytes)
+        if len(written) > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finish(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "finish", refuse)
+        report = uploader.run(desk.documents().documents)
+    error = report.verdict(max_failed=99)
+    assert isinstance(error, RobofyLedgerError)
+    assert "No space left" in str(error)
+    assert not error.permanent
+    assert len(desk.arrived()) < 20
+    ledger.close()
+
+    again = desk.run()
+    assert again.uncertain == [], "whatever was sent has its answer in the ledger by now, and the rest was never sent"
+    assert max(Counter(desk.arrived()).values()) == 1
+    assert len(desk.arrived()) == len(again.uploaded) + len(again.unchanged) == 20
+
+
+def test_what_is_uncertain_stays_so_when_the_disk_is_full_before_it_is_sent_again(desk, monkeypatch):
+    desk.write("a.md", "a")
+    desk.emulator.fault("drop", endpoint="add_text_content")
+    assert counts(desk.run()) == {"uncertain": 1}
+    ledger = desk.ledger()
+    uploader = desk.uploader(ledger, resend=True)
+
+    def refuse(self):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Spool, "finish", refuse)
+        assert isinstance(uploader.run(desk.documents().documents).stopped, RobofyLedgerError)
+    ledger.close()
+    assert desk.emulator.count("add_text_content") == 1
+    assert counts(desk.run()) == {"uncertain": 1}
 
 
 def test_a_wrong_key_stops_the_run_and_uploads_nothing(desk):
@@ -395,7 +461,7 @@ def test_a_bucket_is_kept_in_step_and_an_unchanged_object_is_not_even_read(desk,
         raise AssertionError("an unchanged object was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Document, "_open", refuse)
+        patch.setattr(Document, "read", refuse)
         assert counts(desk.run(source=source)) == {"unchanged": 2}
     fs.pipe_file(f"{name}/wiki/a.md", b"other")
     assert counts(desk.run(source=source)) == {"uploaded": 1, "unchanged": 1, "superseded": 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -12,7 +13,13 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath
 
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.errors import (
+    RobofyCancelledError,
+    RobofyConfigError,
+    RobofyDataError,
+    RobofyLedgerError,
+)
+from airflow_provider_robofy.extract.store import Store
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
 
 
@@ -105,6 +112,15 @@ def test_a_text_is_uploaded_under_its_name_and_only_when_it_changes(robofy, cont
     assert (changed["counts"]["uploaded"], changed["counts"]["superseded"]) == (1, 1)
     assert changed["source"] == ["text:sizes.md"]
     assert [asset["name"] for asset in robofy.assets()] == ["sizes.md", "sizes.md"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("", "it is empty"), ("x" * (10 * 2**20 + 1), "larger than 10 MB"), ("\ud83d", "not UTF-8")]
+)
+def test_a_text_that_robofy_would_not_take_is_refused_like_a_file(robofy, context, text, reason):
+    with pytest.raises(RobofyDataError, match=rf"hours\.md: .*{reason}"):
+        upload(context, None, text=text, name="hours.md")
+    assert robofy.count() == 0
 
 
 def test_metadata_goes_as_json_with_files(robofy, context, docs):
@@ -240,6 +256,29 @@ def test_a_ledger_that_cannot_be_used_fails_before_anything_is_uploaded(robofy, 
         upload(context, docs, ledger_path=str(tmp_path / "ledger.json"))
     assert robofy.count() == 0
     assert (tmp_path / "ledger.json").read_bytes() == content
+
+
+def test_a_ledger_that_cannot_be_written_may_be_retried_and_nothing_is_sent(robofy, context, docs, landing):
+    landing.write_text("a file, where a folder should be")
+    with pytest.raises(RobofyLedgerError, match=r"docs-.*\.json cannot be read \(NotADirectoryError"):
+        upload(context, docs)
+    assert robofy.count() == 0
+
+
+def test_a_file_of_long_lists_that_cannot_be_written_is_a_clear_error(robofy, context, tmp_path, monkeypatch):
+    (tmp_path / "many").mkdir()
+    for number in range(60):
+        (tmp_path / "many" / f"{number:02}.md").write_text(str(number))
+    publish = Store.publish
+
+    def refuse(self, spooled, size):
+        if self.uri.endswith(".manifest.json"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        publish(self, spooled, size)
+
+    monkeypatch.setattr(Store, "publish", refuse)
+    with pytest.raises(RobofyLedgerError, match=r"manifest\.json cannot be written \(OSError.*No space left"):
+        upload(context, tmp_path / "many")
 
 
 def test_a_wrong_key_fails_at_once_and_shows_nothing(robofy, connect, context, docs):
