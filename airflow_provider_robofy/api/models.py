@@ -19,6 +19,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.errors import RobofyResponseError
 from airflow_provider_robofy.api.times import TimeReader
 
@@ -39,7 +40,18 @@ def _read_time(value: Any, info: ValidationInfo) -> datetime | None:
         return None
 
 
+def _written_out(value: Any) -> str | None:
+    """Return a value as text; text as it is, and everything else as JSON."""
+    return value if value is None or isinstance(value, str) else dump_line(value).decode().rstrip()
+
+
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+#: Text that the API documents or was seen to send; another kind of value must not end a listing.
+OptionalText = Annotated[str | None, BeforeValidator(_written_out)]
+#: An id that is there or not: what is neither text nor a whole number is none.
+OptionalId = Annotated[
+    int | str | None, BeforeValidator(lambda value: value if isinstance(value, int | str) and value != "" else None)
+]
 #: Text that a form's author chose, or did not: nothing is the empty text, and whatever else is written out.
 Word = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
 Time = Annotated[datetime | None, BeforeValidator(_read_time)]
@@ -68,9 +80,9 @@ class Lead(RobofyModel):
 
     id: Text
     created_at: Time = None
-    source: str | None = None
-    page_url: str | None = None
-    ip_address: str | None = None
+    source: OptionalText = None
+    page_url: OptionalText = None
+    ip_address: OptionalText = None
     lead_data: list[LeadField | Any] | Any = Field(default_factory=list)
 
     def field(self, name: str, default: Any = None) -> Any:
@@ -94,9 +106,9 @@ class InboxSession(RobofyModel):
     session_id: Text
     last_message_time: Time = None
     last_message: Any = None
-    user_profile_name: str | None = None
-    last_message_direction: str | None = None
-    website_url: str | None = None
+    user_profile_name: OptionalText = None
+    last_message_direction: OptionalText = None
+    website_url: OptionalText = None
 
 
 class Message(RobofyModel):
@@ -114,14 +126,14 @@ class Agent(RobofyModel):
     """An AI chat agent. Only its id is certain; the names of other fields are documented nowhere."""
 
     chatbot_id: Text = Field(validation_alias=AliasChoices("chatbot_id", "chatbotId", "agent_id", "id"))
-    name: str | None = Field(None, validation_alias=AliasChoices("name", "chatbot_name", "agent_name", "title"))
+    name: OptionalText = Field(None, validation_alias=AliasChoices("name", "chatbot_name", "agent_name", "title"))
 
 
 class Project(RobofyModel):
     """A project that the key can see."""
 
     project_id: Text = Field(validation_alias=AliasChoices("project_id", "projectId", "pid", "id"))
-    name: str | None = Field(None, validation_alias=AliasChoices("name", "project_name", "title"))
+    name: OptionalText = Field(None, validation_alias=AliasChoices("name", "project_name", "title"))
 
 
 class KnowledgeLink(RobofyModel):
@@ -130,12 +142,12 @@ class KnowledgeLink(RobofyModel):
     :ivar status: In Robofy's own casing: linked, processing, active, uploaded or failed.
     """
 
-    asset_id: int | str | None = None
-    linkage_id: int | str | None = None
-    chatbot_id: Text | None = None
-    status: str | None = None
-    asset_url: str | None = None
-    llm_source: str | None = None
+    asset_id: OptionalId = None
+    linkage_id: OptionalId = None
+    chatbot_id: OptionalText = None
+    status: OptionalText = None
+    asset_url: OptionalText = None
+    llm_source: OptionalText = None
 
 
 class CrawlRun(RobofyModel):
@@ -144,8 +156,8 @@ class CrawlRun(RobofyModel):
     :ivar started_at: Aware UTC datetime; None where Robofy's text cannot be read as a time.
     """
 
-    run_id: Text | None = None
-    status: str | None = None
+    run_id: OptionalText = None
+    status: OptionalText = None
     started_at: Time = None
 
 

@@ -10,25 +10,27 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from airflow_provider_robofy.api.answers import meaning_of
 from airflow_provider_robofy.api.errors import RobofyCrawlError, RobofyError, RobofyNotFoundError
+from airflow_provider_robofy.api.times import TimeReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
-
-    from airflow_provider_robofy.api.times import TimeReader
 
 State = Literal["running", "completed", "failed", "idle", "unknown"]
 
 _STATES: Final[dict[str, State]] = {
     **dict.fromkeys(("running", "crawling", "started", "queued", "pending", "processing", "in_progress"), "running"),
     **dict.fromkeys(("completed", "complete", "finished", "done"), "completed"),
-    **dict.fromkeys(("failed", "failure", "error"), "failed"),
+    **dict.fromkeys(("cancelled", "canceled", "aborted", "stopped", "killed", "terminated", "expired"), "failed"),
+    **dict.fromkeys(("timed_out", "timedout", "timeout"), "failed"),
     **dict.fromkeys(("idle", "not_started", "none", "never"), "idle"),
 }
 _STATUS_FIELDS: Final = ("status", "crawl_status", "crawlStatus", "crawling_status", "state")
 #: Words about the call and not about the crawl, if an object further inside has a word as well.
 _ABOUT_THE_CALL: Final = {"success", "ok"}
+_times: Final = TimeReader()
 _log = logging.getLogger(__name__)
 
 
@@ -76,7 +78,9 @@ class CrawlStatus:
     @classmethod
     def _of(cls, one: dict[str, Any], word: str) -> CrawlStatus:
         run_id = one.get("run_id", one.get("runId"))
-        state = _STATES.get("_".join(word.lower().replace("-", " ").replace("_", " ").split()), "unknown")
+        state = _STATES.get("_".join(word.lower().replace("-", " ").replace("_", " ").split()))
+        if state is None:
+            state = "unknown" if meaning_of(word) is None else "failed"
         return cls(
             state=state,
             word=word,
@@ -104,7 +108,9 @@ class CrawlStatus:
 class CrawlWatch:
     """Decide at each poll whether the wait is over: the same in poke, reschedule and deferred mode.
 
-    :param run_id: The run waited for. Default unknown.
+    :param run_id: The run waited for; a status that names another one is not its own. Default unknown.
+    :param started_at: Start of that run as Robofy wrote it; a status with an earlier start is not its own. Default
+        unknown.
     :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet. Default None, for a wait
         that did not start the crawl itself.
     """
@@ -112,8 +118,11 @@ class CrawlWatch:
     #: The status call answers the same to everybody.
     question = None
 
-    def __init__(self, *, run_id: str | None = None, unknown_until: float | None = None) -> None:
+    def __init__(
+        self, *, run_id: str | None = None, started_at: object = None, unknown_until: float | None = None
+    ) -> None:
         self.run_id = run_id
+        self._started_at = started_at
         self._unknown_until = unknown_until
         self._warned = False
 
@@ -125,6 +134,12 @@ class CrawlWatch:
         :raises RobofyCrawlError: The crawl has failed.
         """
         status = CrawlStatus.read(payload, run_id=self.run_id)
+        _log.info("The status of the agent's crawling is %r.", status.word)
+        if self._is_of_another_run(status):
+            if not self._warned:
+                self._warned = True
+                _log.warning("That is the status of another run than the one waited for, %s.", self.run_id)
+            return None
         if status.state == "completed":
             return {**status.as_dict(), "run_id": self.run_id or status.run_id}
         if status.state == "failed":
@@ -138,6 +153,15 @@ class CrawlWatch:
             seen = "no status word" if status.word is None else f"the status word {status.word!r}"
             _log.warning("Robofy's crawl status has %s, which this provider takes for still running.", seen)
         return None
+
+    def _is_of_another_run(self, status: CrawlStatus) -> bool:
+        if self.run_id is not None and status.run_id is not None and status.run_id != self.run_id:
+            return True
+        try:
+            # Both in Robofy's own writing, so the zone does not matter.
+            return _times.read(status.started_at) < _times.read(self._started_at)
+        except ValueError:
+            return False
 
     def tolerate(self, error: RobofyError) -> None:
         """Log an error of a poll, where the next poll may succeed.

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api.answers import meaning_of
 from airflow_provider_robofy.api.body import json_text, multipart
 from airflow_provider_robofy.api.endpoints import add_file, add_text_content
 from airflow_provider_robofy.api.errors import (
@@ -298,9 +299,13 @@ class Uploader:
             if not error.permanent:
                 self._count_unanswered(error)
             return
-        if (link.status or "").lower() == "failed":
+        if meaning_of(link.status) is not None:
             self.ledger.record(document.name, before)
             self.report.fail(document, f"Robofy answered with status {link.status!r}")
+            return
+        if link.status is None and link.asset_id is None and link.linkage_id is None and link.asset_url is None:
+            _log.warning("%s: the answer names neither a status nor an id.", document.name)
+            self._doubt(document, intended, "the answer names neither a status nor an id")
             return
         self._keep(document, intended, link)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from airflow_provider_robofy.api.answers import meaning_of
 from airflow_provider_robofy.api.endpoints import add_website, get_crawl_status
 from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
@@ -141,15 +142,18 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
             if not self.wait_for_completion or (found is not None and found.state == "completed"):
                 return run
             deadline = time.time() + self.timeout
-            unknown_until = time.time() + GRACE
+            watched: dict[str, Any] = {
+                "run_id": run["run_id"],
+                "started_at": run["started_at"],
+                "unknown_until": time.time() + GRACE,
+            }
             if not self.deferrable:
-                watch = CrawlWatch(run_id=run["run_id"], unknown_until=unknown_until)
-                return self._wait(ids, watch, deadline)
+                return self._wait(ids, CrawlWatch(**watched), deadline)
             self.defer(
                 trigger=RobofyCrawlTrigger(
-                    **ids,
-                    run_id=run["run_id"],
-                    unknown_until=unknown_until,
+                    project_id=ids["project_id"],
+                    chatbot_id=ids["chatbot_id"],
+                    **watched,
                     robofy_conn_id=self.robofy_conn_id,
                     poll_interval=at_least(self.poll_interval),
                     deadline=deadline,
@@ -195,8 +199,15 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         call = add_website(body)
         answer = self.hook.client.call(call)
         run = parse(CrawlRun, answer, call, self.hook.connection.times)
+        if meaning_of(run.status) is not None:
+            raise RobofyCrawlError(f"Robofy did not start a crawl: it answered with the status {run.status!r}.")
         self.log.info("Robofy has started crawl %s.", run.run_id)
-        return {"run_id": run.run_id, "status": run.status, "started_at": answer.get("started_at")}
+        started_at = answer.get("started_at")
+        return {
+            "run_id": run.run_id,
+            "status": run.status,
+            "started_at": started_at if isinstance(started_at, str | int | float) else None,
+        }
 
     def _found(self, context: Context, ids: dict[str, str]) -> CrawlStatus | None:
         """Return the crawl that an earlier attempt has started, or may have started; None if there is none."""
@@ -205,7 +216,8 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         except RobofyNotFoundError:
             return None
         began = getattr(context.get("dag_run"), "start_date", None)
-        if status.state in {"running", "unknown"}:
+        # A status without a word, such as {"message": "No crawl found"}, is of no run.
+        if status.state == "running" or (status.state == "unknown" and status.word is not None):
             self.log.info("A crawl of this agent is under way (status %r), so none is started.", status.word)
             return status
         if status.state == "completed" and began and status.began_after(began, self.hook.connection.times):

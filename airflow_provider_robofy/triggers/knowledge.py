@@ -56,6 +56,7 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
     :param project_id: The agent's project.
     :param chatbot_id: The agent.
     :param run_id: The run waited for, if known. The API is not asked for it; the result names it. Default unknown.
+    :param started_at: Start of that run as Robofy wrote it. Default unknown.
     :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet. Default: it must know.
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Seconds between two polls.
@@ -68,6 +69,7 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
         project_id: str,
         chatbot_id: str,
         run_id: str | None = None,
+        started_at: str | float | None = None,
         unknown_until: float | None = None,
         robofy_conn_id: str,
         poll_interval: float,
@@ -77,8 +79,9 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.run_id = run_id
+        self.started_at = started_at
         self.unknown_until = unknown_until
-        self._watch = CrawlWatch(run_id=run_id, unknown_until=unknown_until)
+        self._watch = CrawlWatch(run_id=run_id, started_at=started_at, unknown_until=unknown_until)
 
     @property
     def watch(self) -> CrawlWatch:
@@ -93,6 +96,7 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
             "project_id": self.project_id,
             "chatbot_id": self.chatbot_id,
             "run_id": self.run_id,
+            "started_at": self.started_at,
             "unknown_until": self.unknown_until,
             **super().arguments(),
         }

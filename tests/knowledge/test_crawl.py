@@ -87,9 +87,32 @@ def watch(**options) -> CrawlWatch:
 def test_a_completed_crawl_gives_its_result_with_the_run_that_was_waited_for():
     payload = {"data": {"status": "Completed", "run_id": "r2", "started_at": "2026-02-20 14:45:00", "pages": ["x"]}}
     assert watch().judge(payload) == {"status": "Completed", "run_id": "r2", "started_at": "2026-02-20 14:45:00"}
-    mine = watch(run_id="r1").judge(payload)
+    mine = watch(run_id="r2").judge(payload)
     assert mine is not None
-    assert mine["run_id"] == "r1"
+    assert mine["run_id"] == "r2"
+
+
+@pytest.mark.parametrize("word", ["completed", "failed"])
+def test_the_status_of_another_run_or_of_an_earlier_start_decides_nothing(word, caplog):
+    caplog.set_level(logging.WARNING)
+    status = {"data": {"status": word, "run_id": "old", "started_at": "2020-02-20 14:45:00"}}
+    assert watch(run_id="new").judge(status) is None
+    assert "another run than the one waited for, new" in caplog.text
+    assert watch(started_at="2026-02-20 14:45:00").judge(status) is None
+    nameless = {"data": {"status": word, "started_at": "2020-02-20 14:45:00"}}
+    assert watch(run_id="new", started_at="2026-02-20 14:45:00").judge(nameless) is None
+
+
+def test_a_status_without_run_and_start_is_taken_for_ours():
+    assert watch(run_id="new", started_at="2026-02-20 14:45:00").judge({"status": "completed"}) is not None
+
+
+@pytest.mark.parametrize(
+    "word", ["cancelled", "Canceled", "aborted", "STOPPED", "expired", "timed_out", "Timed Out", "rejected", "errored"]
+)
+def test_every_word_of_an_end_that_is_no_success_ends_the_wait(word):
+    with pytest.raises(RobofyCrawlError, match=word):
+        watch().judge({"status": word})
 
 
 def test_a_failed_crawl_raises_with_robofys_word():

@@ -23,6 +23,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyServerError,
     RobofyUncertainError,
 )
+from airflow_provider_robofy.api.transport import Received, Transport
 from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.knowledge.documents import Document, Source
 
@@ -268,10 +269,40 @@ def test_a_status_of_failed_is_a_failure(desk, monkeypatch):
 
 def test_an_answer_without_ids_is_taken_with_a_warning(desk, monkeypatch, caplog):
     desk.write("a.md", "a")
-    monkeypatch.setattr(RobofyClient, "call", lambda self, call: {"message": "fine"})
+    monkeypatch.setattr(RobofyClient, "call", lambda self, call: {"message": "fine", "status": "Processing"})
     assert counts(desk.run()) == {"uploaded": 1}
     assert "names no asset_id" in caplog.text
     assert counts(desk.run()) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("answer", [{}, {"message": "fine"}, {"chatbot_id": "a"}])
+def test_an_answer_with_neither_status_nor_id_leaves_the_upload_uncertain(desk, monkeypatch, answer):
+    desk.write("a.md", "a")
+    monkeypatch.setattr(RobofyClient, "call", lambda self, call: answer)
+    assert counts(desk.run()) == {"uncertain": 1}
+    assert counts(desk.run()) == {"uncertain": 1}, "and no later run takes it for done"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"success": False, "message": "Storage quota exceeded"},
+        {"data": {"success": False, "message": "Storage quota exceeded"}},
+        {"status": "error", "message": "Storage quota exceeded"},
+        {"status": "failure", "asset_id": 5},
+        {"data": {"status": "Rejected", "asset_id": 5}},
+        {"errors": ["Storage quota exceeded"]},
+        {"code": 413, "message": "Storage quota exceeded"},
+    ],
+)
+def test_an_upload_that_was_refused_under_http_200_has_failed_and_is_tried_again(desk, monkeypatch, answer):
+    desk.write("a.md", "a")
+    received = Received(200, {"content-type": "application/json"}, json.dumps(answer).encode())
+    monkeypatch.setattr(Transport, "send", lambda *_: received)
+    report = desk.run()
+    assert counts(report) == {"failed": 1}
+    monkeypatch.undo()
+    assert counts(desk.run()) == {"uploaded": 1}
 
 
 # ------------------------------------------------------------------------------------------ what stops the whole run

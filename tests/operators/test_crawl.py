@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.endpoints import list_projects
 from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
     RobofyConfigError,
@@ -229,6 +231,20 @@ def test_a_retry_after_a_failed_crawl_starts_another(robofy, context, retry, wor
 def test_a_retry_of_an_agent_that_was_never_crawled_starts_a_crawl(robofy, retry):
     assert task().execute(retry())["status"] == "COMPLETED"
     assert len(robofy.crawls()) == 1
+
+
+@pytest.mark.parametrize("answer", [{}, {"status": "success", "data": []}, {"message": "No crawl found"}])
+def test_a_status_without_a_run_is_no_run_so_the_retry_starts_one(robofy, retry, monkeypatch, answer):
+    monkeypatch.setattr(module, "get_crawl_status", lambda **ids: replace(list_projects(), read=lambda _: answer))
+    task(wait_for_completion=False).execute(retry())
+    assert len(robofy.crawls()) == 1
+
+
+@pytest.mark.parametrize("answer", [{"status": "failed"}, {"run_id": "r", "status": "Error"}])
+def test_a_crawl_that_was_not_started_fails_the_task(robofy, context, monkeypatch, answer):
+    monkeypatch.setattr(module, "add_website", lambda body: replace(list_projects(), read=lambda _: answer))
+    with pytest.raises(RobofyCrawlError, match="did not start a crawl"):
+        task(wait_for_completion=False).execute(context)
 
 
 def test_a_retry_that_cannot_read_the_status_starts_nothing(robofy, retry):

@@ -60,7 +60,8 @@ def test_what_is_serialised_makes_the_same_trigger_again(robofy):
     again = RobofyCrawlTrigger(**json.loads(json.dumps(arguments)))
     assert again.serialize() == one.serialize()
     assert arguments == {
-        "project_id": "24017", "chatbot_id": robofy.chatbot_ids[0], "run_id": "r1", "unknown_until": 5.0,
+        "project_id": "24017", "chatbot_id": robofy.chatbot_ids[0], "run_id": "r1", "started_at": None,
+        "unknown_until": 5.0,
         "robofy_conn_id": "robofy_default", "poll_interval": 0.1, "deadline": one.deadline,
     }  # fmt: skip
 
