@@ -8,20 +8,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from airflow_provider_robofy.api import codec
+from airflow_provider_robofy.api import codec, errors
 from airflow_provider_robofy.api.answers import http_date
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.api.envelopes import Rows
-from airflow_provider_robofy.api.errors import (
-    RobofyApiError,
-    RobofyAuthError,
-    RobofyConfigError,
-    RobofyError,
-    RobofyNotFoundError,
-    RobofyRateLimitError,
-    RobofyResponseError,
-)
 from airflow_provider_robofy.api.steps import Received
 from airflow_provider_robofy.probe.seen import Shape, error_shape, shape_of
 from airflow_provider_robofy.probe.words import CODES
@@ -35,15 +26,13 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.hooks.connection import RobofyConnection
 
 #: Where else an endpoint may answer. <project> becomes the project's own id: the built-in path has no such placeholder.
+_INBOX: Final = "/v1/ai-agent/inbox"
 _ELSEWHERE: Final = {
     "list_leads": (),
-    "list_sessions": (
-        "/v1/ai-agent/inbox/sessions/<project>/{chatbot_id}",
-        "/v1/ai-agent/sessions/{chatbot_id}",
-    ),
+    "list_sessions": (_INBOX + "/sessions/<project>/{chatbot_id}", "/v1/ai-agent/sessions/{chatbot_id}"),
     "list_session_messages": (
-        "/v1/ai-agent/inbox/chats/<project>/{chatbot_id}/{session_id}",
-        "/v1/ai-agent/inbox/messages/{chatbot_id}/{session_id}",
+        _INBOX + "/chats/<project>/{chatbot_id}/{session_id}",
+        _INBOX + "/messages/{chatbot_id}/{session_id}",
     ),
     "list_agents": ("/v1/ai-agent/chatbots/{project_id}",),
     "get_crawl_status": ("/v1/ai-agent/crawl_status/{chatbot_id}",),
@@ -214,12 +203,12 @@ class Asker:
                 next(pages)
             except _RequestsUsedUpError:
                 failure = _NO_REQUESTS
-            except RobofyError as error:
+            except errors.RobofyError as error:
                 if shapes:  # The answer can be read, but the client refuses to go on from it.
                     yield replace(shapes.pop(), leads_back=True)
                     return
                 failure = failure_of(error, call.endpoint, answered=self._understood)
-                if time.monotonic() >= self._end and not isinstance(error, RobofyConfigError):
+                if time.monotonic() >= self._end and not isinstance(error, errors.RobofyConfigError):
                     failure = _NO_TIME
             if failure is not None:
                 if failure.final:
@@ -284,21 +273,21 @@ class Asker:
             raise _RequestsUsedUpError
 
 
-def failure_of(error: RobofyError, endpoint: str, *, answered: bool) -> Failure:
+def failure_of(error: errors.RobofyError, endpoint: str, *, answered: bool) -> Failure:
     """Return why a call failed; the error's own text may quote Robofy and is not used.
 
     :param error: What the client raised.
     :param endpoint: Endpoint name.
     :param answered: Has an earlier call of this probe been answered?
     """
-    if isinstance(error, RobofyConfigError):
+    if isinstance(error, errors.RobofyConfigError):
         return Failure("an id cannot be put into a path", "Check the ids that were given.")
-    if isinstance(error, RobofyResponseError):
+    if isinstance(error, errors.RobofyResponseError):
         html = " (it is HTML)" if error.content_type == "text/html" else ""
         redirect = 300 <= (error.status or 0) < 400
         what = "a redirect that the client does not follow" if redirect else "but no JSON that the provider understands"
         return Failure(f"HTTP {error.status or 0}, {what}{html}")
-    if not isinstance(error, RobofyApiError):
+    if not isinstance(error, errors.RobofyApiError):
         if answered:
             return Failure("no complete answer came")
         advice = "Check the host, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)."
@@ -306,21 +295,23 @@ def failure_of(error: RobofyError, endpoint: str, *, answered: bool) -> Failure:
     return _failure_of_answer(error, endpoint, answered=answered)
 
 
-def _failure_of_answer(error: RobofyApiError, endpoint: str, *, answered: bool) -> Failure:
+def _failure_of_answer(error: errors.RobofyApiError, endpoint: str, *, answered: bool) -> Failure:
     said = f"HTTP {error.status}" + (f" {error.code}" if error.code in CODES else "")
-    if isinstance(error, RobofyAuthError):
+    if isinstance(error, errors.RobofyAuthError):
         # Once the key has opened anything, a 403 is about the one thing that was asked for.
         if error.status == 403 and answered:
             return Failure(said, "The key may not read this. Check its rights in Robofy's dashboard.")
         advice = "Copy the API key from Robofy's dashboard again, and check that it belongs to this account."
         return Failure(f"the key is refused, {said}", advice, final=True)
-    if isinstance(error, RobofyRateLimitError):
+    if isinstance(error, errors.RobofyRateLimitError):
         advice = "Set requests_per_minute (here --requests-per-minute) and probe again later."
         return Failure(f"{said}: the account asks to be asked less often", advice, final=True)
-    if isinstance(error, RobofyNotFoundError) and any(word in error.code for word in ("PROJECT", "CHATBOT", "AGENT")):
+    if isinstance(error, errors.RobofyNotFoundError) and any(
+        word in error.code for word in ("PROJECT", "CHATBOT", "AGENT")
+    ):
         advice = "Check project_id and chatbot_id: Robofy says that one of them does not exist for this key."
         return Failure(said, advice, missing=True, wrong_id=True)
-    if isinstance(error, RobofyNotFoundError) or error.status == 405:
+    if isinstance(error, errors.RobofyNotFoundError) or error.status == 405:
         advice = f"If it has another path, set that in the extra endpoints as {endpoint!r}; Robofy's support knows it."
         return Failure(said, advice, missing=True)
     return Failure(said)

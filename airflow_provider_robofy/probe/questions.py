@@ -273,9 +273,7 @@ def _zone_found(evidence: ZoneEvidence) -> str:
 # ------------------------------------------------------------------------------------------------------------ rows
 def _ids(listing: Listing) -> Finding:
     kinds = listing.counts["ids"]
-    if set(kinds) <= {"none"}:
-        return Finding("rows bear no id", {})
-    return Finding(_said(kinds, ordered=False), dict(kinds))
+    return Finding(_said(kinds), dict(kinds)) if set(kinds) - {"none"} else Finding("rows bear no id", {})
 
 
 def _duplicates(listing: Listing) -> Finding:
@@ -419,7 +417,7 @@ def _limits_met(answers: Sequence[Answer]) -> Finding:
     value = {"times": waits.total(), "retry_after": dict(waits)}
     if not waits:
         return Finding("none at this pace", value)
-    found = f"{waits.total()} times, with Retry-After {_said(waits, ordered=False)}"
+    found = f"{waits.total()} times, with Retry-After {_said(waits)}"
     return Finding(found, value, "Set requests_per_minute, or put tasks into a pool.")
 
 
@@ -431,12 +429,12 @@ def _wait(header: str | None) -> str:
 
 def _statuses(answers: Sequence[Answer]) -> Finding:
     statuses = Counter(str(status) for status in sorted(answer.status for answer in answers))
-    return Finding(_said(statuses, ordered=False), dict(statuses))
+    return Finding(_said(statuses), dict(statuses))
 
 
 def _errors(answers: Sequence[Answer]) -> Finding | None:
     shapes: Counter[str] = Counter(sorted(answer.error for answer in answers if answer.error))
-    return Finding(_said(shapes, ordered=False), dict(shapes), answers=shapes.total()) if shapes else None
+    return Finding(_said(shapes), dict(shapes), answers=shapes.total()) if shapes else None
 
 
 def _clock(answers: Sequence[Answer]) -> Finding:
@@ -449,9 +447,9 @@ def _clock(answers: Sequence[Answer]) -> Finding:
     return Finding(found, round(ahead), "Set the clock of this machine: windows without an end reach until its now.")
 
 
-def _said(counts: Counter[str], *, ordered: bool = True) -> str:
-    """Return words with how often each was there, by default the most frequent first."""
-    return ", ".join(f"{word} ({number:,})" for word, number in (counts.most_common() if ordered else counts.items()))
+def _said(counts: Counter[str]) -> str:
+    """Return words with how often each was there, the most frequent first."""
+    return ", ".join(f"{word} ({number:,})" for word, number in counts.most_common())
 
 
 # ------------------------------------------------------------------------------------------------- other endpoints
@@ -528,7 +526,6 @@ def _outside(endpoint: str, shape: Shape, names: Names) -> Finding:
 # ------------------------------------------------------------------------------------------------------- the table
 def _listing_questions(resource: Resource, envelope: str) -> tuple[Question, ...]:
     """Return the questions of leads and sessions alike."""
-    fields = Question("fields", _fields, ", ".join(one.name for one in resource.sent))
     zone = (Question("time zone", _time_zone),) if resource is LEADS else ()
     return (
         Question("path", _path),
@@ -540,7 +537,7 @@ def _listing_questions(resource: Resource, envelope: str) -> tuple[Question, ...
         *zone,
         Question("ids", _ids, f"{resource.id}, text or a whole number"),
         Question("duplicates", _duplicates, "the same row lands once"),
-        fields,
+        Question("fields", _fields, ", ".join(one.name for one in resource.sent)),
         Question("expected fields", _expected_fields, "further fields land as they come"),
     )
 

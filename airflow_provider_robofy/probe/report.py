@@ -33,9 +33,7 @@ def as_json(survey: Survey, conn_id: str | None = None) -> dict[str, Any]:
         "provider_version": __version__,
         "host": survey.connection.settings.base_url,
         "conn_id": conn_id,
-        # Only ids that were given: those that the probe found out are not written.
-        "project_id": survey.connection.project_id,
-        "chatbot_id": survey.connection.chatbot_id,
+        **_ids(survey),
         "requests": survey.requests,
         "seconds": round(survey.seconds, 1),
         "complete": survey.complete,
@@ -65,8 +63,7 @@ def as_text(survey: Survey, conn_id: str | None = None) -> str:
     :param survey: What was found.
     :param conn_id: The connection's id, or None where it is not one of Airflow's. Default None.
     """
-    given = {"project": survey.connection.project_id, "chatbot": survey.connection.chatbot_id}
-    ids = "".join(f", {name} {value}" for name, value in given.items() if value)
+    ids = "".join(f", {name.removesuffix('_id')} {value}" for name, value in _ids(survey).items() if value)
     cost = f"{counted(survey.requests, 'request')} in {survey.seconds:.1f} s"
     lines = [f"Probed {survey.connection.settings.base_url}{ids}: {cost}. Nothing was written."]
     for topic, title in TOPICS.items():
@@ -81,6 +78,11 @@ def as_text(survey: Survey, conn_id: str | None = None) -> str:
         lines += ["", f"Ended early: {survey.ended.what}. {counted(survey.left_out, 'call')} not made."]
         lines += _wrapped(survey.ended.advice, 0, "-> ")
     return "\n".join([*lines, "", *_settings_lines(survey, conn_id)]) + "\n"
+
+
+def _ids(survey: Survey) -> dict[str, str | None]:
+    """Return the ids that were given: those that the probe found by itself are not written."""
+    return {"project_id": survey.connection.project_id, "chatbot_id": survey.connection.chatbot_id}
 
 
 def _basis(finding: Finding) -> str:
@@ -117,13 +119,12 @@ def _wrapped(text: str, indent: int, mark: str) -> list[str]:
 def _settings(survey: Survey) -> dict[str, Any]:
     """Return the extras of the connection that should be other than they are."""
     settings: dict[str, Any] = {}
+    paths: dict[str, str] = {}
     for finding in survey.findings:
         settings.update(finding.settings)
-    paths = [finding.settings["endpoints"] for finding in survey.findings if "endpoints" in finding.settings]
-    if paths:  # A form holds the extra as a whole.
-        settings["endpoints"] = dict(survey.connection.settings.endpoints)
-        for path in paths:
-            settings["endpoints"].update(path)
+        paths.update(finding.settings.get("endpoints", {}))
+    if paths:  # A form holds this extra as a whole.
+        settings["endpoints"] = {**survey.connection.settings.endpoints, **paths}
     return settings
 
 
@@ -140,8 +141,7 @@ def _settings_lines(survey: Survey, conn_id: str | None) -> list[str]:
         lines.append(f"  {form['conn-fields'][name]['label']}: {written}")
     if conn_id is not None:
         return [*lines, f"A connection from a variable or a secrets backend takes them into the extra of {conn_id}."]
-    given = {"project_id": survey.connection.project_id, "chatbot_id": survey.connection.chatbot_id}
-    extra = json.dumps({**{name: value for name, value in given.items() if value}, **settings})
+    extra = json.dumps({name: value for name, value in {**_ids(survey), **settings}.items() if value})
     command = (
         f"  airflow connections add robofy_default --conn-type robofy "
         f"--conn-host {shlex.quote(survey.connection.settings.base_url)} "

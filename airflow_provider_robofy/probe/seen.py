@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from zoneinfo import available_timezones
 
@@ -44,6 +45,8 @@ _TIME_LIKE: Final = re.compile(r"(?:^|_)(?:at|on|time|date|timestamp|datetime)$|
 _ID_LIKE: Final = re.compile(r"^_?(?:id|uuid|guid)$|_(?:id|uuid)$|[a-z](?:Id|ID|Uuid)$")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DEEPEST: Final = 6
+#: An answer of millions of fields is looked at no further.
+_MOST_FIELDS: Final = 10_000
 #: Of an object that is keyed by something personal, no more names than these are kept, even for counting.
 _MOST_NAMES: Final = 300
 
@@ -95,7 +98,7 @@ def shape_of(payload: Any, read: Callable[[Any], Any]) -> Shape:
     :param payload: The decoded answer.
     :param read: How the provider reads it; raises ValueError where it does not understand it.
     """
-    fields = dict(_fields(payload))
+    fields = dict(islice(_fields(payload), _MOST_FIELDS))
     pointers = tuple(at for at, value in fields.items() if value and _points(at[-1]))
     value, trouble = None, ""
     try:

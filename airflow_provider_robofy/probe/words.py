@@ -63,22 +63,23 @@ CODES: Final = _set(
     INTERNAL_SERVER_ERROR SERVICE_UNAVAILABLE"""
 )
 
-#: Names of Robofy's documentation, and those that listings commonly have around their rows.
+#: Names of Robofy's documentation.
 _DOCUMENTED: Final = _set(
-    """message messages data result results report columns rows items error errors code detail details field success
-    field_name field_type field_value leads sessions chats conversations threads agents chatbots projects assets
-    linked_assets project pid query user_context platform answer chatbot_link language avatar description access
-    readiness is_ready usage created_at updated_at timestamps email plan limit limits used status state timezone
-    time_zone tz llm_provider llm_model llm_api_key temperature system_prompt max_tokens asset_id asset_url linkage_id
-    llm_source file_name file_size content metadata is_webpage source_platform run_id started_at start_urls url
-    vector_provider max_crawl_pages max_crawl_depth include_urls exclude_urls use_sitemap is_main_website crawl_mode
-    pages_crawled pages_found total_sessions total_messages total_leads page pages page_size per_page offset
-    next next_page next_cursor cursor page_token continuation continuation_token has_more has_next more paging
-    pagination meta links"""
+    """access answer asset_id asset_url avatar chatbot_id code columns content crawl_mode created_at data description
+    detail details error exclude_urls field field_name field_type field_value file_name include_urls is_main_website
+    is_ready is_webpage language leads linkage_id llm_api_key llm_source max_crawl_depth max_crawl_pages message
+    metadata name pid platform project_id query readiness report rows run_id session_id sessions source_platform
+    start_urls started_at status title type updated_at url usage use_sitemap user_context vector_provider"""
+)
+#: Names that the provider and the probe look for around rows, in listings that are not documented.
+_AROUND: Final = _set(
+    """agents assets chatbots chats continuation continuation_token conversations cursor has_more has_next items limit
+    linked_assets links messages meta more next next_cursor next_page offset page page_size page_token pages pagination
+    paging per_page projects result results state success threads time_zone timezone tz"""
 )
 _NAMES: Final = frozenset(
     {
-        *_DOCUMENTED, *TOTALS, *SPEAKERS, *TOKEN_NAMES, *MESSAGE_IDS, *MESSAGE_TIMES, *MESSAGE_TEXTS,
+        *_DOCUMENTED, *_AROUND, *TOTALS, *SPEAKERS, *TOKEN_NAMES, *MESSAGE_IDS, *MESSAGE_TIMES, *MESSAGE_TEXTS,
         *(name for names in ID_NAMES.values() for name in names),
         *_aliases(Agent, "name"), *_aliases(Project, "name"),
         *(name for resource in RESOURCES.values() for name in resource.known),
