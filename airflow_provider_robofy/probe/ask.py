@@ -305,7 +305,7 @@ def _failure_of_answer(error: errors.RobofyApiError, endpoint: str, *, answered:
         return Failure(f"the key is refused, {said}", advice, final=True)
     if isinstance(error, errors.RobofyRateLimitError):
         advice = "Set requests_per_minute (here --requests-per-minute) and probe again later."
-        return Failure(f"{said}: the account asks to be asked less often", advice, final=True)
+        return Failure(f"{said}: the account limits the rate of requests", advice, final=True)
     if isinstance(error, errors.RobofyNotFoundError) and any(
         word in error.code for word in ("PROJECT", "CHATBOT", "AGENT")
     ):

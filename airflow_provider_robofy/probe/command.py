@@ -60,13 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--show-field-names", action="store_true", help="also write names that the probe does not know, and form fields"
     )
-    number("--wait", _between(float, 0, 1440), "minutes between two looks at leads; default 0")
+    number("--wait", _between(float, 0, 1440), "minutes between the two reads of the newest leads; default 0")
     number("--lead-pages", _between(int, 1, 1000), "pages of leads; default %(default)s")
     number("--session-pages", _between(int, 1, 1000), "pages of sessions; default %(default)s")
     number("--sessions", _between(int, 0, 100), "sessions whose messages are read; default %(default)s")
     number("--max-requests", _between(int, 1, 10_000), "requests in all; default %(default)s")
     number("--max-seconds", _between(float, 1, 86_400), "seconds in all, without --wait; default %(default)g")
-    number("--requests-per-minute", _between(float, 0.01, 100_000), "default: the connection's, else no limit")
+    number("--requests-per-minute", _between(float, 0.01, 100_000), "budget; default the connection's, or no limit")
     return parser
 
 

@@ -125,7 +125,7 @@ def _findings(topic: str, questions: Sequence[Question], seen: Any, answers: int
 def _path(listing: Listing) -> Finding:
     usual = ENDPOINTS[listing.endpoint][1]
     if not listing.reads:
-        return Finding("not asked: there is no session to look into", assumed=usual)
+        return Finding("not asked: there is no session", assumed=usual)
     if (failure := listing.failure) is not None:
         return Finding(f"no answer: {failure.what}", advice=failure.advice, open=True, assumed=usual)
     if (template := listing.shape.template) is None:
@@ -171,7 +171,7 @@ def _order(listing: Listing) -> Finding:
     advice, settings = "", {}
     if times.order == NEWEST_FIRST and current not in {"", NEWEST_FIRST}:
         if listing.pages < _ENOUGH_PAGES or listing.rows < _ENOUGH_ROWS:
-            advice = f"Too few rows to set {setting}; it would spare a listing as short as this nothing."
+            advice = f"Too few rows to set {setting}: a listing this short gains nothing from it."
         else:
             advice = f"Set {setting}: windows and cursors then stop reading early."
             settings = {setting: NEWEST_FIRST}
@@ -213,7 +213,7 @@ def _end(listing: Listing) -> Finding:
 def _total(listing: Listing) -> Finding:
     numbers = (at for at, kind in listing.shape.fields.items() if snake(at[-1]) in TOTALS and kind == "number")
     at = [listing.names.path(at) for at in numbers]
-    return Finding(f"a number under {', '.join(at)}" if at else "not told", at)
+    return Finding(f"a number under {', '.join(at)}" if at else "none", at)
 
 
 # ----------------------------------------------------------------------------------------------------------- times
@@ -238,7 +238,7 @@ def _time_zone(leads: Listing) -> Finding:
     if not leads.times.forms or now is None:
         return Finding("unknown: there are no times to read", assumed=assumed)
     if not any(map(is_naive, leads.times.forms)):
-        return Finding("times say their zone themselves", "in the times", assumed=assumed)
+        return Finding("every time names its zone", "in the times", assumed=assumed)
     set_to, exact, better = offset_of(current, now), evidence.exact, evidence.zone(now)
     right = set_to == exact if exact is not None else set_to >= (evidence.ahead or 0) - FUTURE
     advice, settings = "", {}
@@ -251,7 +251,7 @@ def _time_zone(leads: Listing) -> Finding:
         if not right:
             advice = f"The zone that is set cannot be right. {advice}"
         elif others:
-            advice = f"If times are written in {' or '.join(others)}, set timezone so. {advice}"
+            advice = f"If times are written in {' or '.join(others)}, set timezone to that. {advice}"
     value = {"hints": sorted(evidence.hints), "exact_offset": exact, "least_offset": evidence.least}
     return Finding(_zone_found(evidence), value, advice, settings, open=not right and not settings, assumed=assumed)
 
@@ -273,7 +273,7 @@ def _zone_found(evidence: ZoneEvidence) -> str:
 # ------------------------------------------------------------------------------------------------------------ rows
 def _ids(listing: Listing) -> Finding:
     kinds = listing.counts["ids"]
-    return Finding(_said(kinds), dict(kinds)) if set(kinds) - {"none"} else Finding("rows bear no id", {})
+    return Finding(_said(kinds), dict(kinds)) if set(kinds) - {"none"} else Finding("rows have no id", {})
 
 
 def _duplicates(listing: Listing) -> Finding:
@@ -361,7 +361,7 @@ def _changes(leads: Listing) -> Finding:
     second = leads.second
     if not isinstance(second, dict):
         why = second.what if second is not None else "there are no leads to compare"
-        return Finding(f"not looked: {why}", open=second is not None)
+        return Finding(f"not compared: {why}", open=second is not None)
     span, changed, compared = said_span(second["seconds"]), second["changed"], second["unchanged"] + second["changed"]
     found = f"not seen to change in {span}"
     if changed or second["vanished"]:
@@ -381,7 +381,7 @@ def _speakers(listing: Listing) -> Finding:
     fields = {name: words for name, words in listing.speakers.items() if set(words) != {"another word"}}
     value = {listing.names.path([name]): dict(words) for name, words in fields.items()}
     found = "; ".join(f"{listing.names.path([name])}: {_said(words)}" for name, words in fields.items())
-    return Finding(found or "no field that is known to say so", value)
+    return Finding(found or "no known field names it", value)
 
 
 def _length(messages: Listing) -> Finding:
@@ -408,7 +408,7 @@ def _limit_headers(answers: Sequence[Answer]) -> Finding:
                 shown = name if _LIMIT_HEADER.fullmatch(name) else "a further rate limit header"
                 limits[shown] = value.strip() if _NUMBER.fullmatch(value.strip()) else "not a plain number"
     found = "; ".join(f"{name}: {value}" for name, value in sorted(limits.items()))
-    advice = "If these tell a budget, set requests_per_minute to your share of it." if limits else ""
+    advice = "If these name a budget, set requests_per_minute to your share of it." if limits else ""
     return Finding(found or "none", limits, advice)
 
 
@@ -440,7 +440,7 @@ def _errors(answers: Sequence[Answer]) -> Finding | None:
 def _clock(answers: Sequence[Answer]) -> Finding:
     ahead = next((answer.ahead for answer in reversed(answers) if answer.ahead is not None), None)
     if ahead is None:
-        return Finding("unknown: answers bear no Date header", assumed="then this machine's")
+        return Finding("unknown: answers have no Date header", assumed="then this machine's")
     if abs(ahead) <= SLACK:
         return Finding("agrees with this machine's", round(ahead))
     found = f"{said_span(ahead)} {'ahead of' if ahead > 0 else 'behind'} this machine's"
@@ -454,7 +454,7 @@ def _said(counts: Counter[str]) -> str:
 
 # ------------------------------------------------------------------------------------------------- other endpoints
 def about_endpoint(endpoint: str, answer: Shape | Failure, names: Names) -> Finding:
-    """Return the finding about an endpoint of which only the outside is looked at.
+    """Return the finding about an endpoint of which only shape and names matter.
 
     :param endpoint: Endpoint name.
     :param answer: What its answer looks like, or why there is none.
@@ -551,11 +551,11 @@ _PAGES: Final = (
 _QUESTIONS: Final[Mapping[str, tuple[Question, ...]]] = {
     "leads": (
         *_listing_questions(LEADS, "data.report.rows, or under rows or leads"),
-        Question("columns", _columns, "not looked at"),
+        Question("columns", _columns, "not read"),
         Question("lead_data", _lead_data, "anything; it lands as it came"),
         Question("form fields", _form_fields, "field_name, field_type, field_value"),
         Question("form field names", _form_field_names, "any"),
-        Question("changes", _changes, "a lead may change; a full read lands it as it is then"),
+        Question("changes", _changes, "a lead may change; a full read lands its newest state"),
     ),
     "sessions": (
         *_listing_questions(SESSIONS, "a bare array, or sessions, rows or the only array"),

@@ -45,7 +45,7 @@ _TIME_LIKE: Final = re.compile(r"(?:^|_)(?:at|on|time|date|timestamp|datetime)$|
 _ID_LIKE: Final = re.compile(r"^_?(?:id|uuid|guid)$|_(?:id|uuid)$|[a-z](?:Id|ID|Uuid)$")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _DEEPEST: Final = 6
-#: An answer of millions of fields is looked at no further.
+#: An answer of millions of fields is described no further.
 _MOST_FIELDS: Final = 10_000
 #: Of an object that is keyed by something personal, no more names than these are kept, even for counting.
 _MOST_NAMES: Final = 300

@@ -63,7 +63,7 @@ def probe(
     :param connection: How to reach the account, and what the provider assumes of it now.
     :param bounds: How much to ask. Default :class:`Bounds`.
     :param reveal: Write names of fields, and of form fields, that the probe does not know. Default False.
-    :param meanwhile: Called before the second look at leads, for tests. Default nothing.
+    :param meanwhile: Called before the second read of leads, for tests. Default nothing.
     :raises RobofyConfigError: Proxies or certificates of the environment cannot be used.
     """
     bounds = bounds or Bounds()
@@ -72,7 +72,7 @@ def probe(
     leads, sessions, messages = (Listing(one, connection, names, zone) for one in (LEADS, SESSIONS, MESSAGES))
     others: list[Finding] = []
     with asker.client:
-        asker.reserved = min(1, bounds.max_requests - 1)  # for the second look
+        asker.reserved = min(1, bounds.max_requests - 1)  # for the second read of leads
         project_id, chatbot_id = connection.project_id, connection.chatbot_id
         if not project_id:
             project_id = asker.project_id = _first_id(asker, endpoints.list_projects(), "project_id", others)
@@ -97,7 +97,7 @@ def probe(
             asker.pause(bounds.wait)
             if meanwhile is not None:
                 meanwhile()
-            _look_again(asker, endpoints.list_leads(project_id, chatbot_id), leads)
+            _read_again(asker, endpoints.list_leads(project_id, chatbot_id), leads)
     asked = [listing for listing in (leads, sessions) if listing.reads]
     if sessions.pages and sessions.shape.trouble != NO_ROWS:
         asked.append(messages)
@@ -145,7 +145,7 @@ def _read_messages(asker: Asker, chatbot_id: str, session_ids: list[str], messag
             return
 
 
-def _look_again(asker: Asker, call: Call[Any], leads: Listing) -> None:
+def _read_again(asker: Asker, call: Call[Any], leads: Listing) -> None:
     """Read the first page of leads again, to see which came, changed or vanished since."""
     again = Listing(LEADS, leads.connection, leads.names, leads.zone)
     _read(asker, call, again, 1)
@@ -164,7 +164,7 @@ def _look_again(asker: Asker, call: Call[Any], leads: Listing) -> None:
 def _ask_others(
     asker: Asker, project_id: str | None, chatbot_id: str | None, names: Names, zone: ZoneEvidence
 ) -> Iterator[Finding]:
-    """Make the calls of whose answers only the outside is looked at, as far as the ids are known."""
+    """Ask the other endpoints, as far as the ids are known, and yield a finding about each."""
     calls: list[Call[Any]] = [
         endpoints.list_projects(),
         endpoints.account_limit(),
