@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.codec import dump_pretty
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.probe.account import (
-    KEY_VARIABLE,
-    Account,
-    UnknownConnectionError,
-    from_airflow,
-    from_environment,
-)
-from airflow_provider_robofy.probe.asking import Bounds
+from airflow_provider_robofy.api.settings import user_agent
+from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
+from airflow_provider_robofy.probe.ask import Bounds
 from airflow_provider_robofy.probe.report import as_json, as_text
-from airflow_provider_robofy.probe.survey import Prober
+from airflow_provider_robofy.probe.survey import probe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PROBED, NOT_PROBED, USAGE = 0, 1, 2
+KEY_VARIABLE: Final = "ROBOFY_API_KEY"
+#: With this, Airflow 3 looks for connections in its database too, as its own command line does.
+_CONTEXT: Final = "_AIRFLOW_PROCESS_CONTEXT"
 
-_EPILOG = f"""\
+_EPILOG: Final = f"""\
 The key is read from the connection or from the variable {KEY_VARIABLE}, never from an argument: others on a machine
 can see the arguments of a process. Only GET requests are sent. The report holds no value of your account: names of
 fields that the probe knows, types, counts, forms of times, and the ids that you gave yourself.
@@ -46,115 +46,118 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+    def number(name: str, read: Callable[[str], float], text: str) -> None:
+        default = getattr(usual, name[2:].replace("-", "_"), None)
+        add(name, type=read, default=default, metavar="N", help=text)
+
     add = parser.add_argument
     add("--conn-id", metavar="ID", help="Airflow connection to probe with")
     add("--host", metavar="URL", help=f"base URL, with {KEY_VARIABLE} only (default: the public API)")
     add("--project-id", metavar="ID", help="project (default: the connection's, or the first that the key sees)")
     add("--chatbot-id", metavar="ID", help="agent (default: the connection's, or the first of the project)")
     add("--json", action="store_true", help="write JSON and nothing else to stdout")
-    add("--show-field-names", action="store_true", help="also say names that the probe does not know, and form fields")
-    add("--wait", type=_number(0, 1440), default=0.0, metavar="MINUTES", help="between two looks at leads (default 0)")
-    add("--lead-pages", type=_whole(1, 1000), default=usual.lead_pages, metavar="N", help="default %(default)s")
-    add("--session-pages", type=_whole(1, 1000), default=usual.session_pages, metavar="N", help="default %(default)s")
     add(
-        "--sessions",
-        type=_whole(0, 100),
-        default=usual.sessions,
-        metavar="N",
-        help="with messages; default %(default)s",
+        "--show-field-names", action="store_true", help="also write names that the probe does not know, and form fields"
     )
-    add("--max-requests", type=_whole(1, 10_000), default=usual.max_requests, metavar="N", help="default %(default)s")
-    add(
-        "--max-seconds",
-        type=_number(1, 86_400),
-        default=usual.max_seconds,
-        metavar="S",
-        help="without --wait; default %(default)g",
-    )
-    add(
-        "--requests-per-minute",
-        type=_number(0.01, 100_000),
-        metavar="N",
-        help="default: the connection's, else no limit",
-    )
+    number("--wait", _between(float, 0, 1440), "minutes between the two reads of the newest leads; default 0")
+    number("--lead-pages", _between(int, 1, 1000), "pages of leads; default %(default)s")
+    number("--session-pages", _between(int, 1, 1000), "pages of sessions; default %(default)s")
+    number("--sessions", _between(int, 0, 100), "sessions whose messages are read; default %(default)s")
+    number("--max-requests", _between(int, 1, 10_000), "requests in all; default %(default)s")
+    number("--max-seconds", _between(float, 1, 86_400), "seconds in all, without --wait; default %(default)g")
+    number("--requests-per-minute", _between(float, 0.01, 100_000), "budget; default the connection's, or no limit")
     return parser
 
 
-def _whole(low: int, high: int) -> type[int]:
-    def read(text: str) -> int:
-        number = int(text)
-        if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {low} to {high}")
-        return number
+def _between(kind: type[float], low: float, high: float) -> Callable[[str], float]:
+    noun = "whole number" if kind is int else "number"
 
-    read.__name__ = "whole number"
-    return read  # type: ignore[return-value]
-
-
-def _number(low: float, high: float) -> type[float]:
     def read(text: str) -> float:
-        number = float(text)
+        number = kind(text)
         if not low <= number <= high:
-            raise argparse.ArgumentTypeError(f"must be a number from {low:g} to {high:g}")
+            raise argparse.ArgumentTypeError(f"must be a {noun} from {low:g} to {high:g}")
         return number
 
-    read.__name__ = "number"
-    return read  # type: ignore[return-value]
+    read.__name__ = noun  # argparse writes it where the text is no number at all
+    return read
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    :param arguments: What follows the command's name; None takes it from the process.
+    :param arguments: What follows the command's name. Default the arguments of the process.
     """
     parser = _parser()
     given = parser.parse_args(arguments)
     out = sys.stdout
+    bounds = Bounds(
+        max_requests=given.max_requests,
+        max_seconds=given.max_seconds,
+        lead_pages=given.lead_pages,
+        session_pages=given.session_pages,
+        sessions=given.sessions,
+        wait=given.wait * 60,
+    )
     # Airflow logs to stdout while it starts; there, nothing but the report is wanted.
     with redirect_stdout(sys.stderr):
         try:
-            account = _account(parser, given)
+            survey = probe(_connection(parser, given), bounds, reveal=given.show_field_names)
         except RobofyConfigError as error:
-            sys.stderr.write(f"{error}\n")
-            return USAGE
-        except UnknownConnectionError as error:
-            sys.stderr.write(
-                f"Airflow gave no connection {given.conn_id!r} ({error}). Make it, or set {KEY_VARIABLE} and leave "
-                "--conn-id out.\n"
-            )
-            return USAGE
-        bounds = Bounds(
-            max_requests=given.max_requests,
-            max_seconds=given.max_seconds,
-            lead_pages=given.lead_pages,
-            session_pages=given.session_pages,
-            sessions=given.sessions,
-            wait=given.wait * 60,
-        )
-        try:
-            survey = Prober(account.connection, bounds, reveal=given.show_field_names).run()
-        except RobofyConfigError as error:  # proxies and certificates of the environment
             sys.stderr.write(f"{error}\n")
             return USAGE
         except KeyboardInterrupt:
             sys.stderr.write("Interrupted; nothing is reported.\n")
             return NOT_PROBED
-    out.write(dump_pretty(as_json(survey, account)).decode() if given.json else as_text(survey, account))
+    report = dump_pretty(as_json(survey, given.conn_id)).decode() if given.json else as_text(survey, given.conn_id)
+    out.write(report)
     return PROBED if survey.complete else NOT_PROBED
 
 
-def _account(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Account:
+def _connection(parser: argparse.ArgumentParser, given: argparse.Namespace) -> RobofyConnection:
+    """Return the connection that is given, with what the command line sets in place of its fields."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
     if given.conn_id is not None:
         if given.host is not None:
             parser.error("--host: the key of a connection goes to the connection's own host; set it there")
-        account: Account | None = from_airflow(given.conn_id)
+        connection = _from_airflow(given.conn_id)
+    elif key:  # without any Airflow
+        connection = read_connection(host=given.host, password=key, extra={}, user_agent=user_agent("probe"))
     else:
-        account = from_environment(given.host)
-    if account is None:
         parser.error(
             f"which account? Give --conn-id with an Airflow connection, or set the variable {KEY_VARIABLE} "
             "(with --project-id and --chatbot-id). A key is never given as an argument"
         )
-    return account.changed(
-        project_id=given.project_id, chatbot_id=given.chatbot_id, requests_per_minute=given.requests_per_minute
+    settings: dict[str, Any] = {}
+    if given.requests_per_minute is not None:
+        settings["requests_per_minute"] = given.requests_per_minute
+    return replace(
+        connection,
+        settings=replace(connection.settings, **settings),
+        project_id=given.project_id or connection.project_id,
+        chatbot_id=given.chatbot_id or connection.chatbot_id,
     )
+
+
+def _from_airflow(conn_id: str) -> RobofyConnection:
+    """Read a connection as Airflow does: from environment variables, secrets backends or its database.
+
+    :raises RobofyConfigError: There is none, Airflow could not look for it, or a field of it cannot be used.
+    """
+    before = os.environ.get(_CONTEXT)
+    os.environ.setdefault(_CONTEXT, "server")
+    try:
+        from airflow_provider_robofy.hooks.robofy import RobofyHook
+
+        return RobofyHook(conn_id).connection
+    except RobofyConfigError:
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, there is no connection to probe with)
+        # Airflow's own errors differ between versions and backends; their type says enough.
+        raise RobofyConfigError(
+            f"Airflow gave no connection {conn_id!r} ({type(error).__name__}). Make it, or set {KEY_VARIABLE} and "
+            "leave --conn-id out."
+        ) from None
+    finally:
+        if before is None:
+            del os.environ[_CONTEXT]

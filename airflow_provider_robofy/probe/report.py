@@ -1,4 +1,4 @@
-"""The report of a probe: JSON for machines, a table for people, and the settings to copy."""
+"""The report of a probe: JSON for programs, a table for people, and the settings to copy."""
 
 from __future__ import annotations
 
@@ -9,81 +9,89 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy import __version__
 from airflow_provider_robofy.get_provider_info import get_provider_info
-from airflow_provider_robofy.probe.finding import TOPICS, counted
+from airflow_provider_robofy.probe.questions import TOPICS
+from airflow_provider_robofy.probe.words import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from airflow_provider_robofy.probe.account import Account
-    from airflow_provider_robofy.probe.finding import Finding
+    from airflow_provider_robofy.probe.questions import Finding
     from airflow_provider_robofy.probe.survey import Survey
 
 #: Version of the JSON report: raised when the meaning of a field changes.
 SCHEMA: Final = 1
-_WIDTH = 110
-_NAME = 23
+_WIDTH: Final = 110
+_NAME: Final = 23
 
 
-def settings_to_copy(findings: Iterable[Finding], endpoints: Mapping[str, str]) -> dict[str, Any]:
-    """Return the extras of the connection that should be other than they are.
+def as_json(survey: Survey, conn_id: str | None = None) -> dict[str, Any]:
+    """Return the whole report as plain JSON.
 
-    :param findings: What was found.
-    :param endpoints: The extra ``endpoints`` as it is, since a form holds it as a whole.
+    :param survey: What was found.
+    :param conn_id: The connection's id, or None where it is not one of Airflow's. Default None.
     """
-    settings: dict[str, Any] = {}
-    for finding in findings:
-        for name, value in finding.settings.items():
-            if name == "endpoints":
-                settings[name] = {**endpoints, **settings.get(name, {}), **value}
-            else:
-                settings[name] = value
-    return settings
-
-
-def as_json(survey: Survey, account: Account) -> dict[str, Any]:
-    """Return the whole report as plain JSON."""
     return {
         "schema_version": SCHEMA,
         "provider_version": __version__,
-        "host": account.connection.settings.base_url,
-        "conn_id": account.conn_id,
-        **account.shown_ids,
+        "host": survey.connection.settings.base_url,
+        "conn_id": conn_id,
+        **_ids(survey),
         "requests": survey.requests,
         "seconds": round(survey.seconds, 1),
         "complete": survey.complete,
         "ended_early": survey.ended.what if survey.ended else None,
         "not_asked": survey.left_out,
-        "findings": [finding.as_json() for finding in survey.findings],
-        "settings": settings_to_copy(survey.findings, account.connection.settings.endpoints),
+        "findings": [
+            {
+                "topic": finding.topic,
+                "name": finding.name,
+                "answered": not finding.open,
+                "found": finding.found,
+                "value": finding.value,
+                "rests_on": {"answers": finding.answers or 0, "rows": finding.rows or 0},
+                "assumed": finding.assumed,
+                "advice": finding.advice,
+                "settings": dict(finding.settings),
+            }
+            for finding in survey.findings
+        ],
+        "settings": _settings(survey),
     }
 
 
-def as_text(survey: Survey, account: Account) -> str:
-    """Return the whole report for people."""
-    ids = "".join(f", {name.replace('_id', '')} {value}" for name, value in account.shown_ids.items() if value)
+def as_text(survey: Survey, conn_id: str | None = None) -> str:
+    """Return the whole report for people.
+
+    :param survey: What was found.
+    :param conn_id: The connection's id, or None where it is not one of Airflow's. Default None.
+    """
+    ids = "".join(f", {name.removesuffix('_id')} {value}" for name, value in _ids(survey).items() if value)
     cost = f"{counted(survey.requests, 'request')} in {survey.seconds:.1f} s"
-    lines = [f"Probed {account.connection.settings.base_url}{ids}: {cost}. Nothing was written."]
+    lines = [f"Probed {survey.connection.settings.base_url}{ids}: {cost}. Nothing was written."]
     for topic, title in TOPICS.items():
         findings = [finding for finding in survey.findings if finding.topic == topic]
         if findings:
             usual = _basis(findings[0])
-            lines += ["", f"{title.upper()}" + (f" (each rests on {usual}, unless it says otherwise)" if usual else "")]
+            note = f" (each rests on {usual}, unless it says otherwise)" if usual else ""
+            lines += ["", f"{title.upper()}{note}"]
             for finding in findings:
-                lines += _rows(finding, usual)
+                lines += _lines(finding, usual)
     if survey.ended is not None:
         lines += ["", f"Ended early: {survey.ended.what}. {counted(survey.left_out, 'call')} not made."]
         lines += _wrapped(survey.ended.advice, 0, "-> ")
-    lines += ["", *_settings(survey, account)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_settings_lines(survey, conn_id)]) + "\n"
+
+
+def _ids(survey: Survey) -> dict[str, str | None]:
+    """Return the ids that were given: those that the probe found by itself are not written."""
+    return {"project_id": survey.connection.project_id, "chatbot_id": survey.connection.chatbot_id}
 
 
 def _basis(finding: Finding) -> str:
-    if not finding.pages:
+    if not finding.answers:
         return ""
-    return counted(finding.pages, "answer") + (f", {counted(finding.rows, 'row')}" if finding.rows else "")
+    return counted(finding.answers, "answer") + (f", {counted(finding.rows, 'row')}" if finding.rows else "")
 
 
-def _rows(finding: Finding, usual: str) -> list[str]:
+def _lines(finding: Finding, usual: str) -> list[str]:
     mark = "?" if finding.open else "!" if finding.settings else " "
     head = f"{mark} {finding.name:{_NAME}} "
     lines = _wrapped(finding.found, len(head), "") or [""]
@@ -108,8 +116,20 @@ def _wrapped(text: str, indent: int, mark: str) -> list[str]:
     )
 
 
-def _settings(survey: Survey, account: Account) -> list[str]:
-    settings = settings_to_copy(survey.findings, account.connection.settings.endpoints)
+def _settings(survey: Survey) -> dict[str, Any]:
+    """Return the extras of the connection that should be other than they are."""
+    settings: dict[str, Any] = {}
+    paths: dict[str, str] = {}
+    for finding in survey.findings:
+        settings.update(finding.settings)
+        paths.update(finding.settings.get("endpoints", {}))
+    if paths:  # A form holds this extra as a whole.
+        settings["endpoints"] = {**survey.connection.settings.endpoints, **paths}
+    return settings
+
+
+def _settings_lines(survey: Survey, conn_id: str | None) -> list[str]:
+    settings = _settings(survey)
     if not settings:
         sure = "as far as was seen" if survey.complete else "by what was found; some questions are open (marked ?)"
         return [f"SETTINGS TO COPY: none. The connection fits this account, {sure}."]
@@ -119,16 +139,12 @@ def _settings(survey: Survey, account: Account) -> list[str]:
     for name, value in settings.items():
         written = json.dumps(value) if isinstance(value, dict) else value
         lines.append(f"  {form['conn-fields'][name]['label']}: {written}")
-    given = {name: value for name, value in account.shown_ids.items() if value}
-    host = account.connection.settings.base_url
+    if conn_id is not None:
+        return [*lines, f"A connection from a variable or a secrets backend takes them into the extra of {conn_id}."]
+    extra = json.dumps({name: value for name, value in {**_ids(survey), **settings}.items() if value})
     command = (
-        f"airflow connections add {shlex.quote(account.conn_id or 'robofy_default')} --conn-type robofy "
-        f"--conn-host {shlex.quote(host)} --conn-password '<your API key>' "
-        f"--conn-extra {shlex.quote(json.dumps({**given, **settings}))}"
+        f"  airflow connections add robofy_default --conn-type robofy "
+        f"--conn-host {shlex.quote(survey.connection.settings.base_url)} "
+        f"--conn-password '<your API key>' --conn-extra {shlex.quote(extra)}"
     )
-    if account.conn_id is None:
-        return [*lines, "On the command line:", f"  {command}"]
-    return [
-        *lines,
-        f"A connection from a variable or a secrets backend takes them into the extra of {account.conn_id}.",
-    ]
+    return [*lines, "On the command line:", command]

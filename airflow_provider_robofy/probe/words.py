@@ -1,144 +1,173 @@
-"""The words that the probe may say: whatever an answer holds, nothing else of it is shown.
+"""The words that a report may hold: whatever an API answers, nothing else of it is written.
 
-A name of a field is a fact of the API, until somebody keys an object by a phone number. So a name is shown if it is
-made of words from this file, and counted if not. That no value of an account can be in the output does then not hang
-on guesses about what looks personal.
+A field's name is a fact of the API, until somebody keys an object by a phone number. So a name is written if it stands
+in a closed list, in any spelling, and only counted otherwise. That no value of an account can be in a report does then
+not depend on guesses about what looks personal.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_robofy.api.envelopes import TOKEN_NAMES
+from airflow_provider_robofy.api.models import Agent, Message, Project
+from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-#: What names of an API's fields are made of.
-_WORDS = _set(
-    """
-    a about accept accepted access account accounts action actions active activity actor add added additional
-    address admin agent agents ago ai all allow allowed amount analytics and answer answered answers any api app
-    application archived array asset assets assigned at attachment attachments attribute attributes auth
-    authentication author auto avatar avg balance base begin billing block blocked body bool bot bots browser
-    business by calendar call calls campaign category channel channels chat chatbot chatbots chats child city click
-    client closed code collection color column columns comment company completed completion confidence config
-    configuration connected consent contact contacts contains content context continuation conversation
-    conversations convo cookie cost count country counts crawl crawled crawler created creation credit credits
-    currency current cursor custom customer customers daily dashboard data database date datetime day days default
-    delete deleted delivered delivery department depth desc description detail details device direction display
-    document documents domain done draft duration edit edited email enable enabled end ended ending endpoint enquiry
-    error errors event events exceeded expired expires expiry external failed failure false feature features
-    feedback field fields file files filter finished first flag flow follow forbidden form format found free from
-    full function gender gpt group groups handoff has hash header headers height hidden history host hour hours html
-    human icon id identifier ids image images in inbound inbox incoming info information input inquiry instagram
-    instruction instructions integration intent internal invalid ip is item items job json key kind knowledge label
-    labels language languages last lead leads left length level limit limits link linkage linked links list live llm
-    local locale location log logo logs main manual map mark max maximum media medium member members memory message
-    messages messenger meta metadata method min minute minutes missing mobile mode model models modified month
-    monthly more multi name named names never new next none not note notes number object of off offset old on online
-    only open operator option options order origin outbound outgoing output owner page pages paid param parameters
-    parent participant participants pending percent permission phase phone photo pid pinned plan platform position
-    preview previous price primary prior priority processed processing product profile progress project projects
-    prompt property provider public query question questions queue quota rate rating raw read readiness ready reason
-    received recipient record records ref referer referrer region remaining replied reply report request requests
-    required reset resolved response result results retry role room row rows run running score search second seconds
-    secret seen segment send sender sent sequence server service session sessions set setting settings size skip
-    snippet social source sources space spam speaker stage start started starts state stats status step stop store
-    stream string style sub subject submission submitted subscription success suffix summary support synced system
-    tag tags target task team temperature template tenant text thread threads thumbnail ticket time timeout times
-    timestamp timestamps timezone title to token tokens tool tools top topic total totals train trained training
-    true type types unauthorized unique unit unix unknown unread until updated upload uploaded uri url urls usage
-    use used user users utc utm uuid valid value values vector verified version view views visible visit visited
-    visitor visitors visits voice web webhook website websites week weight welcome whatsapp widget width window word
-    words workspace write written year yes zone
-    """
+def _aliases(model: Any, field: str) -> tuple[str, ...]:
+    return tuple(map(str, model.model_fields[field].validation_alias.choices))
+
+
+#: Where an id, a time, a text or a speaker is looked for where no field is documented, the likeliest first.
+ID_NAMES: Final = {"list_agents": _aliases(Agent, "chatbot_id"), "list_projects": _aliases(Project, "project_id")}
+MESSAGE_IDS: Final = ("id", "message_id", "_id", "uuid")
+MESSAGE_TIMES: Final = _aliases(Message, "created_at")
+MESSAGE_TEXTS: Final = _aliases(Message, "text")
+SPEAKERS: Final = _set(
+    "role sender direction from author type sender_type user_type message_type sent_by speaker source "
+    "last_message_direction"
 )
+#: Names of numbers that count a whole listing.
+TOTALS: Final = _set("total totals count total_count total_rows total_records found")
 
 #: Types of form fields, as makers of forms choose among them.
-FIELD_TYPES = _set(
-    """
-    address boolean button checkbox choice city color company country currency date datetime dropdown email file group
-    hidden image integer ip link list location longtext message mobile multi multiselect name number password phone
-    radio range rating select signature slider string tel telephone text textarea time toggle url website zip
-    """
+FIELD_TYPES: Final = _set(
+    """address boolean button checkbox choice city color company country currency date datetime dropdown email file
+    group hidden image integer ip link list location longtext message mobile multi multiselect name number password
+    phone radio range rating select signature slider string tel telephone text textarea time toggle url website zip"""
 )
-
 #: Who speaks in a conversation, and which way a message went.
-ROLES = _set(
-    """
-    admin agent ai assistant bot chatbot client contact customer function guest human inbound incoming lead operator
-    outbound outgoing owner received sent support system tool user visitor
-    """
+ROLES: Final = _set(
+    """admin agent ai assistant bot chatbot client contact customer function guest human inbound incoming lead operator
+    outbound outgoing owner received sent support system tool user visitor"""
 )
-
 #: How a crawl goes.
-STATUSES = _set(
-    """
-    active aborted cancelled canceled complete completed crawled crawling done error failed failure finished idle
+STATUSES: Final = _set(
+    """active aborted cancelled canceled complete completed crawled crawling done error failed failure finished idle
     initiated linked none partial pending processed processing queued ready running scheduled started starting stopped
-    success succeeded trained training unknown uploaded
-    """
+    success succeeded trained training unknown uploaded"""
+)
+#: Codes of errors, as they are documented or as this provider reads them.
+CODES: Final = _set(
+    """BAD_REQUEST UNAUTHORIZED FORBIDDEN NOT_FOUND PROJECT_NOT_FOUND CHATBOT_NOT_FOUND AGENT_NOT_FOUND
+    SESSION_NOT_FOUND CRAWL_NOT_FOUND METHOD_NOT_ALLOWED TOO_MANY_REQUESTS RATE_LIMIT RATE_LIMITED RATE_LIMIT_EXCEEDED
+    INTERNAL_SERVER_ERROR SERVICE_UNAVAILABLE"""
 )
 
-_NAME_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*", re.ASCII)
-_LONGEST_NAME = 60
-_ODD = re.compile(r"\d{4}|@|//")
-_FEW = 40
+#: Names of Robofy's documentation.
+_DOCUMENTED: Final = _set(
+    """access answer asset_id asset_url avatar chatbot_id code columns content crawl_mode created_at data description
+    detail details error exclude_urls field field_name field_type field_value file_name include_urls is_main_website
+    is_ready is_webpage language leads linkage_id llm_api_key llm_source max_crawl_depth max_crawl_pages message
+    metadata name pid platform project_id query readiness report rows run_id session_id sessions source_platform
+    start_urls started_at status title type updated_at url usage use_sitemap user_context vector_provider"""
+)
+#: Names that the provider and the probe look for around rows, in listings that are not documented.
+_AROUND: Final = _set(
+    """agents assets chatbots chats continuation continuation_token conversations cursor has_more has_next items limit
+    linked_assets links messages meta more next next_cursor next_page offset page page_size page_token pages pagination
+    paging per_page projects result results state success threads time_zone timezone tz"""
+)
+_NAMES: Final = frozenset(
+    {
+        *_DOCUMENTED, *_AROUND, *TOTALS, *SPEAKERS, *TOKEN_NAMES, *MESSAGE_IDS, *MESSAGE_TIMES, *MESSAGE_TEXTS,
+        *(name for names in ID_NAMES.values() for name in names),
+        *_aliases(Agent, "name"), *_aliases(Project, "name"),
+        *(name for resource in RESOURCES.values() for name in resource.known),
+    } - {"_id"}
+)  # fmt: skip
+_WORD_ENDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|-")
+_LONGEST_NAME: Final = 60
+_ODD: Final = re.compile(r"\d{4}|@|//")
+MOST_SHOWN: Final = 40
+
+
+def snake(name: str) -> str:
+    """Return a name in the spelling of the lists here: ``last_message_time`` for ``lastMessageTime``.
+
+    :param name: Name of a JSON field.
+    """
+    return _WORD_ENDS.sub("_", name).lower()
 
 
 def known(name: str) -> bool:
-    """Tell whether a name is made of words that this file holds."""
-    if len(name) > _LONGEST_NAME or not _NAME.fullmatch(name):
-        return False
-    return all(word.lower() in _WORDS or (word.isdecimal() and len(word) == 1) for word in _NAME_WORD.findall(name))
+    """Return whether a name stands in the list, in any spelling.
+
+    :param name: Name of a JSON field.
+    """
+    return snake(name) in _NAMES
 
 
 def word(value: Any, among: frozenset[str]) -> str | None:
-    """Return a value in lower case if it is one of a list of words, else None."""
+    """Return a value in lower case if it is one of a list of words, else None.
+
+    :param value: Anything.
+    :param among: The words, in lower case.
+    """
     text = value.strip().lower() if isinstance(value, str) else None
     return text if text in among else None
 
 
-class Names:
-    """Say names of fields: those that are known, and how many others there are.
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, such as ``1,200 leads``.
 
-    :param reveal: Say the others too, as far as they look like names at all.
+    :param number: How many.
+    :param noun: What, in the singular.
+    """
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def kind_of(value: Any) -> str:
+    """Return the JSON type of a value: null, boolean, number, array, object or text.
+
+    :param value: A decoded value.
+    """
+    kinds = {type(None): "null", bool: "boolean", int: "number", float: "number", list: "array", dict: "object"}
+    return kinds.get(type(value), "text")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Write names of fields: those that are known, and how many others there are.
+
+    :param reveal: Write the others too, as far as they look like names. Default False.
     """
 
-    def __init__(self, *, reveal: bool = False) -> None:
-        self.reveal = reveal
+    reveal: bool = False
 
-    def one(self, name: str) -> str:
-        """Return a name, or a question mark for one that is not said."""
-        return name if self._said(name) else "?"
+    def shows(self, name: str) -> bool:
+        """Return whether a name is written.
 
-    def path(self, names: Iterable[str]) -> str:
-        """Return the way to a field through objects, such as ``data.report.rows``."""
-        return ".".join(map(self.one, names))
-
-    def many(self, names: Iterable[str]) -> list[str]:
-        """Return those that are said, in the order given, and at the end how many are not."""
-        every = list(names)
-        said = [name for name in every if self._said(name)]
-        shown, left = said[:_FEW], len(every) - len(said[:_FEW])
-        if not left:
-            return shown
-        return [*shown, f"{left} whose {'name is' if left == 1 else 'names are'} not shown"]
-
-    def counts(self, names: Mapping[str, int]) -> list[str]:
-        """Return names with how often each was there, likewise."""
-        said = [name for name in names if self._said(name)][:_FEW]
-        rest = sum(names.values()) - sum(names[name] for name in said)
-        return [f"{name} ({names[name]})" for name in said] + ([f"not shown ({rest})"] if rest else [])
-
-    def _said(self, name: str) -> bool:
+        :param name: Name of a JSON field.
+        """
         if known(name):
             return True
         # On demand, but never what a number, an address or a whole sentence was made the name of.
         return self.reveal and 0 < len(name) <= _LONGEST_NAME and name.isprintable() and not _ODD.search(name)
+
+    def path(self, names: Iterable[str]) -> str:
+        """Return the path to a field, such as ``data.report.rows``; ``?`` stands for a name that is not written.
+
+        :param names: Names of the objects from the outermost on, and of the field.
+        """
+        return ".".join(name if self.shows(name) else "?" for name in names)
+
+    def many(self, names: Iterable[str]) -> list[str]:
+        """Return the names that are written, in the order given, 40 at most, and at the end how many others there are.
+
+        :param names: Names of JSON fields.
+        """
+        every = list(names)
+        shown = [name for name in every if self.shows(name)][:MOST_SHOWN]
+        left = len(every) - len(shown)
+        return [*shown, f"{left} whose {'name is' if left == 1 else 'names are'} not shown"] if left else shown

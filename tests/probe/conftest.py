@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_robofy.hooks.connection import read_connection
-from airflow_provider_robofy.probe.account import Account
-from airflow_provider_robofy.probe.asking import Bounds
 from airflow_provider_robofy.probe.report import as_json, as_text
-from airflow_provider_robofy.probe.survey import Prober
+from airflow_provider_robofy.probe.survey import probe as run_probe
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.emulator import Emulator
-    from airflow_provider_robofy.probe.finding import Finding
+    from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.probe.questions import Finding
+    from airflow_provider_robofy.probe.survey import Survey
 
 #: Whatever of this is found in an output has leaked.
 PLANTED = {
@@ -44,10 +44,10 @@ def plant(emulator: Emulator) -> None:
 class Probed:
     """What a probe said."""
 
-    def __init__(self, account: Account, prober: Prober) -> None:
-        self.survey = prober.run()
-        self.text = as_text(self.survey, account)
-        self.json = as_json(self.survey, account)
+    def __init__(self, survey: Survey) -> None:
+        self.survey = survey
+        self.text = as_text(survey)
+        self.json = as_json(survey)
         self.settings = self.json["settings"]
 
     def __getitem__(self, at: tuple[str, str]) -> Finding:
@@ -59,21 +59,20 @@ class Probed:
         return self.text + json.dumps(self.json, ensure_ascii=False)
 
 
-def account_of(
+def connection_of(
     emulator: Emulator, *, ids: bool = True, key: str | None = None, host: str | None = None, **extra: Any
-) -> Account:
+) -> RobofyConnection:
     given = {"project_id": emulator.project_id, "chatbot_id": emulator.chatbot_ids[0]} if ids else {}
-    connection = read_connection(
+    return read_connection(
         host=host or emulator.url, password=key or emulator.api_key, extra={**given, **extra}, user_agent="tests"
     )
-    return Account(connection=connection)
 
 
 @pytest.fixture
 def probe():
-    def run(emulator: Emulator, *, bounds: Bounds | None = None, **options: Any) -> Probed:
-        prober = {name: options.pop(name) for name in ("reveal", "clock", "meanwhile") if name in options}
-        account = account_of(emulator, **options)
-        return Probed(account, Prober(account.connection, bounds or Bounds(), **prober))
+    def run(emulator: Emulator, **options: Any) -> Probed:
+        names = ("bounds", "reveal", "clock", "meanwhile")
+        how = {name: options.pop(name) for name in names if name in options}
+        return Probed(run_probe(connection_of(emulator, **options), **how))
 
     return run

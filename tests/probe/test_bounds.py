@@ -7,8 +7,8 @@ import time
 import pytest
 
 from airflow_provider_robofy.api.endpoints import delete_agent, send_message
-from airflow_provider_robofy.probe.asking import Asker, Bounds
-from tests.probe.conftest import account_of
+from airflow_provider_robofy.probe.ask import Asker, Bounds
+from tests.probe.conftest import connection_of
 
 
 def test_only_get_requests_are_sent_and_no_more_than_allowed(robofy_emulator, probe):
@@ -19,8 +19,7 @@ def test_only_get_requests_are_sent_and_no_more_than_allowed(robofy_emulator, pr
 
 
 def test_the_asker_refuses_what_would_write(robofy_emulator):
-    account = account_of(robofy_emulator)
-    asker = Asker(account.connection.settings, Bounds())
+    asker = Asker(connection_of(robofy_emulator), Bounds())
     for call in (delete_agent(1, "a"), send_message({})):
         with pytest.raises(ValueError, match="only reads"):
             asker.ask(call)

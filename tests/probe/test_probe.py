@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
-from airflow_provider_robofy.probe.asking import Bounds
+from airflow_provider_robofy.probe.ask import Bounds
 from airflow_provider_robofy.probe.times import said_offset
 from tests.probe.conftest import PLANTED, plant
 

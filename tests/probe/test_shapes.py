@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_robofy.api.endpoints import list_leads, list_sessions
-from airflow_provider_robofy.probe.shapes import NO_ROWS, UNKNOWN_TOKEN, error_shape, glance, see
+from airflow_provider_robofy.api.endpoints import get_crawl_status, list_agents, list_leads, list_sessions
+from airflow_provider_robofy.api.envelopes import Rows
+from airflow_provider_robofy.probe.seen import NO_ROWS, UNKNOWN_TOKEN, error_shape, shape_of
 
 READ = list_sessions("a").read
 ROW = {"session_id": "s"}
@@ -27,52 +28,53 @@ ROW = {"session_id": "s"}
     ],
 )
 def test_rows_and_token_are_located(payload, rows_at, token_at):
-    sight = see(payload, READ)
-    assert sight.trouble == ""
-    assert sight.envelope.rows_at == rows_at
-    assert sight.envelope.token_at == token_at
-    assert sight.items == READ(payload).items
-    assert (sight.token, sight.end_marker) == (READ(payload).token, READ(payload).end_marker)
+    shape = shape_of(payload, READ)
+    assert shape.trouble == ""
+    assert shape.rows_at == rows_at
+    assert shape.token_at == token_at
+    assert shape.rows == READ(payload)
 
 
 def test_totals_and_columns_are_seen_beside_the_rows():
     payload = {"data": {"report": {"columns": ["id", 7], "rows": [], "total": 12}, "total_count": 40, "count": "no"}}
-    envelope = see(payload, list_leads(1, "a").read).envelope
-    assert envelope.columns == ("id", "7")
-    assert envelope.totals_at == (("data", "total_count"), ("data", "report", "total"))
-    assert envelope.beside == ("columns", "rows", "total")
+    shape = shape_of(payload, list_leads(1, "a").read)
+    assert shape.columns == ("id", "7")
+    assert shape.fields["data", "total_count"] == shape.fields["data", "report", "total"] == "number"
+    assert shape.fields["data", "count"] == "text"
+    assert [at[-1] for at in shape.fields if at[:-1] == ("data", "report")] == ["columns", "rows", "total"]
 
 
 def test_a_token_of_another_name_is_trouble_but_the_rows_are_there():
-    sight = see({"sessions": [ROW], "paging": {"cursor": "abc"}}, READ)
-    assert sight.trouble == UNKNOWN_TOKEN
-    assert sight.items == [ROW]
-    assert sight.token is None
-    assert sight.envelope.pointers_at == (("paging", "cursor"),)
+    shape = shape_of({"sessions": [ROW], "paging": {"cursor": "abc"}}, READ)
+    assert shape.trouble == UNKNOWN_TOKEN
+    assert shape.rows == Rows([ROW], None, "absent")
+    assert shape.pointers_at == (("paging", "cursor"),)
 
 
 @pytest.mark.parametrize("payload", [None, "text", 7, {}, {"a": [1], "b": [2]}, {"sessions": {"x": 1}}])
 def test_no_rows_is_trouble_and_no_error(payload):
-    sight = see(payload, READ)
-    assert sight.trouble == NO_ROWS
-    assert sight.items == []
+    shape = shape_of(payload, READ)
+    assert shape.trouble == NO_ROWS
+    assert shape.rows is None
 
 
 def test_an_answer_nested_without_end_is_no_error():
     deep: object = [ROW]
     for _ in range(900):
         deep = {"data": deep, "cursor": "x"}
-    assert see(deep, READ).trouble == NO_ROWS
+    assert shape_of(deep, READ).trouble == NO_ROWS
 
 
-def test_a_glance_keeps_names_types_known_words_and_zones_only():
-    seen = glance({"message": "for Anna", "data": {"llm_api_key": "sk-1", "status": "RUNNING", "tz": "Asia/Tokyo"}})
-    assert seen.wraps == ("message", "data")
-    assert seen.names == ("llm_api_key", "status", "tz")
-    assert seen.status == "running"
-    assert seen.zones == ("Asia/Tokyo",)
-    assert "sk-1" not in repr(seen)
-    assert "Anna" not in repr(seen)
+def test_of_an_answer_that_is_no_listing_names_types_known_words_and_zones_are_kept_only():
+    payload = {"message": "for Anna", "data": {"llm_api_key": "sk-1", "status": "RUNNING", "tz": "Asia/Tokyo"}}
+    shape = shape_of(payload, get_crawl_status(1, "a").read)
+    assert [at for at in shape.fields if len(at) == 1] == [("message",), ("data",)]
+    assert shape.fields["data",] == "object"
+    assert shape.names == ("llm_api_key", "status", "tz")
+    assert shape.status == "running"
+    assert shape.zones == ("Asia/Tokyo",)
+    assert "sk-1" not in repr(shape)
+    assert "Anna" not in repr(shape)
 
 
 @pytest.mark.parametrize(
@@ -85,9 +87,13 @@ def test_a_glance_keeps_names_types_known_words_and_zones_only():
         ({"status": "Anna is here", "timezone": "not a zone"}, "object", None, ("status", "timezone")),
     ],
 )
-def test_a_glance_at_anything(payload, content, rows, names):
-    seen = glance(payload)
-    assert (seen.content, seen.rows, seen.names, seen.status, seen.zones) == (content, rows, names, None, ())
+def test_anything_has_a_shape(payload, content, rows, names):
+    shape = shape_of(payload, list_agents(1).read)
+    assert shape.fields.get(("data",), shape.kind) == content
+    assert (None if shape.rows is None else len(shape.rows.items)) == rows
+    assert shape.names == names
+    assert not shape.status
+    assert shape.zones == ()
 
 
 @pytest.mark.parametrize(

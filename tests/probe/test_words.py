@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.probe.words import FIELD_TYPES, ROLES, Names, known, word
 
 APIS = """
-session_id createdAt last_message_time user-profile-name lead_data isReady ip_address address1 nextPageToken chatbotID
+session_id createdAt last_message_time user-profile-name lead_data isReady ip_address nextPageToken chatbotID
 next_page_token llm_api_key id
 """
 PEOPLE = """
-+4915155500011 4915155500011 anna anna@example.org _id message: id2024 größe 6ff922ed-9884-4430-83c9-7ac83a7b0574
++4915155500011 4915155500011 address1 anna anna@example.org _id message: message_from_user id2024 größe
+6ff922ed-9884-4430-83c9-7ac83a7b0574
 """
 ODD = ["", " id", "id ", "id\n", "Anna Schmidt", "id_" * 40 + "id", "\uff49\uff44"]
 
@@ -42,17 +43,15 @@ def test_a_way_is_told_without_what_is_not_known(name):
 
 def test_on_demand_names_are_told_but_not_numbers_addresses_or_sentences():
     names = Names(reveal=True)
-    assert names.one("utterance") == "utterance"
+    assert names.path(["utterance"]) == "utterance"
     for odd in ("+4915155500011", "a@b.org", "", "x" * 61, "a\nb", "born 1980", "https://x.example"):
-        assert names.one(odd) == "?"
+        assert names.path([odd]) == "?"
 
 
 def test_many_names_are_cut():
     said = Names(reveal=True).many([f"name {chr(65 + number % 26)}{number}" for number in range(300)])
     assert len(said) == 41
     assert said[-1] == "260 whose names are not shown"
-    counts = Names().counts({"id": 3, "anna": 2, "bob": 2})
-    assert counts == ["id (3)", "not shown (4)"]
 
 
 @pytest.mark.parametrize(
