@@ -1,21 +1,34 @@
-"""Reading Robofy's timestamps.
+"""Read Robofy's timestamps.
 
-The API documents times such as ``2025-01-15 10:30:00`` and names no zone, so the zone is a setting. Offsets, ``Z`` and
-epoch numbers are read too: other clients of the API have met them.
+The API documents times such as ``2025-01-15 10:30:00`` and names no zone, so the zone is a setting. What else other
+clients of the API have met, or servers commonly write, is read too as long as it has one meaning: ISO 8601 and RFC 3339
+with an offset, ``Z``, ``UTC`` or ``GMT``; RFC 2822; seconds, milliseconds and microseconds since 1970. A date such as
+``01/02/2025`` has two meanings and is refused.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+import re
+from datetime import UTC, datetime, timedelta, tzinfo
+from email.utils import parsedate_to_datetime
 from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 
-# From here on a number is milliseconds: as seconds it would lie beyond the year 5138.
-_MILLISECONDS_FROM = 100_000_000_000
 _DOCUMENTED_LENGTH = len("2025-01-15 10:30:00")
-_EPOCH_DIGITS = {10, 13}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# From these on a number is milliseconds or microseconds: in the smaller unit it would lie beyond the year 5138.
+_MILLISECONDS_FROM = 100_000_000_000
+_MICROSECONDS_FROM = 100_000_000_000_000
+#: Digits of seconds, milliseconds and microseconds since 1970, for the years from 2001 to 2286.
+_EPOCH_DIGITS = {10, 13, 16}
+_EPOCH_TEXT = re.compile(r"(\d{10}|\d{13}|\d{16})(\.\d+)?")
+_NAMED_UTC = re.compile(r"(.+?)\s*(?:UTC|GMT|Z)", re.IGNORECASE)
+#: ``Wed, 15 Jan 2025 10:30:00 +0100``; with a zone, since without one RFC 2822 has no meaning.
+_RFC_2822 = re.compile(
+    r"(?:[A-Z][a-z]{2},\s+)?\d{1,2}\s+[A-Z][a-z]{2}\s+\d{4}\s+\d{1,2}:\d\d(?::\d\d)?\s+(?:[+-]\d{4}|UTC?|GMT|Z)"
+)
 
 
 class TimeReader:
@@ -44,9 +57,9 @@ class TimeReader:
         """Return the instant that a value of the API means.
 
         A local time that occurs twice, because clocks are set back, is read as the later of the two; so is one that
-        never occurs. Nothing then falls before a mark that it lies behind.
+        never occurs. Nothing then falls before a watermark that it lies behind.
 
-        :param value: ISO 8601 text with or without zone, or seconds or milliseconds since 1970.
+        :param value: ISO 8601 or RFC 2822 text, or seconds, milliseconds or microseconds since 1970.
         :raises ValueError: The value is no time. The message does not repeat it.
         """
         if self._zone is None and type(value) is str and len(value) == _DOCUMENTED_LENGTH:
@@ -59,9 +72,9 @@ class TimeReader:
             if type(value) is str:
                 try:
                     # Digits first: 13 of them may also be an ISO time of the year 1712.
-                    time = self._read_other_text(value) if value.isdecimal() else datetime.fromisoformat(value)
+                    time = _read_other_text(value) if value.isdecimal() else datetime.fromisoformat(value)
                 except ValueError:
-                    time = self._read_other_text(value.strip())
+                    time = _read_other_text(value.strip())
             elif isinstance(value, int | float) and not isinstance(value, bool):
                 time = _from_epoch(value)
             else:
@@ -75,11 +88,18 @@ class TimeReader:
     def _later(self, local: datetime) -> datetime:
         return max(local.replace(tzinfo=self._zone, fold=fold).astimezone(UTC) for fold in (0, 1))
 
-    @staticmethod
-    def _read_other_text(text: str) -> datetime:
-        if text.isdecimal() and len(text) in _EPOCH_DIGITS:
-            return _from_epoch(int(text))
-        return datetime.fromisoformat(text)
+
+def _read_other_text(text: str) -> datetime:
+    if _EPOCH_TEXT.fullmatch(text):
+        return _from_epoch(int(text) if text.isdecimal() else float(text))
+    if _RFC_2822.fullmatch(text):
+        # "-0000" means that the zone is unknown; the time is UTC all the same.
+        time = parsedate_to_datetime(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    if named := _NAMED_UTC.fullmatch(text):
+        time = datetime.fromisoformat(named.group(1))
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else _refuse()  # an offset and a name of a zone
+    return datetime.fromisoformat(text)
 
 
 def _refuse() -> NoReturn:
@@ -87,5 +107,8 @@ def _refuse() -> NoReturn:
 
 
 def _from_epoch(number: float) -> datetime:
-    seconds = number / 1000 if abs(number) >= _MILLISECONDS_FROM else number
-    return datetime.fromtimestamp(seconds, UTC)
+    size = abs(number)
+    unit = 1_000_000 if size >= _MICROSECONDS_FROM else 1000 if size >= _MILLISECONDS_FROM else 1
+    # Not fromtimestamp(), which loses microseconds of a large float and fails before 1970 on some systems.
+    whole, rest = divmod(number, unit)
+    return _EPOCH + timedelta(seconds=whole, microseconds=rest * 1_000_000 / unit)

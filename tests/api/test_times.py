@@ -30,6 +30,18 @@ ZONES = ["UTC", "Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", 
         "2025-01-15 12:30:00+02:00",
         "2025-01-15T16:00:00+0530",
         "2025-01-15 05:30:00-05",
+        "2025-01-15 10:30:00 UTC",
+        "2025-01-15 10:30:00 utc",
+        "2025-01-15T10:30:00GMT",
+        "2025-01-15t10:30:00z",
+        "2025-01-15T10:30:00.000000000Z",
+        "Wed, 15 Jan 2025 10:30:00 GMT",
+        "Wed, 15 Jan 2025 11:30:00 +0100",
+        "15 Jan 2025 10:30 -0000",
+        1736937000000000,
+        "1736937000000000",
+        "1736937000.0",
+        1736937000000.0,
         1736937000,
         1736937000.0,
         1736937000000,
@@ -55,6 +67,12 @@ def test_one_moment_is_read_in_each_of_its_forms(value):
         "2025-02-30 00:00:00",
         "2025-01-15 25:00:00",
         "15/01/2025",
+        "01/15/2025 10:30 AM",
+        "15.01.2025 10:30",
+        "Wed, 15 Jan 2025 10:30:00",
+        "Wed, 15 Jan 2025 10:30:00 CET",
+        "2025-01-15 10:30:00+02:00 UTC",
+        "UTC",
         "17369370001",
         "0000-00-00 00:00:00",
         None,
@@ -79,6 +97,19 @@ def test_what_is_no_time_is_refused_without_being_repeated(value):
         with pytest.raises(ValueError, match=r"^not a readable time$") as caught:
             TimeReader(zone).read(value)
         assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("value", "year"),
+    [("0001-01-01T00:00:00Z", 1), ("0001-01-01 00:00:00", 1), (-62135596800, 1), (0, 1970), (-1, 1969)],
+)
+def test_a_zero_time_is_a_date_like_any_other(value, year):
+    assert TimeReader().read(value).year == year
+
+
+def test_no_microsecond_of_a_number_is_lost():
+    assert TimeReader().read(1736937000123456) == MOMENT + timedelta(microseconds=123456)
+    assert TimeReader().read("1736937000.25") == MOMENT + timedelta(seconds=0.25)
 
 
 @pytest.mark.parametrize("number", [1712010211234, 1701010000000, 1712312359999, 1709251530000])
