@@ -5,19 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.emulator.words import (
-    ANSWERS,
-    COMPANIES,
-    FIRST_NAMES,
-    INTERESTS,
-    LAST_NAMES,
-    MAIL_DOMAINS,
-    PAGES,
-    QUESTIONS,
-    SOURCES,
-)
+from airflow_provider_robofy.emulator import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # 2025-01-15 10:30:00 UTC, the time in Robofy's own sample. All seeded rows lie at or before it.
 BASE = 1_736_937_000
@@ -70,9 +63,9 @@ def person(bits: int) -> tuple[str, str]:
 
     :param bits: where the choice comes from.
     """
-    first, first_slug = FIRST_NAMES[bits % len(FIRST_NAMES)]
-    last, last_slug = LAST_NAMES[(bits >> 8) % len(LAST_NAMES)]
-    domain = MAIL_DOMAINS[(bits >> 16) % len(MAIL_DOMAINS)]
+    first, first_slug = words.FIRST_NAMES[bits % len(words.FIRST_NAMES)]
+    last, last_slug = words.LAST_NAMES[(bits >> 8) % len(words.LAST_NAMES)]
+    domain = words.MAIL_DOMAINS[(bits >> 16) % len(words.MAIL_DOMAINS)]
     return f"{first} {last}", f"{first_slug}.{last_slug}{(bits >> 20) & 0xFF}@{domain}"
 
 
@@ -87,56 +80,38 @@ def lead(key: int, number: int, lead_id: str, created_at: str | int) -> dict[str
     """
     bits = mix(key, number)
     name, mail = person(bits)
-    data: list[dict[str, Any]] = [
-        {"field_name": "name", "field_type": "text", "field_value": name},
-        {"field_name": "email", "field_type": "email", "field_value": mail},
-    ]
     kind = (bits >> 28) & 0x1F
+    data: list[tuple[str, str, Any]] = [("name", "text", name), ("email", "email", mail)]
     if kind < 18:
-        data.append({"field_name": "phone", "field_type": "phone", "field_value": f"+49151{bits >> 38:08d}"[:14]})
+        data.append(("phone", "phone", f"+49151{bits >> 38:08d}"[:14]))
     if kind % 2:
-        question = QUESTIONS[(bits >> 33) % len(QUESTIONS)]
-        data.append({"field_name": "message", "field_type": "textarea", "field_value": question})
+        data.append(("message", "textarea", words.QUESTIONS[(bits >> 33) % len(words.QUESTIONS)]))
     if kind in _ODD_FIELDS:
-        data.extend(_odd_fields(kind, bits >> 40))
+        data.extend(_ODD_FIELDS[kind](bits >> 40))
     return {
         "id": lead_id,
         "created_at": created_at,
-        "source": SOURCES[(bits >> 44) % len(SOURCES)],
-        "page_url": f"https://example.com/{PAGES[(bits >> 48) % len(PAGES)]}",
+        "source": words.SOURCES[(bits >> 44) % len(words.SOURCES)],
+        "page_url": f"https://example.com/{words.PAGES[(bits >> 48) % len(words.PAGES)]}",
         "ip_address": f"203.0.113.{(bits >> 52) & 0xFF}",
-        "lead_data": data,
+        "lead_data": [{"field_name": name, "field_type": kind, "field_value": value} for name, kind, value in data],
     }
 
 
-_ODD_FIELDS = frozenset({2, 5, 9, 13, 19, 22, 26, 30})
-
-
-def _odd_fields(kind: int, bits: int) -> list[dict[str, Any]]:
-    """Fields that make lead_data as free-form as the real one: repeated names, values that are no strings."""
-    match kind:
-        case 2:
-            return [
-                {"field_name": "interest", "field_type": "select", "field_value": INTERESTS[bits % 7]},
-                {"field_name": "interest", "field_type": "select", "field_value": INTERESTS[(bits + 3) % 7]},
-            ]
-        case 5:
-            return [{"field_name": "team_size", "field_type": "number", "field_value": bits % 400 + 1}]
-        case 9:
-            return [{"field_name": "newsletter", "field_type": "checkbox", "field_value": bits % 2 == 0}]
-        case 13:
-            return [{"field_name": "company", "field_type": "text", "field_value": COMPANIES[bits % 6]}]
-        case 19:
-            return [{"field_name": "phone", "field_type": "phone", "field_value": None}]
-        case 22:
-            return [{"field_name": "topics", "field_type": "multi", "field_value": list(INTERESTS[: bits % 4])}]
-        case 26:
-            return [{"field_name": "budget", "field_type": "number", "field_value": (bits % 90_000) / 4}]
-        case _:
-            return [
-                {"field_name": "Größe (m²) ☀️", "field_type": "text", "field_value": f"{bits % 300}"},
-                {"field_name": "address", "field_type": "group", "field_value": {"city": "Zürich", "zip": "8001"}},
-            ]
+# Fields that make lead_data as free-form as the real one: repeated names, values that are no strings.
+_ODD_FIELDS: dict[int, Callable[[int], list[tuple[str, str, Any]]]] = {
+    2: lambda bits: [("interest", "select", words.INTERESTS[(bits + more) % 7]) for more in (0, 3)],
+    5: lambda bits: [("team_size", "number", bits % 400 + 1)],
+    9: lambda bits: [("newsletter", "checkbox", bits % 2 == 0)],
+    13: lambda bits: [("company", "text", words.COMPANIES[bits % 6])],
+    19: lambda _: [("phone", "phone", None)],
+    22: lambda bits: [("topics", "multi", list(words.INTERESTS[: bits % 4]))],
+    26: lambda bits: [("budget", "number", (bits % 90_000) / 4)],
+    30: lambda bits: [
+        ("Größe (m²) ☀️", "text", f"{bits % 300}"),
+        ("address", "group", {"city": "Zürich", "zip": "8001"}),
+    ],
+}
 
 
 def sentence(key: int, number: int, *, question: bool) -> str:
@@ -147,5 +122,5 @@ def sentence(key: int, number: int, *, question: bool) -> str:
     :param number: the message's place in it.
     :param question: True for the visitor's words, False for the agent's.
     """
-    choice = QUESTIONS if question else ANSWERS
+    choice = words.QUESTIONS if question else words.ANSWERS
     return choice[mix(key, number) % len(choice)]
