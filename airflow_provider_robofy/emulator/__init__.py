@@ -1,4 +1,4 @@
-"""An emulator of Robofy: its REST API on a loopback port, with believable data and faults on demand.
+"""An emulator of Robofy: its REST API on a loopback port, with realistic data and faults on demand.
 
 From a shell: `python -m airflow_provider_robofy.emulator --port 8765`. In a test: `Emulator`, or the fixtures of
 `airflow_provider_robofy.emulator.pytest_plugin`. While it runs: the control API, see `control`. It shares no code with

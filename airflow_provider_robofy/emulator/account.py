@@ -20,7 +20,7 @@ from airflow_provider_robofy.emulator.words import AGENT_NAMES, LANGUAGES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from airflow_provider_robofy.emulator.knowledge import Asset, Crawl
+    from airflow_provider_robofy.emulator.knowledge import Record
     from airflow_provider_robofy.emulator.wire import ApiRequest
 
 # Ids stay short for the first agent and never meet those of the next one.
@@ -64,8 +64,8 @@ class World:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.agents: dict[str, Agent] = {}
-        self.assets: list[Asset] = []
-        self.crawls: list[Crawl] = []
+        self.assets: list[Record] = []
+        self.crawls: list[Record] = []
         self.tokens = Tokens(settings)
         self.error_shapes = cycle("12")
         self._made = 0

@@ -25,7 +25,7 @@ always) and after (requests to let pass first), and the options of its kind. Kin
   --fault status:status=503,page=3
   --fault malformed_rows:count=5,page=2
 
-While it runs, /_robofy_emulator/state shows what it did; help(airflow_provider_robofy.emulator.control) tells the rest.
+While it runs, /_robofy_emulator/state shows what it did; the rest is in help(airflow_provider_robofy.emulator.control).
 """
 # Settings that are given one endpoint at a time.
 _FLAGS = {"paths": "--path", "envelopes": "--envelope-of"}
@@ -34,7 +34,7 @@ _FLAGS = {"paths": "--path", "envelopes": "--envelope-of"}
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_robofy.emulator",
-        description="Emulate the Robofy REST API: believable data, and faults on demand.",
+        description="Emulate the Robofy REST API, with realistic data and faults on demand.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     add("--port", type=_port, default=8765, help="port to listen on, 0 for a free one (default %(default)s)")
-    add("--allow-remote", action="store_true", help="let --host be an address that others can reach")
+    add("--allow-remote", action="store_true", help="allow an address for --host that others can reach")
     add("--prerender", action="store_true", help="render the pages of leads before saying ready")
     add("--fault", action="append", default=[], metavar="KIND[:key=value,...]", help="what goes wrong; see below")
     # Each setting is explained once, where its class is documented.

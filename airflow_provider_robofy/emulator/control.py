@@ -16,7 +16,7 @@ under `/_robofy_emulator/` and without a key, because it is for the test that ow
 | DELETE sessions/ID `?chatbot_id=` | deletes one |
 | POST messages `{session_id, text, chatbot_id, incoming, at, fields}` | adds a message to a session |
 | GET assets, GET crawls | everything that was taken in or started |
-| GET faults | faults that are set, and how often each struck |
+| GET faults | faults that are set, and how often each was applied |
 | POST faults `{kind, option: value, ...}` | sets one; the options are those of the command line |
 | DELETE faults `?kind=` | takes them away |
 | PATCH settings `{name: value, ...}` | changes settings; those that seeded data was made from need a reset |
@@ -145,14 +145,12 @@ class Control:
     @_operation("GET assets", "assets")
     def assets(self) -> list[dict[str, Any]]:
         """Return every file and text taken in, with name, size and hash; delinked ones too."""
-        names = ("asset_id", "name", "kind", "size", "sha256", "chatbot_id", "linkage_id", "metadata")
-        return [{name: getattr(asset, name) for name in names} for asset in self._server.world.assets]
+        return [dict(asset.shown) for asset in self._server.world.assets]
 
     @_operation("GET crawls", "crawls")
     def crawls(self) -> list[dict[str, Any]]:
         """Return every crawl started, with the request that asked for it."""
-        names = ("run_id", "chatbot_id", "request")
-        return [{name: getattr(crawl, name) for name in names} for crawl in self._server.world.crawls]
+        return [dict(crawl.shown) for crawl in self._server.world.crawls]
 
     # ---------------------------------------------------------------------------------------------------- leads
     @_operation("GET leads", "leads")

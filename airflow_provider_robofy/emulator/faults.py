@@ -1,4 +1,4 @@
-"""What can go wrong on purpose: each kind of fault is one function, and `build` and `parse` make faults of them.
+"""Faults, which go wrong on purpose. Each kind is one function; `build` and `parse` return faults that are set.
 
 A fault is aimed (`endpoint`, `chatbot`, `session`, `page`), may wait (`after` lets that many matching requests pass)
 and is limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once unless told
@@ -211,7 +211,7 @@ def disorder(page: Page, *, count: int = 1) -> None:
 
 @_kind(PAGE)
 def malformed_rows(page: Page, *, count: int = 3, how: str = "mixed") -> None:
-    """Add `count` rows that make no sense: `how` is no_id, bad_date, not_object, mixed (these in turn), or odd_id."""
+    """Add `count` malformed rows: `how` is no_id, bad_date, not_object, mixed (these in turn), or odd_id."""
     good = list(page.rows) or [{}]
     for n in range(count):
         # Spread over the page, where a check of the first or last row alone would miss them.
@@ -234,7 +234,7 @@ def _malformed(how: str, like: Any, name: str) -> Any:
 
 @_kind(PAGE)
 def token_loop(page: Page) -> None:
-    """Give every page a token that leads back to itself."""
+    """Write a token into every page that leads back to the same page."""
     page.next = page.number
 
 
@@ -252,7 +252,7 @@ def missing_list(page: Page) -> None:
 
 # --------------------------------------------------------------------------------------------------- making them
 class Fault:
-    """One fault that is set, and how often it struck.
+    """One fault that is set, and how often it was applied.
 
     :param kind: Its name in `KINDS`.
     :param options: All its options.
@@ -266,8 +266,8 @@ class Fault:
         self._options = options
         self._done = self._passed = 0
 
-    def strikes(self, request: ApiRequest) -> bool:
-        """Return whether this request is hit, and count it.
+    def applies(self, request: ApiRequest) -> bool:
+        """Return whether the fault applies to a request, and count it.
 
         :param request: The request.
         """
@@ -289,7 +289,7 @@ class Fault:
         return all(self._options[name] in {None, value} for name, value in zip(AIM, found, strict=False))
 
     def as_json(self) -> dict[str, Any]:
-        """Return it with its options and how often it struck, for the control API."""
+        """Return it with its options and how often it was applied, for the control API."""
         return {"kind": self.kind, **self._options, "done": self._done, "passed": self._passed}
 
 
@@ -302,7 +302,7 @@ AIM: dict[str, tuple[Any, Any]] = {
 
 
 def build(kind: str, given: Mapping[str, Any]) -> Fault:
-    """Make one fault.
+    """Return a fault of a kind and options.
 
     :param kind: Its name.
     :param given: Its options by name; text is read as the type that the option has.
@@ -323,7 +323,7 @@ def build(kind: str, given: Mapping[str, Any]) -> Fault:
 
 
 def parse(text: str) -> Fault:
-    """Make a fault from the command line's `KIND[:key=value,...]`.
+    """Return a fault written as on the command line: `KIND[:key=value,...]`.
 
     :param text: Such as `status:status=503,endpoint=list_leads,times=2`.
     :raises FaultError: It cannot be used.

@@ -20,56 +20,26 @@ _FILE_TYPES = ("pdf", "docx", "doc", "xls", "xlsx", "txt", "html", "md", "markdo
 
 
 @dataclass(slots=True)
-class Asset:
-    """One file or text, without its content.
+class Record:
+    """One asset or crawl, and when it came.
 
-    :param asset_id: Its number.
-    :param name: File name.
-    :param kind: file or text.
-    :param size: Bytes.
-    :param sha256: Hash of the content, in hex.
-    :param chatbot_id: The agent it was sent for, None if it was only uploaded.
-    :param linkage_id: Number of the link to that agent, None if there is none (any more).
-    :param metadata: What the sender said about it.
-    :param at: When it came, in seconds since 1970.
-    :param since: The same on the monotonic clock, for how long it has been processed.
+    :param shown: What the control API shows. Of an asset: `asset_id`, `name`, `kind` (file or text), `size` in bytes,
+        `sha256`, the agent's `chatbot_id` (None if it was only uploaded), `linkage_id` (None if it is not linked)
+        and `metadata`. Of a crawl: `run_id`, `chatbot_id` and the `request` that asked for it.
+    :param at: When, in seconds since 1970.
+    :param since: The same on the monotonic clock, for how long it has taken.
     """
 
-    asset_id: int
-    name: str
-    kind: str
-    size: int
-    sha256: str
-    chatbot_id: str | None
-    linkage_id: int | None
-    metadata: Any
+    shown: dict[str, Any]
     at: int
     since: float = field(default_factory=time.monotonic)
 
 
-@dataclass(slots=True)
-class Crawl:
-    """One crawl of a website.
-
-    :param run_id: Its id.
-    :param chatbot_id: The agent it is for, None for the project's own.
-    :param request: The body it was started with.
-    :param at: When it started, in seconds since 1970.
-    :param since: The same on the monotonic clock.
-    """
-
-    run_id: str
-    chatbot_id: str | None
-    request: dict[str, Any]
-    at: int
-    since: float = field(default_factory=time.monotonic)
-
-
-def _add_asset(world: World, chatbot_id: str | None, **about: Any) -> Asset:
+def _add_asset(world: World, chatbot_id: str | None, **about: Any) -> dict[str, Any]:
     number = len(world.assets) + 1
     linkage = None if chatbot_id is None else 6547 + number
-    asset = Asset(asset_id=5781 + number, chatbot_id=chatbot_id, linkage_id=linkage, at=world.now, **about)
-    world.assets.append(asset)
+    asset = {"asset_id": 5781 + number, "chatbot_id": chatbot_id, "linkage_id": linkage, **about}
+    world.assets.append(Record(asset, world.now))
     return asset
 
 
@@ -85,10 +55,10 @@ async def add_text_content(world: World, request: ApiRequest) -> Any:
     sha256 = hashlib.sha256(content).hexdigest()
     asset = _add_asset(world, chatbot_id, name=name, kind="text", size=len(content), sha256=sha256, metadata=metadata)
     return {
-        "linkage_id": asset.linkage_id,
+        "linkage_id": asset["linkage_id"],
         "llm_source": f"document/{name}",
         "chatbot_id": chatbot_id,
-        "asset_id": asset.asset_id,
+        "asset_id": asset["asset_id"],
         "status": "active",
     }
 
@@ -114,9 +84,9 @@ async def add_file(world: World, request: ApiRequest) -> Any:
         world, chatbot_id, name=name, kind="file", size=size, sha256=sha256, metadata=fields.get("metadata")
     )
     if chatbot_id is None:
-        data: dict[str, Any] = {"status": "Uploaded", "asset_url": f"https://files.example.com/{asset.asset_id}"}
+        data: dict[str, Any] = {"status": "Uploaded", "asset_url": f"https://files.example.com/{asset['asset_id']}"}
         return success("File uploaded successfully", data)
-    data = {"linkage_id": asset.linkage_id, "chatbot_id": chatbot_id, "asset_id": asset.asset_id}
+    data = {"linkage_id": asset["linkage_id"], "chatbot_id": chatbot_id, "asset_id": asset["asset_id"]}
     return success("Chatbot asset linkage initiated.", data | {"status": "Processing"})
 
 
@@ -152,16 +122,16 @@ async def list_linked_assets(world: World, request: ApiRequest) -> Any:
     processing = time.monotonic() - world.settings.processing_seconds
     rows = [
         {
-            "linkage_id": asset.linkage_id,
-            "asset_id": asset.asset_id,
+            "linkage_id": asset["linkage_id"],
+            "asset_id": asset["asset_id"],
             "chatbot_id": chatbot_id,
-            "file_name": asset.name,
-            "file_size": asset.size,
-            "status": "Processing" if asset.since > processing else "Linked",
-            "created_at": world.write(asset.at),
+            "file_name": asset["name"],
+            "file_size": asset["size"],
+            "status": "Processing" if record.since > processing else "Linked",
+            "created_at": world.write(record.at),
         }
-        for asset in world.assets
-        if asset.chatbot_id == chatbot_id and asset.linkage_id is not None
+        for record in world.assets
+        if (asset := record.shown)["chatbot_id"] == chatbot_id and asset["linkage_id"] is not None
     ]
     return listing(world, request, len(rows), lambda start, stop: rows[start:stop])
 
@@ -174,10 +144,10 @@ async def delink_asset(world: World, request: ApiRequest) -> Any:
     names = ("linkage_id",) if "linkage_id" in given else ("asset_id", "chatbot_id")
     if not all(name in given for name in names):
         raise bad_request("Give linkage_id, or asset_id and chatbot_id.", "linkage_id")
-    for asset in world.assets:
-        if asset.linkage_id is not None and all(str(getattr(asset, name)) == str(given[name]) for name in names):
-            asset.linkage_id = None
-            return success("Asset delinked successfully.", {"asset_id": asset.asset_id})
+    for asset in (record.shown for record in world.assets):
+        if asset["linkage_id"] is not None and all(str(asset[name]) == str(given[name]) for name in names):
+            asset["linkage_id"] = None
+            return success("Asset delinked successfully.", {"asset_id": asset["asset_id"]})
     raise not_found("The asset link does not exist.", "linkage_id", "ASSET_NOT_FOUND")
 
 
@@ -196,16 +166,16 @@ async def add_website(world: World, request: ApiRequest) -> Any:
     chatbot_id = body.get("chatbot_id")
     if chatbot_id is not None:
         world.agent(text_field(body, "chatbot_id"))
-    crawl = Crawl(f"crawl_run_{12345 + len(world.crawls)}", chatbot_id, body, world.now)
-    world.crawls.append(crawl)
-    return {"run_id": crawl.run_id, "status": "crawling", "started_at": world.write(crawl.at)}
+    run_id, now = f"crawl_run_{12345 + len(world.crawls)}", world.now
+    world.crawls.append(Record({"run_id": run_id, "chatbot_id": chatbot_id, "request": body}, now))
+    return {"run_id": run_id, "status": "crawling", "started_at": world.write(now)}
 
 
 async def get_crawl_status(world: World, request: ApiRequest) -> Any:
     """Answer Get Crawl Status: of the agent's latest crawl, since the call names no run."""
     settings = world.settings
     chatbot_id = world.agent(request.params["chatbotId"]).chatbot_id
-    crawl = next((crawl for crawl in reversed(world.crawls) if crawl.chatbot_id == chatbot_id), None)
+    crawl = next((crawl for crawl in reversed(world.crawls) if crawl.shown["chatbot_id"] == chatbot_id), None)
     if crawl is None:
         if settings.crawl_idle is None:
             raise not_found("No crawl was started for this chatbot.", "chatbot_id", "CRAWL_NOT_FOUND")
@@ -213,7 +183,7 @@ async def get_crawl_status(world: World, request: ApiRequest) -> Any:
     age = time.monotonic() - crawl.since
     done = age >= settings.crawl_seconds
     data = {
-        "run_id": crawl.run_id,
+        "run_id": crawl.shown["run_id"],
         "status": settings.crawl_result if done else settings.crawl_running,
         "pages_crawled": 20 if done else int(20 * age / settings.crawl_seconds),
         "started_at": world.write(crawl.at),

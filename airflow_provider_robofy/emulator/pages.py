@@ -28,20 +28,13 @@ class Listing(NamedTuple):
     :param rows: Name of its list.
     :param envelope: Its shape unless the settings say otherwise; only "report", that of leads, is documented.
     :param message: The sentence beside it.
-    :param page_size: Setting that says how many rows are on a page; "" puts all on one.
+    :param page_size: Setting that says how many rows are on a page; without such a setting all are on one.
     """
 
     rows: str
     envelope: str
     message: str
-    page_size: str = ""
-
-    def size(self, settings: Settings) -> int:
-        """Return how many rows are on a page, 0 for all.
-
-        :param settings: Where that is said.
-        """
-        return getattr(settings, self.page_size) if self.page_size else 0
+    page_size: str
 
 
 LISTINGS = {
@@ -49,8 +42,8 @@ LISTINGS = {
     "list_sessions": Listing("sessions", "named", "Sessions retrieved successfully.", "sessions_page_size"),
     "list_session_messages": Listing("messages", "data_list", "Messages retrieved successfully.", "messages_page_size"),
     "list_agents": Listing("agents", "data_list", "Chatbots retrieved successfully.", "agents_page_size"),
-    "list_linked_assets": Listing("assets", "data_list", "Assets retrieved successfully."),
-    "list_projects": Listing("projects", "data_list", "Projects retrieved successfully."),
+    "list_linked_assets": Listing("assets", "data_list", "Assets retrieved successfully.", ""),
+    "list_projects": Listing("projects", "data_list", "Projects retrieved successfully.", ""),
 }
 
 
@@ -151,8 +144,8 @@ def listing(
     envelope = spec.envelope
     if envelope != "report":
         envelope = settings.envelopes.get(request.endpoint) or settings.envelope or envelope
-    # A bare array can hold no token, so it is never cut.
-    size = (0 if envelope == "bare" else spec.size(settings)) or max(total, 1)
+    # A bare array has no token, so it is never cut.
+    size = (0 if envelope == "bare" else getattr(settings, spec.page_size, 0)) or max(total, 1)
     start = (number - 1) * size
     more = start + size < total or (settings.trailing_empty_page and start < total)
     page = Page(

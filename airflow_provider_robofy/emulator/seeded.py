@@ -1,4 +1,4 @@
-"""Believable data from a seed alone: no clock, no state, any row on its own by its number."""
+"""Realistic data from a seed alone, without clock or state: any row by its number."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ _MASK = 2**64 - 1
 
 
 def mix(seed: int, number: int) -> int:
-    """
-    Scatter two numbers into 64 bits (the finishing steps of SplitMix64): equal input, equal output.
+    """Scatter two numbers into 64 bits (the finishing steps of SplitMix64): equal input, equal output.
 
-    :param seed: which sequence.
-    :param number: which member of it.
+    :param seed: Which sequence.
+    :param number: Which member of it.
     """
     bits = (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & _MASK
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
@@ -31,11 +30,10 @@ def mix(seed: int, number: int) -> int:
 
 
 def chatbot_id(seed: int, index: int) -> str:
-    """
-    Make an agent's opaque id; the third agent's holds the characters that must be escaped in a path.
+    """Return an agent's opaque id; the third agent's has the characters that a path must escape.
 
-    :param seed: the emulator's seed.
-    :param index: the agent's number from 0.
+    :param seed: The emulator's seed.
+    :param index: The agent's number from 0.
     """
     digest = hashlib.sha256(f"agent {seed} {index}".encode()).digest()
     text = base64.urlsafe_b64encode(digest[:31]).decode().rstrip("=")
@@ -43,11 +41,10 @@ def chatbot_id(seed: int, index: int) -> str:
 
 
 def session_id(key: int, index: int, *, mixed: bool = True) -> str:
-    """
-    Make a session's id: mostly UUIDs, some phone numbers, now and then one with every awkward character.
+    """Return a session's id: mostly UUIDs, some phone numbers, now and then one with every character that needs care.
 
-    :param key: the seed of this agent's sessions.
-    :param index: the session's number from 0.
+    :param key: The seed of this agent's sessions.
+    :param index: The session's number from 0.
     :param mixed: False makes all of them UUIDs.
     """
     if mixed and index % 4 == 1:
@@ -58,10 +55,9 @@ def session_id(key: int, index: int, *, mixed: bool = True) -> str:
 
 
 def person(bits: int) -> tuple[str, str]:
-    """
-    Pick a name and a mail address that goes with it.
+    """Return a name and a mail address that goes with it.
 
-    :param bits: where the choice comes from.
+    :param bits: Where the choice comes from.
     """
     first, first_slug = words.FIRST_NAMES[bits % len(words.FIRST_NAMES)]
     last, last_slug = words.LAST_NAMES[(bits >> 8) % len(words.LAST_NAMES)]
@@ -70,13 +66,12 @@ def person(bits: int) -> tuple[str, str]:
 
 
 def lead(key: int, number: int, lead_id: str, created_at: str | int) -> dict[str, Any]:
-    """
-    Make one row of List Leads.
+    """Return one row of List Leads.
 
-    :param key: the seed of this agent's leads.
-    :param number: the lead's number, counted from the oldest.
-    :param lead_id: what its `id` says.
-    :param created_at: its time, already written as the API writes it.
+    :param key: The seed of this agent's leads.
+    :param number: The lead's number, counted from the oldest.
+    :param lead_id: What its `id` says.
+    :param created_at: Its time, already written as the API writes it.
     """
     bits = mix(key, number)
     name, mail = person(bits)
@@ -115,11 +110,10 @@ _ODD_FIELDS: dict[int, Callable[[int], list[tuple[str, str, Any]]]] = {
 
 
 def sentence(key: int, number: int, *, question: bool) -> str:
-    """
-    Pick what is said in a message.
+    """Return what is said in a message.
 
-    :param key: the seed of the conversation.
-    :param number: the message's place in it.
+    :param key: The seed of the conversation.
+    :param number: The message's place in it.
     :param question: True for the visitor's words, False for the agent's.
     """
     choice = words.QUESTIONS if question else words.ANSWERS

@@ -51,7 +51,7 @@ class Request:
     :param time: When, in seconds since 1970 by the machine's clock.
     :param user_agent: Its User-Agent header.
     :param authorized: Whether it carried the right key; the key itself is not kept.
-    :param faults: Kinds of the faults that struck it.
+    :param faults: Kinds of the faults that were applied to it.
     """
 
     endpoint: str
@@ -145,15 +145,15 @@ class RobofyServer:
         settings = self.world.settings
         authorized = http.headers.get("Authorization") == f"Bearer {settings.api_key}"
         request: ApiRequest | None = None
-        struck: list[Fault] = []
+        applied: list[Fault] = []
         try:
             request = self._read(http, raw_path, query)
             self.served[request.endpoint] += 1
             self._limit(settings.max_in_flight)
             if settings.latency:
                 await asyncio.sleep(settings.latency)
-            struck = self._strike(request)
-            answer = await self._answer(request, struck, authorized=authorized)
+            applied = self._apply_faults(request)
+            answer = await self._answer(request, applied, authorized=authorized)
         except ApiError as refusal:
             answer = self._refuse(refusal)
         except ConnectionError:
@@ -161,7 +161,7 @@ class RobofyServer:
         except Exception:
             logger.exception("the emulator itself failed at %s %s", http.method, raw_path)
             answer = self._refuse(ApiError(500, "INTERNAL_SERVER_ERROR", "The emulator failed; see its log."))
-        delivery = next((fault for fault in struck if fault.changes == faults.DELIVERY), None)
+        delivery = next((fault for fault in applied if fault.changes == faults.DELIVERY), None)
         self.recent.append(
             Request(
                 endpoint=request.endpoint if request else "",
@@ -173,7 +173,7 @@ class RobofyServer:
                 time=time.time(),
                 user_agent=http.headers.get("User-Agent", ""),
                 authorized=authorized,
-                faults=tuple(fault.kind for fault in struck),
+                faults=tuple(fault.kind for fault in applied),
             )
         )
         if settings.clock_offset:
@@ -200,25 +200,25 @@ class RobofyServer:
         if endpoint != "list_leads":
             token = token or request.query.get("next_page_token")
         if token:
-            size = LISTINGS[endpoint].size(self.world.settings) if endpoint in LISTINGS else 0
+            size = getattr(self.world.settings, LISTINGS[endpoint].page_size, 0) if endpoint in LISTINGS else 0
             request.page = self.world.tokens.read(request.listing, token, size)
         return request
 
-    def _strike(self, request: ApiRequest) -> list[Fault]:
-        struck: list[Fault] = []
+    def _apply_faults(self, request: ApiRequest) -> list[Fault]:
+        applied: list[Fault] = []
         replaced = False
         for fault in self.faults:
             # One replacement a request: the next one waits for the next request.
-            if not (replaced and fault.changes == faults.ANSWER) and fault.strikes(request):
-                struck.append(fault)
+            if not (replaced and fault.changes == faults.ANSWER) and fault.applies(request):
+                applied.append(fault)
                 replaced = replaced or fault.changes == faults.ANSWER
-        return struck
+        return applied
 
-    async def _answer(self, request: ApiRequest, struck: list[Fault], *, authorized: bool) -> web.Response:
-        for fault in struck:
+    async def _answer(self, request: ApiRequest, applied: list[Fault], *, authorized: bool) -> web.Response:
+        for fault in applied:
             if fault.changes == faults.DELAY:
                 await fault.act()
-        for fault in struck:
+        for fault in applied:
             if fault.changes == faults.ANSWER:
                 replacement: web.Response = fault.act()
                 return replacement

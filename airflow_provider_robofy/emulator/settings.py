@@ -98,10 +98,15 @@ def _by_endpoint(inner: Callable[[Any], str]) -> Option:
     def check(value: Any) -> dict[str, str]:
         if not isinstance(value, Mapping):
             raise ValueError(f"must be an object of endpoint names, not {value!r}")  # noqa: TRY004 - as all checks
+        checked = {}
         for endpoint in value:
             if endpoint not in ENDPOINTS:
                 raise ValueError(f"names an unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
-        return {endpoint: inner(each) for endpoint, each in value.items()}
+            try:
+                checked[endpoint] = inner(value[endpoint])
+            except ValueError as wrong:
+                raise ValueError(f"of {endpoint} {wrong}") from None
+        return checked
 
     return Option({}, check, dict)
 

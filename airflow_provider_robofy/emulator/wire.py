@@ -19,7 +19,7 @@ _LARGEST_JSON = 32 * 1024 * 1024
 
 
 class ApiError(Exception):
-    """A refusal that the client shall see.
+    """An error that the client gets as an answer.
 
     :param status: HTTP status.
     :param code: Robofy's upper-case error code.
