@@ -7,6 +7,7 @@ let an encoding that cannot be read pass as text, and is no shorter.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -41,6 +42,16 @@ ENDPOINTS: dict[str, tuple[str, str]] = {
 }
 
 
+@cache
+def path_pattern(template: str) -> re.Pattern[str]:
+    """Return the pattern of the paths that a template means.
+
+    :param template: Such as `/v1/projects/{projectId}`.
+    :raises re.error: A placeholder stands in it twice, or its name begins with a digit.
+    """
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)))
+
+
 class Router:
     """Find endpoints by method and path.
 
@@ -49,8 +60,7 @@ class Router:
 
     def __init__(self, overrides: Mapping[str, str]) -> None:
         self._routes = [
-            (name, method, re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(overrides.get(name, usual)))))
-            for name, (method, usual) in ENDPOINTS.items()
+            (name, method, path_pattern(overrides.get(name, usual))) for name, (method, usual) in ENDPOINTS.items()
         ]
 
     def match(self, method: str, raw_path: str) -> tuple[str, dict[str, str]]:

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict, Unpack, get_type_hints
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from airflow_provider_robofy.emulator.routes import ENDPOINTS
+from airflow_provider_robofy.emulator.routes import ENDPOINTS, path_pattern
 
 ORDERS = ("newest_first", "oldest_first", "none")
 ENVELOPES = ("bare", "named", "data", "data_list")
@@ -91,6 +93,10 @@ def _zone(value: Any) -> str:
 def _path(value: Any) -> str:
     if not isinstance(value, str) or not value.startswith("/"):
         raise ValueError(f"must be a path that starts with /, not {value!r}")
+    try:
+        path_pattern(value)
+    except re.error:
+        raise ValueError(f"must name each placeholder once, and not with a digit first, not {value!r}") from None
     return value
 
 
@@ -225,9 +231,9 @@ class Settings(SimpleNamespace):
         :param changes: New values by name.
         :raises SettingsError: One is unknown or cannot be used.
         """
-        copy = Settings()
-        vars(copy).update(vars(self) | _checked(changes))
-        return copy
+        changed = copy(self)
+        vars(changed).update(_checked(changes))
+        return changed
 
     def as_json(self) -> dict[str, Any]:
         """Return every setting but the API key, for the state of the control API."""

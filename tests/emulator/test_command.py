@@ -107,6 +107,7 @@ def test_every_option_reaches_the_server():
         (["--path", "add_file"], "is not ENDPOINT=VALUE"),
         (["--path", "add_fiel=/x"], "unknown endpoint 'add_fiel'"),
         (["--path", "add_file=x"], "must be a path that starts with /"),
+        (["--path", "add_file=/{a}/{a}"], "paths of add_file must name each placeholder once"),
         (["--envelope-of", "list_agents=round"], "must be one of bare"),
         (["--unknown"], "unrecognized arguments"),
     ],
