@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import insort
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.emulator import seeded
@@ -40,6 +40,7 @@ class LeadBook:
         self._fields: dict[int, dict[str, Any]] = {}
         self._sessions: dict[int, str] = {}
         self._own_ids: dict[Any, int] = {}
+        self._deleted: set[int] = set()
         self.version = 0
 
     def __len__(self) -> int:
@@ -73,7 +74,7 @@ class LeadBook:
         found = set()
         if index is not None and index % 4 != 3:
             found = {self._seeded - 2 * index, self._seeded - 2 * index - 1}
-        found = {n for n in found if n not in self._sessions and self._position(n) is not None}
+        found = {n for n in found if n not in self._sessions and self._exists(n)}
         found.update(n for n, owner in self._sessions.items() if owner == session_id)
         return sorted(found, key=self._scatter if order == "none" else self._when, reverse=order == "newest_first")
 
@@ -112,9 +113,7 @@ class LeadBook:
         if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
             return None
         number = int(digits) - self._first_id
-        if "id" in self._fields.get(number, ()) or not 1 <= number <= self._last_number:
-            return None
-        return number if self._position(number) is not None else None
+        return number if self._exists(number) and "id" not in self._fields.get(number, ()) else None
 
     def add(self, created_at: int, session_id: str | None, fields: dict[str, Any]) -> int:
         """Add one lead and return its number.
@@ -138,7 +137,7 @@ class LeadBook:
         :param fields: What its row says from now on.
         """
         if created_at is not None:
-            self._remove(number)
+            self._changeable().remove(number)
             self._place(number, created_at)
         self._set_fields(number, fields)
 
@@ -147,7 +146,8 @@ class LeadBook:
 
         :param number: Which lead.
         """
-        self._remove(number)
+        self._changeable().remove(number)
+        self._deleted.add(number)
         for known in (self._times, self._fields, self._sessions):
             known.pop(number, None)
         self._own_ids = {own: n for own, n in self._own_ids.items() if n != number}
@@ -166,13 +166,8 @@ class LeadBook:
     def _scatter(number: int) -> tuple[int, int]:
         return number * 0x9E3779B1 & 0xFFFFFFFF, number
 
-    def _position(self, number: int) -> int | None:
-        if isinstance(self._by_time, range):
-            return number - 1 if number in self._by_time else None
-        if not 1 <= number <= self._last_number:
-            return None
-        at = bisect_left(self._by_time, self._when(number), key=self._when)
-        return at if at < len(self._by_time) and self._by_time[at] == number else None
+    def _exists(self, number: int) -> bool:
+        return 1 <= number <= self._last_number and number not in self._deleted
 
     def _changeable(self) -> array[int]:
         self.version += 1
@@ -183,14 +178,7 @@ class LeadBook:
 
     def _place(self, number: int, created_at: int) -> None:
         self._times[number] = created_at
-        order = self._changeable()
-        order.insert(bisect_left(order, self._when(number), key=self._when), number)
-
-    def _remove(self, number: int) -> None:
-        at = self._position(number)
-        if at is None:
-            raise KeyError(number)
-        del self._changeable()[at]
+        insort(self._changeable(), number, key=self._when)
 
 
 async def list_leads(world: World, request: ApiRequest) -> Any:
