@@ -19,6 +19,7 @@ from airflow_provider_robofy.emulator.words import AGENT_NAMES, LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from datetime import tzinfo
 
     from airflow_provider_robofy.emulator.knowledge import Record
     from airflow_provider_robofy.emulator.wire import ApiRequest
@@ -75,7 +76,8 @@ class World:
 
     def _apply_settings(self) -> None:
         self.router = Router(self.settings.paths)
-        self.write = _writer(self.settings)
+        writer, zone = _WRITERS[self.settings.time_format], self.settings.zone
+        self.write: Callable[[int], str | int] = lambda moment: writer(moment, zone)
         self.cache = PageCache(self.settings.cache_mb * 1024 * 1024)
 
     def add_agent(self, at: int, leads: int = 0, sessions: int = 0) -> Agent:
@@ -173,20 +175,14 @@ class World:
             raise not_found("The chatbot does not exist.", "chatbot_id", "CHATBOT_NOT_FOUND") from None
 
 
-def _writer(settings: Settings) -> Callable[[int], str | int]:
-    """Return the function that writes seconds since 1970 the way the settings ask for."""
-    zone = settings.zone
-    match settings.time_format:
-        case "z":
-            return lambda moment: datetime.fromtimestamp(moment, UTC).isoformat()[:19] + "Z"
-        case "offset":
-            return lambda moment: datetime.fromtimestamp(moment, zone).isoformat()
-        case "epoch":
-            return lambda moment: moment
-        case "epoch_ms":
-            return lambda moment: moment * 1000
-        case _:
-            return lambda moment: datetime.fromtimestamp(moment, zone).isoformat(" ")[:19]
+# How seconds since 1970 are written, by the setting time_format.
+_WRITERS: dict[str, Callable[[int, tzinfo], str | int]] = {
+    "naive": lambda moment, zone: datetime.fromtimestamp(moment, zone).isoformat(" ")[:19],
+    "z": lambda moment, _: datetime.fromtimestamp(moment, UTC).isoformat()[:19] + "Z",
+    "offset": lambda moment, zone: datetime.fromtimestamp(moment, zone).isoformat(),
+    "epoch": lambda moment, _: moment,
+    "epoch_ms": lambda moment, _: moment * 1000,
+}
 
 
 async def list_agents(world: World, request: ApiRequest) -> Any:

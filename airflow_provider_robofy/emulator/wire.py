@@ -38,10 +38,8 @@ class ApiError(Exception):
         :param shape: "1" or "2".
         """
         if shape == "2":
-            error: dict[str, Any] = {"code": self.code.lower(), "message": self.detail}
-            if self.field:
-                error["details"] = {"field": self.field}
-            content: dict[str, Any] = {"error": error}
+            details = {"details": {"field": self.field}} if self.field else {}
+            content: Any = {"error": {"code": self.code.lower(), "message": self.detail, **details}}
         else:
             title = self.code.replace("_", " ").capitalize()
             content = {"message": title, "error": {"code": self.code, "detail": self.detail}}
