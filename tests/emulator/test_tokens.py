@@ -130,3 +130,14 @@ def test_prerendered_pages_have_the_tokens_that_are_accepted(serve):
     for form in FORMS:
         wire = serve(token_form=form, prerender=True)
         assert wire.leads_rows() == wire.emulator.leads()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_provider_reads_leads_and_sessions_with_every_form(serve, monkeypatch, form):
+    from airflow_provider_robofy.hooks.robofy import RobofyHook
+
+    emulator = serve(token_form=form, sessions_page_size=3).emulator
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json())
+    assert [lead.id for lead in RobofyHook().iter_leads()] == [row["id"] for row in emulator.leads()]
+    assert len({session.session_id for session in RobofyHook().iter_sessions()}) == 8
+    assert (emulator.count("list_leads"), emulator.count("list_sessions")) == (3, 3)
