@@ -48,7 +48,7 @@ $(call home,$(1))/.stamp: pyproject.toml constraints/airflow-$(1).txt
 	[ "$$$$($(call home,$(1))/bin/python -V 2>/dev/null)" = "$$$$("$$$$python" -V)" ] || \
 	"$$$$python" -m venv --clear $(call home,$(1))
 	@$(call home,$(1))/bin/python $(PIP_INSTALL) "pip>=25.1"
-	@$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --editable ".[sql,parquet]" $(2)
+	@$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --editable ".[sql,parquet,emulator]" $(2)
 	@if pkg-config --exists libmariadb || pkg-config --exists mysqlclient; then \
 	$(call home,$(1))/bin/python $(PIP_INSTALL) --constraint constraints/airflow-$(1).txt --group mysql; \
 	else echo "No headers of MariaDB or MySQL (pkg-config finds none): the tests against MariaDB will be skipped."; fi

@@ -43,11 +43,11 @@ export AIRFLOW_HOME="$empty/airflow" AIRFLOW__CORE__LOAD_EXAMPLES=False
 
 # Not compiled: of thousands of modules, few are imported here.
 echo "The wheel, in an empty environment:"
-pip install -qq --no-compile --constraint "$constraints" "$wheel"
+pip install -qq --no-compile --constraint "$constraints" "${wheel}[emulator]"
 check wheel
 
 echo "Its extras can be resolved:"
-pip install -qq --dry-run --report extras.json --constraint "$constraints" "$wheel[sql,parquet]"
+pip install -qq --dry-run --report extras.json --constraint "$constraints" "$wheel[sql,parquet,emulator]"
 "$empty/venv/bin/python" -c "
 import json
 found = {one['metadata']['name'].lower() for one in json.load(open('extras.json'))['install']}
@@ -58,5 +58,5 @@ assert 'pyarrow' in found, found
 echo "The sdist, in its place:"
 pip uninstall -qq -y airflow-provider-robofy
 if "$empty/venv/bin/python" -c "import airflow_provider_robofy" 2>/dev/null; then fail "the wheel left something behind"; fi
-pip install -qq --no-compile --constraint "$constraints" "$sdist"
+pip install -qq --no-compile --constraint "$constraints" "${sdist}[emulator]"
 check sdist

@@ -2,7 +2,14 @@
 
 import sys
 
-from airflow_provider_robofy.emulator.command import main
+from airflow_provider_robofy.emulator import NEEDS_AIOHTTP
+
+try:
+    from airflow_provider_robofy.emulator.command import main
+except ModuleNotFoundError as missing:
+    if missing.name != "aiohttp":
+        raise
+    sys.exit(NEEDS_AIOHTTP)
 
 if __name__ == "__main__":
     sys.exit(main())

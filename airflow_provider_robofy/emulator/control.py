@@ -1,5 +1,7 @@
-"""
-The control API, under `/_robofy_emulator/`, without a key: it is for the test that owns the emulator.
+"""Everything that may be done to a running emulator, each operation once, and the control API.
+
+`Control` has the operations. `Emulator` offers them to Python code, and the control API offers the same ones over HTTP,
+under `/_robofy_emulator/` and without a key, because it is for the test that owns the emulator:
 
 | call | does |
 |---|---|
@@ -14,7 +16,7 @@ The control API, under `/_robofy_emulator/`, without a key: it is for the test t
 | DELETE sessions/ID `?chatbot_id=` | deletes one |
 | POST messages `{session_id, text, chatbot_id, incoming, at, fields}` | adds a message to a session |
 | GET assets, GET crawls | everything that was taken in or started |
-| GET faults | faults that are set, and how often each struck |
+| GET faults | faults that are set, and how often each was applied |
 | POST faults `{kind, option: value, ...}` | sets one; the options are those of the command line |
 | DELETE faults `?kind=` | takes them away |
 | PATCH settings `{name: value, ...}` | changes settings; those that seeded data was made from need a reset |
@@ -31,43 +33,368 @@ Usage::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import inspect
+from datetime import datetime
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
 from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
 
+from airflow_provider_robofy.emulator import faults
 from airflow_provider_robofy.emulator.faults import FaultError
-from airflow_provider_robofy.emulator.operations import ControlError, Operations
-from airflow_provider_robofy.emulator.settings import SettingsError
+from airflow_provider_robofy.emulator.sessions import Message, Session
+from airflow_provider_robofy.emulator.settings import SettingsError, SettingsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_robofy.emulator.server import RobofyServer
+    from airflow_provider_robofy.emulator.account import Agent
+    from airflow_provider_robofy.emulator.server import Request, RobofyServer
 
 PREFIX = "/_robofy_emulator/"
 
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound="Callable[..., Any]")
 
-async def handle(server: RobofyServer, request: web.BaseRequest, path: str) -> web.Response:
+# A day inside what datetime can hold, so that every time zone can write it.
+_EARLIEST, _LATEST = -62_135_510_400, 253_402_214_400
+
+
+class ControlError(ValueError):
+    """Something that cannot be done; the text says why."""
+
+
+#: The operations: HTTP method and path -> method of `Control`, and the name of its result in the JSON answer, "" where
+#: the result is the answer. A path that ends with a slash is followed by the first argument.
+OPERATIONS: dict[tuple[str, str], tuple[Callable[..., Any], str]] = {}
+
+
+def _operation(call: str, answer: str = "") -> Callable[[_F], _F]:
+    """Offer a method as one call of the control API, and run it where the emulator may be changed.
+
+    :param call: HTTP method and path.
+    :param answer: Name of the result in the JSON answer.
     """
-    Answer one control request.
 
-    :param server: what to control.
-    :param request: the request.
-    :param path: its path behind the prefix, still encoded.
+    def register(function: _F) -> _F:
+        method, path = call.split()
+        OPERATIONS[method, path] = function, answer
+
+        @wraps(function)
+        def run(self: Control, /, *args: Any, **kwargs: Any) -> Any:
+            return self._run(partial(function, self, *args, **kwargs))
+
+        return cast("_F", run)
+
+    return register
+
+
+class Control:
+    """Watch and change an emulator.
+
+    :param server: The server, on whose event loop this must be called.
+    """
+
+    def __init__(self, server: RobofyServer) -> None:
+        self._server = server
+
+    def _run(self, work: Callable[[], _T]) -> _T:
+        return work()
+
+    # ------------------------------------------------------------------------------------------------- watching
+    @_operation("GET state")
+    def state(self) -> dict[str, Any]:
+        """Return counts, settings, faults, requests per endpoint, and requests in flight now and at most."""
+        server, world = self._server, self._server.world
+        return {
+            "url": server.url,
+            "project_id": str(world.settings.project),
+            "agents": [
+                {"chatbot_id": agent.chatbot_id, "leads": len(agent.leads), "sessions": len(agent.sessions)}
+                for agent in world.agents.values()
+            ],
+            "assets": len(world.assets),
+            "crawls": len(world.crawls),
+            "requests": dict(server.served),
+            "in_flight": server.in_flight,
+            "peak_in_flight": server.peak_in_flight,
+            "faults": self.faults(),
+            "settings": world.settings.as_json(),
+        }
+
+    @_operation("GET requests", "requests")
+    def recent_requests(self, endpoint: str | None = None, limit: Any = 10_000) -> list[Request]:
+        """Return recent requests, oldest first, at most ten thousand.
+
+        :param endpoint: Only of this endpoint, such as `list_leads`. Default all.
+        :param limit: The last so many.
+        """
+        if not str(limit).isdecimal():
+            raise ControlError(f"limit must be a whole number, not {limit!r}")
+        found = [each for each in self._server.recent if endpoint in {None, each.endpoint}]
+        return found[max(len(found) - int(limit), 0) :]
+
+    @_operation("DELETE requests", "requests")
+    def clear_requests(self) -> list[Request]:
+        """Forget all requests and start counting anew. Return the requests that are left: none."""
+        self._server.clear_requests()
+        return []
+
+    @_operation("GET assets", "assets")
+    def assets(self) -> list[dict[str, Any]]:
+        """Return every file and text taken in, with name, size and hash; delinked ones too."""
+        return [dict(asset.shown) for asset in self._server.world.assets]
+
+    @_operation("GET crawls", "crawls")
+    def crawls(self) -> list[dict[str, Any]]:
+        """Return every crawl started, with the request that asked for it."""
+        return [dict(crawl.shown) for crawl in self._server.world.crawls]
+
+    # ---------------------------------------------------------------------------------------------------- leads
+    @_operation("GET leads", "leads")
+    def leads(self, chatbot_id: str | None = None) -> list[dict[str, Any]]:
+        """Return all rows of an agent as the API would list them now.
+
+        :param chatbot_id: The agent, None for the first.
+        """
+        world, book = self._server.world, self._agent(chatbot_id).leads
+        return book.rows(book.numbers(world.settings.order, 0, len(book)), world.write)
+
+    @_operation("POST leads", "leads")
+    def add_leads(
+        self,
+        count: int = 1,
+        *,
+        chatbot_id: str | None = None,
+        created_at: Any = None,
+        session_id: str | None = None,
+        **fields: Any,
+    ) -> list[dict[str, Any]]:
+        """Add leads and return their rows.
+
+        :param count: How many.
+        :param chatbot_id: Of which agent, None for the first.
+        :param created_at: Their time (datetime, ISO 8601, seconds since 1970), None for now.
+        :param session_id: The session that they came from, if any.
+        :param fields: What their rows say instead of seeded values.
+        """
+        _check_count("count", count, 1, 100_000)
+        values, book = _checked(fields), self._agent(chatbot_id).leads
+        if count > 1 and "id" in values:
+            raise ControlError("an id can be given to one lead only")
+        if "id" in values and book.find(values["id"]) is not None:
+            raise ControlError(f"there is a lead {values['id']!r} already")
+        moment = self._moment(created_at)
+        return book.rows([book.add(moment, session_id, values) for _ in range(count)], self._server.world.write)
+
+    @_operation("PATCH leads/", "lead")
+    def change_lead(
+        self, lead_id: str, *, chatbot_id: str | None = None, created_at: Any = None, **fields: Any
+    ) -> dict[str, Any]:
+        """Change a lead and return its row.
+
+        :param lead_id: Its id.
+        :param chatbot_id: Its agent, None to look at all.
+        :param created_at: Its new time, None to leave it.
+        :param fields: What its row says from now on.
+        """
+        values, (agent, number) = _checked(fields), self._lead(lead_id, chatbot_id)
+        agent.leads.change(number, None if created_at is None else self._moment(created_at), values)
+        return agent.leads.rows([number], self._server.world.write)[0]
+
+    @_operation("DELETE leads/", "deleted")
+    def delete_lead(self, lead_id: str, *, chatbot_id: str | None = None) -> str:
+        """Delete a lead and return its id.
+
+        :param lead_id: Its id.
+        :param chatbot_id: Its agent, None to look at all.
+        """
+        agent, number = self._lead(lead_id, chatbot_id)
+        agent.leads.delete(number)
+        return lead_id
+
+    # ------------------------------------------------------------------------------------------------- sessions
+    @_operation("POST sessions", "session")
+    def add_session(
+        self, session_id: str, *, chatbot_id: str | None = None, at: Any = None, messages: int = 0, **fields: Any
+    ) -> dict[str, Any]:
+        """Add a session and return its row.
+
+        :param session_id: Its id, any text.
+        :param chatbot_id: Of which agent, None for the first.
+        :param at: When it was last touched, None for now.
+        :param messages: How many messages it holds.
+        :param fields: What its row says beside or instead of the usual.
+        """
+        if not session_id:
+            raise ControlError("session_id must not be empty")
+        _check_count("messages", messages, 0, 1_000_000)
+        values, book = _checked(fields), self._agent(chatbot_id).sessions
+        if book.get(session_id) is not None:
+            raise ControlError("there is a session of that id already")
+        return book.add(session_id, self._moment(at), messages, values).row(self._server.world.write)
+
+    @_operation("DELETE sessions/", "deleted")
+    def delete_session(self, session_id: str, *, chatbot_id: str | None = None) -> str:
+        """Delete a session with its messages, and return its id; its leads stay.
+
+        :param session_id: Which session.
+        :param chatbot_id: Of which agent, None for the first.
+        """
+        agent, session = self._session(session_id, chatbot_id)
+        agent.sessions.delete(session.session_id)
+        return session_id
+
+    @_operation("POST messages", "message")
+    def add_message(
+        self,
+        session_id: str,
+        text: str,
+        *,
+        chatbot_id: str | None = None,
+        incoming: bool = True,
+        at: Any = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Add a message at the end of a session and return its row.
+
+        :param session_id: Which session.
+        :param text: What was said.
+        :param chatbot_id: Of which agent, None for the first.
+        :param incoming: True for the visitor's words, False for the agent's.
+        :param at: When, None for now.
+        :param fields: What its object says beside or instead of that.
+        """
+        values, (agent, session) = _checked(fields), self._session(session_id, chatbot_id)
+        agent.sessions.write(session, Message(self._moment(at), incoming, text, values))
+        return session.message_row(len(session) - 1, self._server.world)
+
+    # --------------------------------------------------------------------------------------- faults and settings
+    @_operation("GET faults", "faults")
+    def faults(self) -> list[dict[str, Any]]:
+        """Return the faults that are set, spent ones too."""
+        return [fault.as_json() for fault in self._server.faults]
+
+    @_operation("POST faults", "fault")
+    def fault(self, /, kind: str, **options: Any) -> dict[str, Any]:
+        """Set a fault from now on, and return it.
+
+        :param kind: status, rate_limit, html, not_json, wrong_shape, redirect, delay, drop, truncate, trickle, endless,
+            duplicate_rows, changed_rows, disorder, malformed_rows, token_loop, token_unknown or missing_list.
+        :param options: `endpoint`, `chatbot`, `session`, `page`, `times`, `after`, and those of the kind.
+        """
+        made = faults.build(kind, options)
+        self._server.faults.append(made)
+        return made.as_json()
+
+    @_operation("DELETE faults", "faults")
+    def clear_faults(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Take faults away, and return those that are left.
+
+        :param kind: Only faults of this kind. Default all.
+        """
+        if kind is not None and kind not in faults.KINDS:
+            raise ControlError(f"unknown fault {kind!r}; known: {', '.join(faults.KINDS)}")
+        self._server.faults = [fault for fault in self._server.faults if kind not in {None, fault.kind}]
+        return self.faults()
+
+    @_operation("PATCH settings", "settings")
+    def configure(self, /, **settings: Unpack[SettingsOptions]) -> dict[str, Any]:
+        """Change settings while running, and return all of them; those that seeded data was made from need a `reset`.
+
+        :param settings: New values by name; see `Settings`.
+        """
+        self._server.world.configure(settings)
+        return self._server.world.settings.as_json()
+
+    @_operation("POST reset")
+    def reset(self, /, **settings: Unpack[SettingsOptions]) -> dict[str, Any]:
+        """Start over with the data, settings and faults of the start, count requests anew, and return the state.
+
+        :param settings: Settings that differ from those of the start.
+        """
+        self._server.reset(settings)
+        return self.state()
+
+    # -------------------------------------------------------------------------------------------------- finding
+    def _agent(self, chatbot_id: str | None) -> Agent:
+        agents = self._server.world.agents
+        found = next(iter(agents.values()), None) if chatbot_id is None else agents.get(chatbot_id)
+        if found is None:
+            raise ControlError("there is no agent" + ("" if chatbot_id is None else f" {chatbot_id!r}"))
+        return found
+
+    def _lead(self, lead_id: str, chatbot_id: str | None) -> tuple[Agent, int]:
+        several = self._server.world.agents.values() if chatbot_id is None else [self._agent(chatbot_id)]
+        for agent in several:
+            number = agent.leads.find(lead_id)
+            if number is not None:
+                return agent, number
+        raise ControlError(f"there is no lead {lead_id!r}")
+
+    def _session(self, session_id: str, chatbot_id: str | None) -> tuple[Agent, Session]:
+        agent = self._agent(chatbot_id)
+        session = agent.sessions.get(session_id)
+        if session is None:
+            raise ControlError(f"there is no session {session_id!r}")
+        return agent, session
+
+    def _moment(self, value: Any) -> int:
+        """Return a time given as datetime, ISO 8601 or seconds since 1970; without a zone it is in the settings'."""
+        if value is None:
+            return self._server.world.now
+        moment = value
+        if isinstance(value, str):
+            try:
+                moment = datetime.fromisoformat(value)
+            except ValueError:
+                moment = None
+        if isinstance(moment, datetime):
+            moment = moment.replace(tzinfo=moment.tzinfo or self._server.world.settings.zone).timestamp()
+        if isinstance(moment, bool) or not isinstance(moment, int | float):
+            raise ControlError(f"{value!r} is no time: give ISO 8601 or seconds since 1970")
+        if not _EARLIEST <= moment <= _LATEST:
+            raise ControlError(f"{value!r} is outside the years 1 to 9999")
+        return int(moment)
+
+
+def _check_count(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ControlError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _checked(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a row. One whose name is taken, such as `created_at`, stands in an object `fields`."""
+    inner = fields.pop("fields", {})
+    if not (isinstance(inner, dict) and all(isinstance(name, str) for name in inner)):
+        raise ControlError(f"fields must be an object, not {inner!r}")
+    values = {**inner, **fields}
+    try:
+        orjson.dumps(values)
+    except TypeError as unwritable:
+        raise ControlError(f"fields cannot be written as JSON: {unwritable}") from None
+    return values
+
+
+# ---------------------------------------------------------------------------------------------------- over HTTP
+async def handle(server: RobofyServer, request: web.BaseRequest, path: str) -> web.Response:
+    """Answer one call of the control API.
+
+    :param server: What to control.
+    :param request: The request.
+    :param path: Its path behind the prefix, still encoded.
     """
     noun, slash, item = path.partition("/")
-    action = _ACTIONS.get((request.method, noun + slash))
-    if action is None:
-        known = ", ".join(f"{method} {PREFIX}{name}" for method, name in _ACTIONS)
+    function, name = OPERATIONS.get((request.method, noun + slash), (None, ""))
+    if function is None:
+        known = ", ".join(f"{method} {PREFIX}{path}" for method, path in OPERATIONS)
         return _json({"error": f"no such control call; known: {known}"}, 404)
     try:
-        given = dict(request.query)
-        given.update(await _body(request))
-        if slash:
-            given["id"] = unquote(item)
-        return _json(action(Operations(server), given))
+        given = dict(request.query) | await _body(request)
+        found = function(Control(server), **_arguments(function, given, unquote(item)))
+        return _json({name: found} if name else found)
     except (ControlError, FaultError, SettingsError) as refused:
         return _json({"error": str(refused)}, 400)
 
@@ -79,10 +406,8 @@ def _json(content: Any, status: int = 200) -> web.Response:
 
 async def _body(request: web.BaseRequest) -> dict[str, Any]:
     raw = await request.read()
-    if not raw:
-        return {}
     try:
-        content = orjson.loads(raw)
+        content = orjson.loads(raw or b"{}")
     except orjson.JSONDecodeError as broken:
         raise ControlError(f"the body is not JSON: {broken}") from None
     if not isinstance(content, dict):
@@ -90,132 +415,24 @@ async def _body(request: web.BaseRequest) -> dict[str, Any]:
     return content
 
 
-def _take(given: dict[str, Any], **defaults: Any) -> dict[str, Any]:
-    """Return the arguments of a call; `...` as a default makes one required."""
-    unknown = set(given) - set(defaults)
-    if unknown:
-        raise ControlError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(defaults)}")
-    taken = {**defaults, **given}
-    missing = [name for name, value in taken.items() if value is ...]
+def _arguments(function: Callable[..., Any], given: dict[str, Any], item: str) -> dict[str, Any]:
+    """Return the arguments of an operation, after comparing them with its signature."""
+    _, *parameters = inspect.signature(function).parameters.values()
+    named = {one.name: one for one in parameters if one.kind is not one.VAR_KEYWORD}
+    if item:
+        given[parameters[0].name] = item
+    # Options and settings are checked by what takes them; the fields of a row come as one object.
+    last = parameters[-1].name if parameters else ""
+    if last not in {"options", "settings"} and (unknown := set(given) - {one.name for one in parameters}):
+        known = ", ".join(one.name for one in parameters)
+        raise ControlError(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
+    missing = [name for name, one in named.items() if one.default is one.empty and name not in given]
     if missing:
         raise ControlError(f"missing: {', '.join(missing)}")
-    for name in ("chatbot_id", "session_id", "text", "kind", "endpoint"):
-        if not isinstance(taken.get(name), str | None):
-            raise ControlError(f"{name} must be text, not {taken[name]!r}")
-    if not isinstance(taken.get("incoming", True), bool):
-        raise ControlError(f"incoming must be true or false, not {taken['incoming']!r}")
-    return taken
-
-
-def _state(operations: Operations, given: dict[str, Any]) -> Any:
-    _take(given)
-    return operations.state()
-
-
-def _requests(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, endpoint=None, limit="10000")
-    if not str(taken["limit"]).isdecimal():
-        raise ControlError(f"limit must be a whole number, not {taken['limit']!r}")
-    found = operations.requests(taken["endpoint"])
-    limit = int(taken["limit"])
-    return {"requests": [each.as_json() for each in found[max(len(found) - limit, 0) :]]}
-
-
-def _clear_requests(operations: Operations, given: dict[str, Any]) -> Any:
-    _take(given)
-    operations.clear_requests()
-    return {"requests": []}
-
-
-def _leads(operations: Operations, given: dict[str, Any]) -> Any:
-    return {"leads": operations.leads(**_take(given, chatbot_id=None))}
-
-
-def _add_leads(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, count=1, chatbot_id=None, created_at=None, session_id=None, fields={})
-    return {"leads": operations.add_leads(taken.pop("count"), **taken)}
-
-
-def _change_lead(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, id=..., chatbot_id=None, created_at=None, fields={})
-    return {"lead": operations.change_lead(taken.pop("id"), **taken)}
-
-
-def _delete_lead(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, id=..., chatbot_id=None)
-    operations.delete_lead(taken["id"], chatbot_id=taken["chatbot_id"])
-    return {"deleted": taken["id"]}
-
-
-def _add_session(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, session_id=..., chatbot_id=None, at=None, messages=0, fields={})
-    return {"session": operations.add_session(taken.pop("session_id"), **taken)}
-
-
-def _delete_session(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, id=..., chatbot_id=None)
-    operations.delete_session(taken["id"], chatbot_id=taken["chatbot_id"])
-    return {"deleted": taken["id"]}
-
-
-def _add_message(operations: Operations, given: dict[str, Any]) -> Any:
-    taken = _take(given, session_id=..., text=..., chatbot_id=None, incoming=True, at=None, fields={})
-    return {"message": operations.add_message(taken.pop("session_id"), taken.pop("text"), **taken)}
-
-
-def _assets(operations: Operations, given: dict[str, Any]) -> Any:
-    _take(given)
-    return {"assets": operations.assets()}
-
-
-def _crawls(operations: Operations, given: dict[str, Any]) -> Any:
-    _take(given)
-    return {"crawls": operations.crawls()}
-
-
-def _faults(operations: Operations, given: dict[str, Any]) -> Any:
-    _take(given)
-    return {"faults": operations.faults()}
-
-
-def _set_fault(operations: Operations, given: dict[str, Any]) -> Any:
-    kind = given.pop("kind", None)
-    if not isinstance(kind, str):
-        raise ControlError("missing: kind")
-    return {"fault": operations.fault(kind, given)}
-
-
-def _clear_faults(operations: Operations, given: dict[str, Any]) -> Any:
-    operations.clear_faults(_take(given, kind=None)["kind"])
-    return {"faults": operations.faults()}
-
-
-def _configure(operations: Operations, given: dict[str, Any]) -> Any:
-    operations.configure(given)
-    return {"settings": operations.state()["settings"]}
-
-
-def _reset(operations: Operations, given: dict[str, Any]) -> Any:
-    operations.reset(given)
-    return operations.state()
-
-
-_ACTIONS: dict[tuple[str, str], Callable[[Operations, dict[str, Any]], Any]] = {
-    ("GET", "state"): _state,
-    ("GET", "requests"): _requests,
-    ("DELETE", "requests"): _clear_requests,
-    ("GET", "leads"): _leads,
-    ("POST", "leads"): _add_leads,
-    ("PATCH", "leads/"): _change_lead,
-    ("DELETE", "leads/"): _delete_lead,
-    ("POST", "sessions"): _add_session,
-    ("DELETE", "sessions/"): _delete_session,
-    ("POST", "messages"): _add_message,
-    ("GET", "assets"): _assets,
-    ("GET", "crawls"): _crawls,
-    ("GET", "faults"): _faults,
-    ("POST", "faults"): _set_fault,
-    ("DELETE", "faults"): _clear_faults,
-    ("PATCH", "settings"): _configure,
-    ("POST", "reset"): _reset,
-}
+    for name, value in given.items():
+        kind = named[name].annotation if name in named else ""
+        if kind in {"str", "str | None"} and not isinstance(value, str if kind == "str" else str | None):
+            raise ControlError(f"{name} must be text, not {value!r}")
+        if kind == "bool" and not isinstance(value, bool):
+            raise ControlError(f"{name} must be true or false, not {value!r}")
+    return given

@@ -1,11 +1,12 @@
-"""
-What can go wrong on purpose.
+"""Faults, which go wrong on purpose. Each kind is one function; `build` and `parse` return faults that are set.
 
-A fault is aimed (`endpoint`, `chatbot`, `session`, `page`), patient (`after` lets that many matching requests pass)
-and limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once unless told
-otherwise; faults in a page's content stay, so that asking for the page again shows the same. Of the faults that
-replace an answer the first one set is used, and those behind it wait; all others are combined.
+A fault is aimed (`endpoint`, `chatbot`, `session`, `page`), may wait (`after` lets that many matching requests pass)
+and is limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once unless told
+otherwise; faults in a page's content stay, so that asking for the page again shows the same. Of the faults that replace
+an answer the first one set is used, and those behind it wait; all others are combined.
 """
+
+# ruff: noqa: A002 - an option is called what users write
 
 from __future__ import annotations
 
@@ -14,290 +15,361 @@ import math
 import socket
 import struct
 import time
-from dataclasses import dataclass, field, fields
+from contextlib import suppress
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial
+from types import UnionType
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
 
 from aiohttp import web
 
-from airflow_provider_robofy.emulator.answers import Answer, ApiError, json_answer
+from airflow_provider_robofy.emulator.pages import LISTINGS, Page
 from airflow_provider_robofy.emulator.routes import ENDPOINTS
+from airflow_provider_robofy.emulator.wire import ApiError, respond
 
 if TYPE_CHECKING:
-    from airflow_provider_robofy.emulator.ask import Ask
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_robofy.emulator.wire import ApiRequest
+
+_IDS = ("id", "session_id", "chatbot_id", "asset_id")
+_TIMES = ("created_at", "last_message_time")
+_MALFORMED = ("no_id", "bad_date", "not_object")
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+#: What a fault changes: the answer itself, when it is sent, how it is sent, or the rows, token and list of a page.
+ANSWER, DELAY, DELIVERY, PAGE = "answer", "delay", "delivery", "page"
 
 
 class FaultError(ValueError):
     """A fault that the emulator does not know, or an option that it cannot use; the text says which."""
 
 
-@dataclass(kw_only=True)
-class Fault:
-    """
-    Aim and limit a fault; the base of them all.
+class Kind(NamedTuple):
+    """One kind of fault.
 
-    :param endpoint: endpoint name; None for any.
-    :param chatbot: only requests whose path names this agent.
-    :param session: only requests whose path or `sessionId` names this session.
-    :param page: only this page of a listing, from 1.
-    :param times: how often; 0 or None for always; -1 for what the kind does by itself.
-    :param after: matching requests to let pass first.
+    :param changes: `ANSWER`, `DELAY`, `DELIVERY` or `PAGE`.
+    :param act: The function that does it.
+    :param options: Type and default of its options, by name.
     """
 
-    kind: ClassVar[str]
-    stays: ClassVar[bool] = False
+    changes: str
+    act: Callable[..., Any]
+    options: dict[str, tuple[Any, Any]]
 
-    endpoint: str | None = None
-    chatbot: str | None = None
-    session: str | None = None
-    page: int | None = None
-    times: int | None = -1
-    after: int = 0
-    done: int = field(default=0, init=False)
-    passed: int = field(default=0, init=False)
 
-    def __post_init__(self) -> None:
-        """Refuse what would never or always match by mistake."""
-        if self.endpoint is not None and self.endpoint not in ENDPOINTS:
-            raise FaultError(f"unknown endpoint {self.endpoint!r}; known: {', '.join(ENDPOINTS)}")
-        if self.times == -1:
-            self.times = 0 if self.stays else 1
-        for option in fields(self):
-            value = getattr(self, option.name)
-            least = 1 if option.name in {"page", "bytes", "count"} else 0
-            if isinstance(value, int | float) and (value < least or not math.isfinite(value)):
-                raise FaultError(f"{self.kind}: {option.name} must be at least {least}, not {value}")
+KINDS: dict[str, Kind] = {}
 
-    def strikes(self, ask: Ask) -> bool:
-        """
-        Say whether this request is hit, and count it.
 
-        :param ask: the request.
-        """
-        if (self.times and self.done >= self.times) or not self.matches(ask):
-            return False
-        if self.passed < self.after:
-            self.passed += 1
-            return False
-        self.done += 1
-        return True
+def _kind(changes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add a function to `KINDS` under its name; its keyword-only parameters are the options of the fault."""
 
-    def matches(self, ask: Ask) -> bool:
-        """
-        Say whether the request is one that this fault is aimed at.
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        hints, keywords = get_type_hints(function), function.__kwdefaults__ or {}
+        options = {name: (hints[name], default) for name, default in keywords.items()}
+        KINDS[function.__name__] = Kind(changes, function, options)
+        return function
 
-        :param ask: the request.
-        """
-        session = ask.params.get("sessionId", ask.query.get("sessionId"))
-        return (
-            self.endpoint in {None, ask.endpoint}
-            and self.chatbot in {None, ask.params.get("chatbotId")}
-            and self.session in {None, session}
-            and self.page in {None, ask.page}
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it with its options and how often it struck, for the control API."""
-        return {"kind": self.kind} | {option.name: getattr(self, option.name) for option in fields(self)}
+    return register
 
 
 # ---------------------------------------------------------------------------------------- in place of the answer
-class Replacement(Fault):
-    """A fault that answers in place of the API."""
-
-    def replace(self) -> Answer | ApiError:
-        """Return the answer to give, or the refusal to write in the error shape of the moment."""
-        raise NotImplementedError
-
-
-@dataclass(kw_only=True)
-class Status(Replacement):
+@_kind(ANSWER)
+def status(
+    *, status: int = 500, code: str = "INTERNAL_SERVER_ERROR", message: str = "Something went wrong on our side."
+) -> web.Response:
     """Refuse with a status: `status`, error `code`, and a `message`."""
-
-    kind: ClassVar[str] = "status"
-    status: int = 500
-    code: str = "INTERNAL_SERVER_ERROR"
-    message: str = "Something went wrong on our side."
-
-    def __post_init__(self) -> None:
-        """Refuse what is no final HTTP status."""
-        super().__post_init__()
-        if not 200 <= self.status <= 599:
-            raise FaultError(f"status: status must be from 200 to 599, not {self.status}")
-
-    def replace(self) -> Answer | ApiError:
-        return ApiError(self.status, self.code, self.message)
+    raise ApiError(status, code, message)
 
 
-@dataclass(kw_only=True)
-class RateLimit(Replacement):
+@_kind(ANSWER)
+def rate_limit(*, retry_after: float | None = None, retry_after_date: float | None = None) -> web.Response:
     """Answer 429 with Retry-After as seconds (`retry_after`), a date that far ahead (`retry_after_date`) or none."""
-
-    kind: ClassVar[str] = "rate_limit"
-    retry_after: float | None = None
-    retry_after_date: float | None = None
-
-    def replace(self) -> Answer | ApiError:
-        refusal = ApiError(429, "TOO_MANY_REQUESTS", "Too many requests.")
-        if self.retry_after_date is not None:
-            refusal.headers["Retry-After"] = formatdate(math.ceil(time.time() + self.retry_after_date), usegmt=True)
-        elif self.retry_after is not None:
-            refusal.headers["Retry-After"] = f"{self.retry_after:g}"
-        return refusal
+    header = None if retry_after is None else f"{retry_after:g}"
+    if retry_after_date is not None:
+        header = formatdate(math.ceil(time.time() + retry_after_date), usegmt=True)
+    raise ApiError(429, "TOO_MANY_REQUESTS", "Too many requests.", **({"Retry-After": header} if header else {}))
 
 
-@dataclass(kw_only=True)
-class Html(Replacement):
+@_kind(ANSWER)
+def html(*, status: int = 200) -> web.Response:
     """Answer an HTML page, as a proxy in front would, with `status`."""
-
-    kind: ClassVar[str] = "html"
-    status: int = 200
-
-    def replace(self) -> Answer | ApiError:
-        page = b"<!doctype html><html><head><title>Be right back</title></head><body><h1>Maintenance</h1></body></html>"
-        return Answer(page, self.status, "text/html; charset=utf-8")
+    page = b"<!doctype html><html><head><title>Be right back</title></head><body><h1>Maintenance</h1></body></html>"
+    return respond(page, status, "text/html; charset=utf-8")
 
 
-@dataclass(kw_only=True)
-class NotJson(Replacement):
+@_kind(ANSWER)
+def not_json() -> web.Response:
     """Answer 200 with a JSON content type and a body that is not JSON."""
-
-    kind: ClassVar[str] = "not_json"
-
-    def replace(self) -> Answer | ApiError:
-        return Answer(b'{"message": "Leads retri')
+    return respond(b'{"message": "Leads retri')
 
 
-@dataclass(kw_only=True)
-class WrongShape(Replacement):
+@_kind(ANSWER)
+def wrong_shape() -> web.Response:
     """Answer 200 with JSON of another shape."""
-
-    kind: ClassVar[str] = "wrong_shape"
-
-    def replace(self) -> Answer | ApiError:
-        return json_answer({"data": "soon"})
+    return respond({"data": "soon"})
 
 
-@dataclass(kw_only=True)
-class Redirect(Replacement):
+@_kind(ANSWER)
+def redirect(*, to: str = "", status: int = 302) -> web.Response:
     """Send the client elsewhere: `to` is the address, `status` 302 or another."""
-
-    kind: ClassVar[str] = "redirect"
-    to: str = ""
-    status: int = 302
-
-    def __post_init__(self) -> None:
-        """Ask for the address, since there is no sensible default."""
-        super().__post_init__()
-        if not self.to or not 300 <= self.status <= 399:
-            raise FaultError("redirect: give to=ADDRESS, and a status from 300 to 399 if not 302")
-
-    def replace(self) -> Answer | ApiError:
-        return Answer(b"", self.status, "text/plain", {"Location": self.to})
+    return respond(b"", status, "text/plain", Location=to)
 
 
 # ------------------------------------------------------------------------------------ in how the answer is sent
-@dataclass(kw_only=True)
-class Delay(Fault):
+@_kind(DELAY)
+async def delay(*, seconds: float = 1.0) -> None:
     """Wait `seconds` before the answer; an hour is as good as a hang."""
-
-    kind: ClassVar[str] = "delay"
-    seconds: float = 1.0
+    await asyncio.sleep(seconds)
 
 
-class Delivery(Fault):
-    """A fault in how an answer is sent."""
-
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        """
-        Send the answer, badly.
-
-        :param request: where to.
-        :param answer: what.
-        """
-        raise NotImplementedError
-
-
-@dataclass(kw_only=True)
-class Drop(Delivery):
+@_kind(DELIVERY)
+async def drop(request: web.BaseRequest, answer: web.Response, *, reset: bool = False) -> web.StreamResponse:
     """Close the connection before any answer; `reset` true sends a TCP reset instead of an orderly end."""
-
-    kind: ClassVar[str] = "drop"
-    reset: bool = False
-
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        transport = request.transport
-        if transport is not None:
-            if self.reset:
-                raw = transport.get_extra_info("socket")
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            transport.abort()
-        # aiohttp wants a response to fail to send.
-        return web.Response(status=answer.status)
+    if request.transport is not None:
+        if reset:
+            raw = request.transport.get_extra_info("socket")
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    # aiohttp wants a response to fail to send.
+    return answer
 
 
-async def _begin(request: web.BaseRequest, answer: Answer, *, chunked: bool) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers={"Content-Type": answer.content_type, **answer.headers})
+async def _begin(request: web.BaseRequest, answer: web.Response, *, chunked: bool) -> tuple[web.StreamResponse, bytes]:
+    body = answer.body if isinstance(answer.body, bytes) else b""
+    response = web.StreamResponse(status=answer.status, headers=answer.headers)
     if chunked:
         response.enable_chunked_encoding()
     else:
-        response.content_length = len(answer.body)
+        response.content_length = len(body)
     await response.prepare(request)
+    return response, body
+
+
+@_kind(DELIVERY)
+async def truncate(
+    request: web.BaseRequest, answer: web.Response, *, bytes: int | None = None, chunked: bool = False
+) -> web.StreamResponse:
+    """Promise the whole body, send `bytes` of it (half if not given) and close; or break off a `chunked` one."""
+    response, body = await _begin(request, answer, chunked=chunked)
+    await response.write(body[: len(body) // 2 if bytes is None else min(bytes, len(body) - 1)])
+    if request.transport is not None:
+        request.transport.close()
     return response
 
 
-@dataclass(kw_only=True)
-class Truncate(Delivery):
-    """Promise the whole body, send `bytes` of it (half if not given) and close; or break off a `chunked` one."""
-
-    kind: ClassVar[str] = "truncate"
-    bytes: int | None = None
-    chunked: bool = False
-
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        response = await _begin(request, answer, chunked=self.chunked)
-        shown = len(answer.body) // 2 if self.bytes is None else min(self.bytes, len(answer.body) - 1)
-        await response.write(answer.body[:shown])
-        if request.transport is not None:
-            request.transport.close()
-        return response
-
-
-@dataclass(kw_only=True)
-class Trickle(Delivery):
+@_kind(DELIVERY)
+async def trickle(
+    request: web.BaseRequest, answer: web.Response, *, delay: float = 0.1, bytes: int = 1, chunked: bool = False
+) -> web.StreamResponse:
     """Send the body `bytes` at a time with `delay` seconds between, with a length or `chunked`."""
-
-    kind: ClassVar[str] = "trickle"
-    delay: float = 0.1
-    bytes: int = 1
-    chunked: bool = False
-
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        response = await _begin(request, answer, chunked=self.chunked)
-        try:
-            for start in range(0, len(answer.body), self.bytes):
-                await response.write(answer.body[start : start + self.bytes])
-                await asyncio.sleep(self.delay)
-        except ConnectionError:
-            pass  # The client had enough, which is what this fault is there to show.
-        return response
+    response, body = await _begin(request, answer, chunked=chunked)
+    with suppress(ConnectionError):  # the client had enough, which is what this fault is there to show
+        for start in range(0, len(body), bytes):
+            await response.write(body[start : start + bytes])
+            await asyncio.sleep(delay)
+    return response
 
 
-@dataclass(kw_only=True)
-class Endless(Delivery):
+@_kind(DELIVERY)
+async def endless(
+    request: web.BaseRequest, answer: web.Response, *, delay: float = 0.01, bytes: int = 65_536
+) -> web.StreamResponse:
     """Send a chunked body that begins like the answer and never ends: `bytes` of blanks every `delay` seconds."""
+    response, body = await _begin(request, answer, chunked=True)
+    with suppress(ConnectionError):  # as above
+        await response.write(body[:-1])
+        while True:
+            await response.write(b" " * bytes)
+            await asyncio.sleep(delay)
+    return response
 
-    kind: ClassVar[str] = "endless"
-    delay: float = 0.01
-    bytes: int = 65_536
 
-    async def deliver(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
-        response = await _begin(request, answer, chunked=True)
-        try:
-            await response.write(answer.body[:-1])
-            while True:
-                await response.write(b" " * self.bytes)
-                await asyncio.sleep(self.delay)
-        except ConnectionError:
-            pass  # as above
-        return response
+# --------------------------------------------------------------------------------------- in the content of a page
+@_kind(PAGE)
+def duplicate_rows(page: Page, *, count: int = 3) -> None:
+    """Repeat the last `count` rows of the page before at the top of this one; the first page has none before it."""
+    page.rows[:0] = page.before()[-count:]
+
+
+@_kind(PAGE)
+def changed_rows(page: Page, *, count: int = 1) -> None:
+    """Add the first `count` rows of the page once more at its end, with the same id and other content."""
+    for row in page.rows[:count]:
+        if isinstance(row, dict):
+            data, news = row.get("lead_data"), {"field_name": "status", "field_type": "text", "field_value": "changed"}
+            page.rows.append(row | ({"lead_data": [*data, news]} if isinstance(data, list) else {"changed": True}))
+
+
+@_kind(PAGE)
+def disorder(page: Page, *, count: int = 1) -> None:
+    """Swap `count` pairs of rows, outermost first."""
+    rows = page.rows
+    for low in range(min(count, len(rows) // 2)):
+        rows[low], rows[-1 - low] = rows[-1 - low], rows[low]
+
+
+@_kind(PAGE)
+def malformed_rows(page: Page, *, count: int = 3, how: str = "mixed") -> None:
+    """Add `count` malformed rows: `how` is no_id, bad_date, not_object, mixed (these in turn), or odd_id."""
+    good = list(page.rows) or [{}]
+    for n in range(count):
+        # Spread over the page, where a check of the first or last row alone would miss them.
+        at = (n + 1) * len(page.rows) // (count + 1)
+        page.rows.insert(
+            at, _malformed(_MALFORMED[n % 3] if how == "mixed" else how, good[n % len(good)], f"{page.number}_{n}")
+        )
+
+
+def _malformed(how: str, like: Any, name: str) -> Any:
+    if how == "not_object" or not isinstance(like, dict):
+        return f"malformed row {name}"
+    if how == "no_id":
+        return {key: value for key, value in like.items() if key not in _IDS}
+    key = next((key for key in _IDS if key in like), "id")
+    if how == "odd_id":
+        return {**like, key: {"value": name}}
+    return {**like, key: f"malformed_{name}", **dict.fromkeys([t for t in _TIMES if t in like], "soon")}
+
+
+@_kind(PAGE)
+def token_loop(page: Page) -> None:
+    """Write a token into every page that leads back to the same page."""
+    page.next = page.number
+
+
+@_kind(PAGE)
+def token_unknown(page: Page, *, key: str = "continuation") -> None:
+    """Write the next page's token under another key, `key`."""
+    page.token_key = key
+
+
+@_kind(PAGE)
+def missing_list(page: Page) -> None:
+    """Leave out the list of rows, which is not the same as an empty one."""
+    page.list_missing = True
+
+
+# --------------------------------------------------------------------------------------------------- making them
+class Fault:
+    """One fault that is set, and how often it was applied.
+
+    :param kind: Its name in `KINDS`.
+    :param options: All its options.
+    """
+
+    def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
+        self.kind = kind
+        self.changes, function, own = KINDS[kind]
+        self.act = partial(function, **{name: options[name] for name in own})
+        self.times = options["times"]
+        self._options = options
+        self._done = self._passed = 0
+
+    def applies(self, request: ApiRequest) -> bool:
+        """Return whether the fault applies to a request, and count it.
+
+        :param request: The request.
+        """
+        if (self.times and self._done >= self.times) or not self._matches(request):
+            return False
+        if self._passed < self._options["after"]:
+            self._passed += 1
+            return False
+        self._done += 1
+        return True
+
+    def _matches(self, request: ApiRequest) -> bool:
+        if self.changes == PAGE and request.endpoint not in LISTINGS:
+            return False
+        if self.kind == "duplicate_rows" and (request.page or 0) < 2:
+            return False
+        session = request.params.get("sessionId", request.query.get("sessionId"))
+        found = (request.endpoint, request.params.get("chatbotId"), session, request.page)
+        return all(self._options[name] in {None, value} for name, value in zip(AIM, found, strict=False))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it with its options and how often it was applied, for the control API."""
+        return {"kind": self.kind, **self._options, "done": self._done, "passed": self._passed}
+
+
+#: Type and default of the options that all faults have. The first four are what a request is compared with; `times` is
+#: -1 for what the kind does by itself.
+AIM: dict[str, tuple[Any, Any]] = {
+    "endpoint": (str | None, None), "chatbot": (str | None, None), "session": (str | None, None),
+    "page": (int | None, None), "times": (int | None, -1), "after": (int, 0),
+}  # fmt: skip
+
+
+def build(kind: str, given: Mapping[str, Any]) -> Fault:
+    """Return a fault of a kind and options.
+
+    :param kind: Its name.
+    :param given: Its options by name; text is read as the type that the option has.
+    :raises FaultError: The kind or an option cannot be used; the text says what is wrong.
+    """
+    if kind not in KINDS:
+        raise FaultError(f"unknown fault {kind!r}; known: {', '.join(KINDS)}")
+    known = AIM | KINDS[kind].options
+    values = {name: default for name, (_, default) in known.items()}
+    for name, value in given.items():
+        if name not in known:
+            raise FaultError(f"{kind}: unknown option {name!r}; known: {', '.join(known)}")
+        values[name] = _read(f"{kind}: {name}", value, known[name][0])
+    if values["times"] == -1:
+        values["times"] = 0 if KINDS[kind].changes == PAGE else 1
+    _check(kind, values)
+    return Fault(kind, values)
+
+
+def parse(text: str) -> Fault:
+    """Return a fault written as on the command line: `KIND[:key=value,...]`.
+
+    :param text: Such as `status:status=503,endpoint=list_leads,times=2`.
+    :raises FaultError: It cannot be used.
+    """
+    kind, _, rest = text.partition(":")
+    options = {}
+    for pair in filter(None, rest.split(",")):
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise FaultError(f"{kind}: {pair!r} is not key=value")
+        options[name.strip()] = value
+    return build(kind.strip(), options)
+
+
+def _check(kind: str, values: Mapping[str, Any]) -> None:
+    endpoint = values["endpoint"]
+    if endpoint is not None and endpoint not in ENDPOINTS:
+        raise FaultError(f"unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
+    for name, value in values.items():
+        least = 1 if name in {"page", "bytes", "count"} else 0
+        if isinstance(value, int | float) and (value < least or not math.isfinite(value)):
+            raise FaultError(f"{kind}: {name} must be at least {least}, not {value}")
+    if kind == "status" and not 200 <= values["status"] <= 599:
+        raise FaultError(f"status: status must be from 200 to 599, not {values['status']}")
+    if kind == "redirect" and not (values["to"] and 300 <= values["status"] <= 399):
+        raise FaultError("redirect: give to=ADDRESS, and a status from 300 to 399 if not 302")
+    if kind == "malformed_rows" and values["how"] not in {"mixed", "odd_id", *_MALFORMED}:
+        known = ", ".join((*_MALFORMED, "odd_id"))
+        raise FaultError(f"malformed_rows: how must be mixed, {known}, not {values['how']!r}")
+
+
+def _read(name: str, value: Any, hint: Any) -> Any:
+    choices = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if value is None or value == "none":
+        if type(None) in choices:
+            return None
+        raise FaultError(f"{name} cannot be none")
+    wanted = choices[0]
+    if wanted is bool and str(value).lower() in _BOOLEANS:
+        return _BOOLEANS[str(value).lower()]
+    if wanted is str and isinstance(value, str):
+        return value
+    try:
+        if wanted in {bool, str} or isinstance(value, bool) or (wanted is int and isinstance(value, float)):
+            raise ValueError(value)  # noqa: TRY301 - joins what int() raises
+        return wanted(value)
+    except (TypeError, ValueError):
+        must = {bool: "true or false", str: "text", int: "a whole number"}.get(wanted, "a number")
+        raise FaultError(f"{name} must be {must}, not {value!r}") from None

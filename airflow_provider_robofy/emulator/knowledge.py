@@ -1,4 +1,4 @@
-"""What agents were given to learn from: uploaded files and texts, their links, and crawls of websites."""
+"""Knowledge: uploaded files and texts with their links, crawls of websites, and the endpoints for them."""
 
 from __future__ import annotations
 
@@ -7,144 +7,186 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import BodyPartReader
+
+from airflow_provider_robofy.emulator.pages import listing
+from airflow_provider_robofy.emulator.wire import bad_request, not_found, success, text_field
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from airflow_provider_robofy.emulator.account import World
+    from airflow_provider_robofy.emulator.wire import ApiRequest
+
+_FILE_TYPES = ("pdf", "docx", "doc", "xls", "xlsx", "txt", "html", "md", "markdown", "json")
 
 
 @dataclass(slots=True)
-class Asset:
-    """
-    One file or text, without its content.
+class Record:
+    """One asset or crawl, and when it came.
 
-    :param asset_id: its number.
-    :param name: file name.
-    :param kind: file or text.
-    :param size: bytes.
-    :param sha256: hash of the content, in hex.
-    :param chatbot_id: the agent it was sent for, None if it was only uploaded.
-    :param linkage_id: number of the link to that agent, None if there is none (any more).
-    :param metadata: what the sender said about it.
-    :param at: when it came, in seconds since 1970.
-    :param since: the same on the monotonic clock, for how long it has been processed.
+    :param shown: What the control API shows. Of an asset: `asset_id`, `name`, `kind` (file or text), `size` in bytes,
+        `sha256`, the agent's `chatbot_id` (None if it was only uploaded), `linkage_id` (None if it is not linked)
+        and `metadata`. Of a crawl: `run_id`, `chatbot_id` and the `request` that asked for it.
+    :param at: When, in seconds since 1970.
+    :param since: The same on the monotonic clock, for how long it has taken.
     """
 
-    asset_id: int
-    name: str
-    kind: str
-    size: int
-    sha256: str
-    chatbot_id: str | None
-    linkage_id: int | None
-    metadata: Any
+    shown: dict[str, Any]
     at: int
     since: float = field(default_factory=time.monotonic)
 
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the control API shows it."""
-        return {
-            "asset_id": self.asset_id, "name": self.name, "kind": self.kind, "size": self.size,
-            "sha256": self.sha256, "chatbot_id": self.chatbot_id, "linkage_id": self.linkage_id,
-            "metadata": self.metadata,
-        }  # fmt: skip
+
+def _add_asset(world: World, chatbot_id: str | None, **about: Any) -> dict[str, Any]:
+    number = len(world.assets) + 1
+    linkage = None if chatbot_id is None else 6547 + number
+    asset = {"asset_id": 5781 + number, "chatbot_id": chatbot_id, "linkage_id": linkage, **about}
+    world.assets.append(Record(asset, world.now))
+    return asset
 
 
-@dataclass(slots=True)
-class Crawl:
-    """
-    One crawl of a website.
-
-    :param run_id: its id.
-    :param chatbot_id: the agent it is for, None for the project's own.
-    :param request: the body it was started with.
-    :param at: when it started, in seconds since 1970.
-    :param since: the same on the monotonic clock.
-    """
-
-    run_id: str
-    chatbot_id: str | None
-    request: dict[str, Any]
-    at: int
-    since: float = field(default_factory=time.monotonic)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return it as the control API shows it."""
-        return {"run_id": self.run_id, "chatbot_id": self.chatbot_id, "request": self.request}
+async def add_text_content(world: World, request: ApiRequest) -> Any:
+    """Answer Add Text Content with the documented bare object."""
+    body = await request.json_object()
+    chatbot_id = world.agent(text_field(body, "chatbot_id")).chatbot_id
+    content = text_field(body, "content").encode()
+    name = body.get("file_name") or f"text-{len(world.assets) + 1}.txt"
+    if not isinstance(name, str):
+        raise bad_request("The field file_name must be text.", "file_name")
+    metadata = {key: body[key] for key in ("is_webpage", "source_platform") if key in body} or None
+    sha256 = hashlib.sha256(content).hexdigest()
+    asset = _add_asset(world, chatbot_id, name=name, kind="text", size=len(content), sha256=sha256, metadata=metadata)
+    return {
+        "linkage_id": asset["linkage_id"],
+        "llm_source": f"document/{name}",
+        "chatbot_id": chatbot_id,
+        "asset_id": asset["asset_id"],
+        "status": "active",
+    }
 
 
-class Knowledge:
-    """Keep every asset and crawl since the start, delinked and finished ones too, so that tests can count them."""
+async def add_file(world: World, request: ApiRequest) -> Any:
+    """Answer Add File; hash and size of the file are kept, not the file."""
+    fields, files = await _read_form(request)
+    if not files:
+        raise bad_request("The field file is required.", "file")
+    if len(files) > 1:
+        raise bad_request("Only one file may be sent.", "file")
+    [(name, size, sha256)] = files
+    if size > world.settings.max_upload_bytes:
+        raise bad_request(f"The file is larger than {world.settings.max_upload_bytes} bytes.", "file")
+    if size == 0:
+        raise bad_request("The file is empty.", "file")
+    if name.rpartition(".")[2].lower() not in _FILE_TYPES:
+        raise bad_request(f"The file type is not supported; use one of {', '.join(_FILE_TYPES)}.", "file")
+    chatbot_id = fields.get("chatbot_id")
+    if chatbot_id is not None:
+        world.agent(chatbot_id)
+    asset = _add_asset(
+        world, chatbot_id, name=name, kind="file", size=size, sha256=sha256, metadata=fields.get("metadata")
+    )
+    if chatbot_id is None:
+        data: dict[str, Any] = {"status": "Uploaded", "asset_url": f"https://files.example.com/{asset['asset_id']}"}
+        return success("File uploaded successfully", data)
+    data = {"linkage_id": asset["linkage_id"], "chatbot_id": chatbot_id, "asset_id": asset["asset_id"]}
+    return success("Chatbot asset linkage initiated.", data | {"status": "Processing"})
 
-    def __init__(self) -> None:
-        self.assets: list[Asset] = []
-        self.crawls: list[Crawl] = []
 
-    def add(
-        self, *, name: str, kind: str, content: bytes | None, digest: tuple[str, int] | None,
-        chatbot_id: str | None, metadata: Any, at: int,
-    ) -> Asset:  # fmt: skip
-        """
-        Take in one asset.
+async def _read_form(request: ApiRequest) -> tuple[dict[str, str], list[tuple[str, int, str]]]:
+    """Return the fields of a form, and name, size and SHA-256 of each file."""
+    if request.http is None or not request.http.content_type.startswith("multipart/form-data"):
+        raise bad_request("The request must be multipart/form-data.", "Content-Type")
+    fields: dict[str, str] = {}
+    files = []
+    try:
+        async for part in await request.http.multipart():
+            if not isinstance(part, BodyPartReader):
+                raise bad_request("A form part may not be a form itself.")
+            if part.name == "file":
+                if not part.filename:
+                    raise bad_request("The file needs a file name.", "file")
+                size, digest = 0, hashlib.sha256()
+                # A file beyond the limit is read to its end: refusing in the middle would look like a lost connection.
+                while chunk := await part.read_chunk(1 << 16):
+                    size += len(chunk)
+                    digest.update(chunk)
+                files.append((part.filename, size, digest.hexdigest()))
+            elif part.name:
+                fields[part.name] = (await part.read()).decode()
+    except ValueError as broken:
+        raise bad_request("The multipart body is not well formed.") from broken
+    return fields, files
 
-        :param name: file name.
-        :param kind: file or text.
-        :param content: the content, or None where `digest` describes it.
-        :param digest: hash in hex and size, of content that was read in parts.
-        :param chatbot_id: the agent to link it to, None to link it to none.
-        :param metadata: what the sender said about it.
-        :param at: when, in seconds since 1970.
-        """
-        sha256, size = digest or (hashlib.sha256(content or b"").hexdigest(), len(content or b""))
-        number = len(self.assets) + 1
-        linkage = None if chatbot_id is None else 6547 + number
-        asset = Asset(5781 + number, name, kind, size, sha256, chatbot_id, linkage, metadata, at)
-        self.assets.append(asset)
-        return asset
 
-    def linked(self, chatbot_id: str) -> list[Asset]:
-        """
-        Return the assets that an agent learns from now.
+async def list_linked_assets(world: World, request: ApiRequest) -> Any:
+    """Answer List Linked Assets of an agent."""
+    chatbot_id = world.agent(request.params["chatbotId"]).chatbot_id
+    processing = time.monotonic() - world.settings.processing_seconds
+    rows = [
+        {
+            "linkage_id": asset["linkage_id"],
+            "asset_id": asset["asset_id"],
+            "chatbot_id": chatbot_id,
+            "file_name": asset["name"],
+            "file_size": asset["size"],
+            "status": "Processing" if record.since > processing else "Linked",
+            "created_at": world.write(record.at),
+        }
+        for record in world.assets
+        if (asset := record.shown)["chatbot_id"] == chatbot_id and asset["linkage_id"] is not None
+    ]
+    return listing(world, request, len(rows), lambda start, stop: rows[start:stop])
 
-        :param chatbot_id: the agent.
-        """
-        return [a for a in self.assets if a.chatbot_id == chatbot_id and a.linkage_id is not None]
 
-    def asset_rows(self, chatbot_id: str, processing: float, write: Callable[[int], str | int]) -> list[dict[str, Any]]:
-        """
-        Return an agent's assets as the API lists them.
+async def delink_asset(world: World, request: ApiRequest) -> Any:
+    """Answer Delink Asset; takes `linkage_id`, or `asset_id` with `chatbot_id`, in the query or the body."""
+    given: dict[str, Any] = dict(request.query)
+    if request.http is not None and request.http.can_read_body:
+        given |= await request.json_object()
+    names = ("linkage_id",) if "linkage_id" in given else ("asset_id", "chatbot_id")
+    if not all(name in given for name in names):
+        raise bad_request("Give linkage_id, or asset_id and chatbot_id.", "linkage_id")
+    for asset in (record.shown for record in world.assets):
+        if asset["linkage_id"] is not None and all(str(asset[name]) == str(given[name]) for name in names):
+            asset["linkage_id"] = None
+            return success("Asset delinked successfully.", {"asset_id": asset["asset_id"]})
+    raise not_found("The asset link does not exist.", "linkage_id", "ASSET_NOT_FOUND")
 
-        :param chatbot_id: the agent.
-        :param processing: seconds that an asset stays in processing.
-        :param write: how a time is written.
-        """
-        return [
-            {
-                "linkage_id": asset.linkage_id,
-                "asset_id": asset.asset_id,
-                "chatbot_id": chatbot_id,
-                "file_name": asset.name,
-                "file_size": asset.size,
-                "status": "Processing" if time.monotonic() - asset.since < processing else "Linked",
-                "created_at": write(asset.at),
-            }
-            for asset in self.linked(chatbot_id)
-        ]
 
-    def crawl(self, chatbot_id: str | None, request: dict[str, Any], at: int) -> Crawl:
-        """
-        Start a crawl.
+async def add_website(world: World, request: ApiRequest) -> Any:
+    """Answer Add Website with the documented bare object, and start a crawl."""
+    body = await request.json_object()
+    if "project_id" in body:
+        world.check_project(body["project_id"])
+    urls = body.get("start_urls")
+    if not isinstance(urls, list) or not urls:
+        raise bad_request("The field start_urls is required and must be a list.", "start_urls")
+    for each in urls:
+        url = each.get("url") if isinstance(each, dict) else None
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
+            raise bad_request('Every entry of start_urls must be {"url": "http..."}.', "start_urls")
+    chatbot_id = body.get("chatbot_id")
+    if chatbot_id is not None:
+        world.agent(text_field(body, "chatbot_id"))
+    run_id, now = f"crawl_run_{12345 + len(world.crawls)}", world.now
+    world.crawls.append(Record({"run_id": run_id, "chatbot_id": chatbot_id, "request": body}, now))
+    return {"run_id": run_id, "status": "crawling", "started_at": world.write(now)}
 
-        :param chatbot_id: the agent it is for.
-        :param request: the body that asked for it.
-        :param at: when, in seconds since 1970.
-        """
-        crawl = Crawl(f"crawl_run_{12345 + len(self.crawls)}", chatbot_id, request, at)
-        self.crawls.append(crawl)
-        return crawl
 
-    def latest_crawl(self, chatbot_id: str) -> Crawl | None:
-        """
-        Return an agent's latest crawl, None if it had none.
-
-        :param chatbot_id: the agent.
-        """
-        return next((crawl for crawl in reversed(self.crawls) if crawl.chatbot_id == chatbot_id), None)
+async def get_crawl_status(world: World, request: ApiRequest) -> Any:
+    """Answer Get Crawl Status: of the agent's latest crawl, since the call names no run."""
+    settings = world.settings
+    chatbot_id = world.agent(request.params["chatbotId"]).chatbot_id
+    crawl = next((crawl for crawl in reversed(world.crawls) if crawl.shown["chatbot_id"] == chatbot_id), None)
+    if crawl is None:
+        if settings.crawl_idle is None:
+            raise not_found("No crawl was started for this chatbot.", "chatbot_id", "CRAWL_NOT_FOUND")
+        return success("No crawl was started.", {"status": settings.crawl_idle})
+    age = time.monotonic() - crawl.since
+    done = age >= settings.crawl_seconds
+    data = {
+        "run_id": crawl.shown["run_id"],
+        "status": settings.crawl_result if done else settings.crawl_running,
+        "pages_crawled": 20 if done else int(20 * age / settings.crawl_seconds),
+        "started_at": world.write(crawl.at),
+        "finished_at": world.write(crawl.at + int(settings.crawl_seconds)) if done else None,
+    }
+    return success("Crawl status retrieved successfully.", data)

@@ -1,5 +1,4 @@
-"""
-Pytest fixtures for tests of DAGs and hooks that talk to Robofy.
+"""Pytest fixtures for tests of DAGs and hooks that talk to Robofy.
 
 Usage, in a `conftest.py`::
 
@@ -14,26 +13,30 @@ and in a test::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_robofy.emulator.inprocess import Emulator
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-RobofyEmulatorFactory = Callable[..., Emulator]
+    from airflow_provider_robofy.emulator import Emulator
+
+    RobofyEmulatorFactory = Callable[..., Emulator]
 
 
 @pytest.fixture
 def robofy_emulator_factory() -> Iterator[RobofyEmulatorFactory]:
-    """
-    Return a function that starts an emulator with the options given; all are stopped after the test.
+    """Return a function that starts an emulator with the options given; all are stopped after the test.
 
     Usage::
 
         def test_many(robofy_emulator_factory):
             emulator = robofy_emulator_factory(leads=1000, page_size=10, faults=["drop:page=3"])
     """
+    # Here, so that a project without aiohttp can load the plugin as long as no test asks for an emulator.
+    from airflow_provider_robofy.emulator import Emulator
+
     started: list[Emulator] = []
 
     def start(**options: Any) -> Emulator:

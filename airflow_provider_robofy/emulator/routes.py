@@ -1,10 +1,17 @@
-"""Which endpoint a request means, found on the path as it was sent: an encoded slash stays inside its id."""
+"""The endpoints of the API, and which of them a request means.
+
+Paths are matched as they were sent, so an encoded slash stays inside its id. aiohttp's own router is not used: it would
+let an encoding that cannot be read pass as text, and is no shorter.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import re
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from airflow_provider_robofy.emulator.wire import ApiError, bad_request, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,61 +42,44 @@ ENDPOINTS: dict[str, tuple[str, str]] = {
 }
 
 
-class NoRouteError(LookupError):
-    """
-    A request that means no endpoint.
+@cache
+def path_pattern(template: str) -> re.Pattern[str]:
+    """Return the pattern of the paths that a template means.
 
-    :param status: 404 for a path that nothing serves, 405 for a path that other methods serve, 400 for an
-        encoding that cannot be read.
+    :param template: Such as `/v1/projects/{projectId}`.
+    :raises re.error: A placeholder stands in it twice, or its name begins with a digit.
     """
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+    return re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template)))
 
 
 class Router:
-    """
-    Find endpoints by method and path.
+    """Find endpoints by method and path.
 
-    :param overrides: path templates to serve instead of the usual ones, by endpoint name.
+    :param overrides: Path templates to serve instead of the usual ones, by endpoint name.
     """
 
     def __init__(self, overrides: Mapping[str, str]) -> None:
-        self._by_length: dict[int, list[tuple[str, str, list[str]]]] = defaultdict(list)
-        for name, (method, usual) in ENDPOINTS.items():
-            parts = overrides.get(name, usual).split("/")
-            self._by_length[len(parts)].append((name, method, parts))
+        self._routes = [
+            (name, method, path_pattern(overrides.get(name, usual))) for name, (method, usual) in ENDPOINTS.items()
+        ]
 
     def match(self, method: str, raw_path: str) -> tuple[str, dict[str, str]]:
-        """
-        Return the endpoint's name and its decoded path parameters; raises `NoRouteError`.
+        """Return the endpoint's name and its decoded path parameters.
 
         :param method: GET, POST ...
-        :param raw_path: the path as sent, still encoded, without the query.
+        :param raw_path: The path as sent, still encoded, without the query.
+        :raises ApiError: 404 for a path that nothing serves, 405 for one that other methods serve, 400 for an encoding
+            that cannot be read.
         """
-        parts = raw_path.split("/")
         served = False
-        for name, served_method, template in self._by_length.get(len(parts), ()):
-            params = _params(template, parts)
-            if params is None:
-                continue
-            if served_method == method:
-                return name, params
-            served = True
-        raise NoRouteError(405 if served else 404)
-
-
-def _params(template: list[str], parts: list[str]) -> dict[str, str] | None:
-    params = {}
-    for wanted, part in zip(template, parts, strict=True):
-        if wanted.startswith("{"):
-            if not part:
-                return None
-            try:
-                params[wanted[1:-1]] = unquote(part, errors="strict")
-            except UnicodeDecodeError:
-                raise NoRouteError(400) from None
-        elif wanted != part:
-            return None
-    return params
+        for name, served_method, pattern in self._routes:
+            found = pattern.fullmatch(raw_path)
+            served = served or found is not None
+            if found is not None and served_method == method:
+                try:
+                    return name, {key: unquote(value, errors="strict") for key, value in found.groupdict().items()}
+                except UnicodeDecodeError:
+                    raise bad_request("The path cannot be decoded.") from None
+        if served:
+            raise ApiError(405, "METHOD_NOT_ALLOWED", "This endpoint does not take that method.")
+        raise not_found("No such endpoint.")

@@ -1,23 +1,16 @@
-"""Believable data from a seed alone: no clock, no state, any row on its own by its number."""
+"""Realistic data from a seed alone, without clock or state: any row by its number."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.emulator.words import (
-    ANSWERS,
-    COMPANIES,
-    FIRST_NAMES,
-    INTERESTS,
-    LAST_NAMES,
-    MAIL_DOMAINS,
-    PAGES,
-    QUESTIONS,
-    SOURCES,
-)
+from airflow_provider_robofy.emulator import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # 2025-01-15 10:30:00 UTC, the time in Robofy's own sample. All seeded rows lie at or before it.
 BASE = 1_736_937_000
@@ -25,11 +18,10 @@ _MASK = 2**64 - 1
 
 
 def mix(seed: int, number: int) -> int:
-    """
-    Scatter two numbers into 64 bits (the finishing steps of SplitMix64): equal input, equal output.
+    """Scatter two numbers into 64 bits (the finishing steps of SplitMix64): equal input, equal output.
 
-    :param seed: which sequence.
-    :param number: which member of it.
+    :param seed: Which sequence.
+    :param number: Which member of it.
     """
     bits = (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) & _MASK
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
@@ -38,11 +30,10 @@ def mix(seed: int, number: int) -> int:
 
 
 def chatbot_id(seed: int, index: int) -> str:
-    """
-    Make an agent's opaque id; the third agent's holds the characters that must be escaped in a path.
+    """Return an agent's opaque id; the third agent's has the characters that a path must escape.
 
-    :param seed: the emulator's seed.
-    :param index: the agent's number from 0.
+    :param seed: The emulator's seed.
+    :param index: The agent's number from 0.
     """
     digest = hashlib.sha256(f"agent {seed} {index}".encode()).digest()
     text = base64.urlsafe_b64encode(digest[:31]).decode().rstrip("=")
@@ -50,11 +41,10 @@ def chatbot_id(seed: int, index: int) -> str:
 
 
 def session_id(key: int, index: int, *, mixed: bool = True) -> str:
-    """
-    Make a session's id: mostly UUIDs, some phone numbers, now and then one with every awkward character.
+    """Return a session's id: mostly UUIDs, some phone numbers, now and then one with every character that needs care.
 
-    :param key: the seed of this agent's sessions.
-    :param index: the session's number from 0.
+    :param key: The seed of this agent's sessions.
+    :param index: The session's number from 0.
     :param mixed: False makes all of them UUIDs.
     """
     if mixed and index % 4 == 1:
@@ -65,87 +55,66 @@ def session_id(key: int, index: int, *, mixed: bool = True) -> str:
 
 
 def person(bits: int) -> tuple[str, str]:
-    """
-    Pick a name and a mail address that goes with it.
+    """Return a name and a mail address that goes with it.
 
-    :param bits: where the choice comes from.
+    :param bits: Where the choice comes from.
     """
-    first, first_slug = FIRST_NAMES[bits % len(FIRST_NAMES)]
-    last, last_slug = LAST_NAMES[(bits >> 8) % len(LAST_NAMES)]
-    domain = MAIL_DOMAINS[(bits >> 16) % len(MAIL_DOMAINS)]
+    first, first_slug = words.FIRST_NAMES[bits % len(words.FIRST_NAMES)]
+    last, last_slug = words.LAST_NAMES[(bits >> 8) % len(words.LAST_NAMES)]
+    domain = words.MAIL_DOMAINS[(bits >> 16) % len(words.MAIL_DOMAINS)]
     return f"{first} {last}", f"{first_slug}.{last_slug}{(bits >> 20) & 0xFF}@{domain}"
 
 
 def lead(key: int, number: int, lead_id: str, created_at: str | int) -> dict[str, Any]:
-    """
-    Make one row of List Leads.
+    """Return one row of List Leads.
 
-    :param key: the seed of this agent's leads.
-    :param number: the lead's number, counted from the oldest.
-    :param lead_id: what its `id` says.
-    :param created_at: its time, already written as the API writes it.
+    :param key: The seed of this agent's leads.
+    :param number: The lead's number, counted from the oldest.
+    :param lead_id: What its `id` says.
+    :param created_at: Its time, already written as the API writes it.
     """
     bits = mix(key, number)
     name, mail = person(bits)
-    data: list[dict[str, Any]] = [
-        {"field_name": "name", "field_type": "text", "field_value": name},
-        {"field_name": "email", "field_type": "email", "field_value": mail},
-    ]
     kind = (bits >> 28) & 0x1F
+    data: list[tuple[str, str, Any]] = [("name", "text", name), ("email", "email", mail)]
     if kind < 18:
-        data.append({"field_name": "phone", "field_type": "phone", "field_value": f"+49151{bits >> 38:08d}"[:14]})
+        data.append(("phone", "phone", f"+49151{bits >> 38:08d}"[:14]))
     if kind % 2:
-        question = QUESTIONS[(bits >> 33) % len(QUESTIONS)]
-        data.append({"field_name": "message", "field_type": "textarea", "field_value": question})
+        data.append(("message", "textarea", words.QUESTIONS[(bits >> 33) % len(words.QUESTIONS)]))
     if kind in _ODD_FIELDS:
-        data.extend(_odd_fields(kind, bits >> 40))
+        data.extend(_ODD_FIELDS[kind](bits >> 40))
     return {
         "id": lead_id,
         "created_at": created_at,
-        "source": SOURCES[(bits >> 44) % len(SOURCES)],
-        "page_url": f"https://example.com/{PAGES[(bits >> 48) % len(PAGES)]}",
+        "source": words.SOURCES[(bits >> 44) % len(words.SOURCES)],
+        "page_url": f"https://example.com/{words.PAGES[(bits >> 48) % len(words.PAGES)]}",
         "ip_address": f"203.0.113.{(bits >> 52) & 0xFF}",
-        "lead_data": data,
+        "lead_data": [{"field_name": name, "field_type": kind, "field_value": value} for name, kind, value in data],
     }
 
 
-_ODD_FIELDS = frozenset({2, 5, 9, 13, 19, 22, 26, 30})
-
-
-def _odd_fields(kind: int, bits: int) -> list[dict[str, Any]]:
-    """Fields that make lead_data as free-form as the real one: repeated names, values that are no strings."""
-    match kind:
-        case 2:
-            return [
-                {"field_name": "interest", "field_type": "select", "field_value": INTERESTS[bits % 7]},
-                {"field_name": "interest", "field_type": "select", "field_value": INTERESTS[(bits + 3) % 7]},
-            ]
-        case 5:
-            return [{"field_name": "team_size", "field_type": "number", "field_value": bits % 400 + 1}]
-        case 9:
-            return [{"field_name": "newsletter", "field_type": "checkbox", "field_value": bits % 2 == 0}]
-        case 13:
-            return [{"field_name": "company", "field_type": "text", "field_value": COMPANIES[bits % 6]}]
-        case 19:
-            return [{"field_name": "phone", "field_type": "phone", "field_value": None}]
-        case 22:
-            return [{"field_name": "topics", "field_type": "multi", "field_value": list(INTERESTS[: bits % 4])}]
-        case 26:
-            return [{"field_name": "budget", "field_type": "number", "field_value": (bits % 90_000) / 4}]
-        case _:
-            return [
-                {"field_name": "Größe (m²) ☀️", "field_type": "text", "field_value": f"{bits % 300}"},
-                {"field_name": "address", "field_type": "group", "field_value": {"city": "Zürich", "zip": "8001"}},
-            ]
+# Fields that make lead_data as free-form as the real one: repeated names, values that are no strings.
+_ODD_FIELDS: dict[int, Callable[[int], list[tuple[str, str, Any]]]] = {
+    2: lambda bits: [("interest", "select", words.INTERESTS[(bits + more) % 7]) for more in (0, 3)],
+    5: lambda bits: [("team_size", "number", bits % 400 + 1)],
+    9: lambda bits: [("newsletter", "checkbox", bits % 2 == 0)],
+    13: lambda bits: [("company", "text", words.COMPANIES[bits % 6])],
+    19: lambda _: [("phone", "phone", None)],
+    22: lambda bits: [("topics", "multi", list(words.INTERESTS[: bits % 4]))],
+    26: lambda bits: [("budget", "number", (bits % 90_000) / 4)],
+    30: lambda bits: [
+        ("Größe (m²) ☀️", "text", f"{bits % 300}"),
+        ("address", "group", {"city": "Zürich", "zip": "8001"}),
+    ],
+}
 
 
 def sentence(key: int, number: int, *, question: bool) -> str:
-    """
-    Pick what is said in a message.
+    """Return what is said in a message.
 
-    :param key: the seed of the conversation.
-    :param number: the message's place in it.
+    :param key: The seed of the conversation.
+    :param number: The message's place in it.
     :param question: True for the visitor's words, False for the agent's.
     """
-    choice = QUESTIONS if question else ANSWERS
+    choice = words.QUESTIONS if question else words.ANSWERS
     return choice[mix(key, number) % len(choice)]

@@ -1,93 +1,115 @@
-"""The HTTP server: from a request on the wire to the endpoint that answers it, past the faults."""
+"""The HTTP server: from a request on the wire, past the faults, to the endpoint that answers it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections import Counter, deque
+from dataclasses import dataclass
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from aiohttp import web
 
-from airflow_provider_robofy.emulator import control, fault_kinds, listings, tokens
-from airflow_provider_robofy.emulator.answers import Answer, ApiError, bad_request, not_found
-from airflow_provider_robofy.emulator.ask import Ask
-from airflow_provider_robofy.emulator.endpoints import HANDLERS
-from airflow_provider_robofy.emulator.faults import Delay, Delivery, Fault, Replacement
-from airflow_provider_robofy.emulator.journal import Journal, Request
-from airflow_provider_robofy.emulator.routes import NoRouteError, Router
-from airflow_provider_robofy.emulator.row_faults import PageFault
-from airflow_provider_robofy.emulator.world import World
+from airflow_provider_robofy.emulator import account, control, faults, knowledge, leads, sessions
+from airflow_provider_robofy.emulator.pages import LISTINGS
+from airflow_provider_robofy.emulator.routes import ENDPOINTS
+from airflow_provider_robofy.emulator.wire import ApiError, ApiRequest, bad_request, respond
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
+    from airflow_provider_robofy.emulator.account import World
+    from airflow_provider_robofy.emulator.faults import Fault
     from airflow_provider_robofy.emulator.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Routing is by raw path, done here, so aiohttp's own router and application are left out.
-_NO_ROUTE = {
-    400: ApiError(400, "BAD_REQUEST", "The path cannot be decoded."),
-    404: not_found("No such endpoint."),
-    405: ApiError(405, "METHOD_NOT_ALLOWED", "This endpoint does not take that method."),
+_REMEMBERED = 10_000
+
+# An endpoint is answered by the function that has its name.
+HANDLERS: dict[str, Callable[[World, ApiRequest], Awaitable[Any]]] = {
+    name: found
+    for module in (leads, sessions, knowledge, account)
+    for name, found in vars(module).items()
+    if name in ENDPOINTS
 }
 
 
-class RobofyServer:
-    """
-    Serve one fake account over HTTP.
+@dataclass(slots=True, frozen=True)
+class Request:
+    """One request that was answered, or refused, or dropped.
 
-    :param settings: how it looks and behaves.
-    :param faults: what goes wrong from the start on, as `KIND[:key=value,...]`.
+    :param endpoint: Endpoint name, "" if it meant none.
+    :param method: GET, POST ...
+    :param path: The path as sent, still encoded.
+    :param query: The query as sent, still encoded.
+    :param page: The page of a listing that it asked for; None for a token that cannot be read.
+    :param status: HTTP status of the answer, 0 where the connection was dropped.
+    :param time: When, in seconds since 1970 by the machine's clock.
+    :param user_agent: Its User-Agent header.
+    :param authorized: Whether it carried the right key; the key itself is not kept.
+    :param faults: Kinds of the faults that were applied to it.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    query: str
+    page: int | None
+    status: int
+    time: float
+    user_agent: str
+    authorized: bool
+    faults: tuple[str, ...]
+
+
+class RobofyServer:
+    """One emulated account, served over HTTP, and what was asked of it.
+
+    :param settings: How it looks and behaves.
+    :param faults: What goes wrong from the start on, as `KIND[:key=value,...]`.
     """
 
     def __init__(self, settings: Settings, faults: Iterable[str] = ()) -> None:
         self._first_settings = settings
         self._first_faults = tuple(faults)
-        self.journal = Journal()
         self.url = ""
+        self.recent: deque[Request] = deque(maxlen=_REMEMBERED)
+        self.served: Counter[str] = Counter()
+        self.in_flight = 0
+        self.peak_in_flight = 0
         self._runner: web.ServerRunner | None = None
         self.reset({})
 
-    def reset(self, changes: dict[str, object]) -> None:
-        """
-        Start over: data, settings, faults and counts as at the start.
+    def reset(self, changes: Mapping[str, Any]) -> None:
+        """Start over: data, settings, faults and counts as at the start.
 
-        :param changes: settings that differ from those of the start.
+        :param changes: Settings that differ from those of the start.
         """
-        settings = self._first_settings.changed(**changes)
-        faults = [fault_kinds.parse(text) for text in self._first_faults]
-        self.world = World(settings)
-        self.faults: list[Fault] = faults
-        self.journal.clear()
-        self._route()
+        settings = self._first_settings.changed(changes)
+        self.faults: list[Fault] = [faults.parse(text) for text in self._first_faults]
+        self.world = account.World(settings)
+        self.clear_requests()
 
-    def configure(self, changes: dict[str, object]) -> None:
-        """
-        Change settings while running.
-
-        :param changes: new values by name.
-        """
-        self.world.configure(changes)
-        self._route()
-
-    def _route(self) -> None:
-        self._router = Router(self.world.settings.paths)
-        self._bearer = f"Bearer {self.world.settings.api_key}"
+    def clear_requests(self) -> None:
+        """Forget all requests and count anew; what is being worked on stays counted as that."""
+        self.recent.clear()
+        self.served.clear()
+        self.peak_in_flight = self.in_flight
 
     async def start(self, host: str, port: int, *, prerender: bool = False) -> None:
-        """
-        Listen; `url` says where.
+        """Listen; `url` says where.
 
-        :param host: address to bind.
-        :param port: port to bind, 0 for a free one.
+        :param host: Address to bind.
+        :param port: Port to bind, 0 for a free one.
         :param prerender: True renders the pages of leads first.
         """
         if prerender:
-            listings.prerender(self.world)
+            await leads.prerender(self.world)
+        # Requests are routed here, so aiohttp's application is left out.
         runner = web.ServerRunner(web.Server(self.handle, access_log=None), shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, host, port, backlog=1024).start()
@@ -103,102 +125,107 @@ class RobofyServer:
             self._runner = None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """
-        Answer one request.
+        """Answer one request.
 
-        :param request: what came in.
+        :param request: What came in.
         """
         raw_path, _, query = request.raw_path.partition("?")
         if not raw_path.startswith("/"):
-            # A client that takes us for its proxy sends the whole address.
+            # A client that takes this server for its proxy sends the whole address.
             raw_path = urlsplit(raw_path).path or "/"
         if raw_path.startswith(control.PREFIX):
             return await control.handle(self, request, raw_path[len(control.PREFIX) :])
-        self.journal.enter()
+        self.in_flight += 1
         try:
             return await self._api(request, raw_path, query)
         finally:
-            self.journal.leave()
+            self.in_flight -= 1
 
-    async def _api(self, request: web.BaseRequest, raw_path: str, query: str) -> web.StreamResponse:
-        world = self.world
-        authorized = request.headers.get("Authorization") == self._bearer
-        struck: list[Fault] = []
-        ask = None
+    async def _api(self, http: web.BaseRequest, raw_path: str, query: str) -> web.StreamResponse:
+        settings = self.world.settings
+        authorized = http.headers.get("Authorization") == f"Bearer {settings.api_key}"
+        request: ApiRequest | None = None
+        applied: list[Fault] = []
         try:
-            ask = self._read(request, raw_path, query)
-            self.journal.served[ask.endpoint] += 1
-            if world.settings.latency:
-                await asyncio.sleep(world.settings.latency)
-            struck = self._strike(ask)
-            for fault in struck:
-                if isinstance(fault, Delay):
-                    await asyncio.sleep(fault.seconds)
-            answer = await self._answer(ask, struck, authorized=authorized)
+            request = self._read(http, raw_path, query)
+            self.served[request.endpoint] += 1
+            self._limit(settings.max_in_flight)
+            if settings.latency:
+                await asyncio.sleep(settings.latency)
+            applied = self._apply_faults(request)
+            answer = await self._answer(request, applied, authorized=authorized)
         except ApiError as refusal:
-            answer = world.error(refusal)
-        except NoRouteError as unknown:
-            answer = world.error(_NO_ROUTE[unknown.status])
+            answer = self._refuse(refusal)
         except ConnectionError:
-            answer = world.error(bad_request("The request body broke off."))  # nobody is there to read it
+            answer = self._refuse(bad_request("The request body broke off."))  # nobody is there to read it
         except Exception:
-            logger.exception("the emulator itself failed at %s %s", request.method, raw_path)
-            answer = world.error(ApiError(500, "INTERNAL_SERVER_ERROR", "The emulator failed; see its log."))
-        delivery = next((fault for fault in struck if isinstance(fault, Delivery)), None)
-        self.journal.recent.append(
+            logger.exception("the emulator itself failed at %s %s", http.method, raw_path)
+            answer = self._refuse(ApiError(500, "INTERNAL_SERVER_ERROR", "The emulator failed; see its log."))
+        delivery = next((fault for fault in applied if fault.changes == faults.DELIVERY), None)
+        self.recent.append(
             Request(
-                endpoint=ask.endpoint if ask else "",
-                method=request.method,
+                endpoint=request.endpoint if request else "",
+                method=http.method,
                 path=raw_path,
                 query=query,
-                page=ask.page if ask else None,
+                page=request.page if request else None,
                 status=0 if delivery is not None and delivery.kind == "drop" else answer.status,
                 time=time.time(),
-                user_agent=request.headers.get("User-Agent", ""),
+                user_agent=http.headers.get("User-Agent", ""),
                 authorized=authorized,
-                faults=tuple(fault.kind for fault in struck),
+                faults=tuple(fault.kind for fault in applied),
             )
         )
-        if world.settings.clock_offset:
-            answer.headers["Date"] = formatdate(time.time() + world.settings.clock_offset, usegmt=True)
+        if settings.clock_offset:
+            answer.headers["Date"] = formatdate(time.time() + settings.clock_offset, usegmt=True)
         if delivery is not None:
-            return await delivery.deliver(request, answer)
-        headers = {"Content-Type": answer.content_type, **answer.headers}
-        return web.Response(body=answer.body, status=answer.status, headers=headers)
+            sent: web.StreamResponse = await delivery.act(http, answer)
+            return sent
+        return answer
 
-    def _read(self, request: web.BaseRequest, raw_path: str, query: str) -> Ask:
-        endpoint, params = self._router.match(request.method, raw_path)
-        asked = dict(parse_qsl(query, keep_blank_values=True)) if query else {}
-        page: int | None
-        try:
-            # Only List Leads documents what the parameter is called.
-            other = None if endpoint == "list_leads" else asked.get("next_page_token")
-            page = tokens.read(asked.get("nextPageToken") or other)
-        except tokens.BadTokenError:
-            page = None
-        return Ask(endpoint, params, asked, page, request)
+    def _refuse(self, refusal: ApiError) -> web.Response:
+        shape = self.world.settings.error_shape
+        return refusal.answer(next(self.world.error_shapes) if shape == "alternate" else shape)
 
-    def _strike(self, ask: Ask) -> list[Fault]:
-        if not self.faults:
-            return []
-        struck: list[Fault] = []
+    def _limit(self, most: int) -> None:
+        if most and self.in_flight > most:
+            raise ApiError(429, "TOO_MANY_REQUESTS", "Too many requests at the same time.", **{"Retry-After": "1"})
+        self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
+
+    def _read(self, http: web.BaseRequest, raw_path: str, query: str) -> ApiRequest:
+        endpoint, params = self.world.router.match(http.method, raw_path)
+        request = ApiRequest(endpoint, params, dict(parse_qsl(query, keep_blank_values=True)) if query else {}, http)
+        # Only List Leads documents what the parameter is called.
+        token = request.query.get("nextPageToken")
+        if endpoint != "list_leads":
+            token = token or request.query.get("next_page_token")
+        if token:
+            size = getattr(self.world.settings, LISTINGS[endpoint].page_size, 0) if endpoint in LISTINGS else 0
+            request.page = self.world.tokens.read(request.listing, token, size)
+        return request
+
+    def _apply_faults(self, request: ApiRequest) -> list[Fault]:
+        applied: list[Fault] = []
         replaced = False
         for fault in self.faults:
             # One replacement a request: the next one waits for the next request.
-            if not (replaced and isinstance(fault, Replacement)) and fault.strikes(ask):
-                struck.append(fault)
-                replaced = replaced or isinstance(fault, Replacement)
-        return struck
+            if not (replaced and fault.changes == faults.ANSWER) and fault.applies(request):
+                applied.append(fault)
+                replaced = replaced or fault.changes == faults.ANSWER
+        return applied
 
-    async def _answer(self, ask: Ask, struck: list[Fault], *, authorized: bool) -> Answer:
-        for fault in struck:
-            if isinstance(fault, Replacement):
-                replacement = fault.replace()
-                if isinstance(replacement, ApiError):
-                    raise replacement
+    async def _answer(self, request: ApiRequest, applied: list[Fault], *, authorized: bool) -> web.Response:
+        for fault in applied:
+            if fault.changes == faults.DELAY:
+                await fault.act()
+        for fault in applied:
+            if fault.changes == faults.ANSWER:
+                replacement: web.Response = fault.act()
                 return replacement
-            if isinstance(fault, PageFault):
-                ask.edits.append(fault.edit)
+            if fault.changes == faults.PAGE:
+                request.edits.append(fault.act)
         if not authorized:
             raise ApiError(401, "UNAUTHORIZED", "Authentication token is missing or invalid.", "Authorization")
-        return await HANDLERS[ask.endpoint](self.world, ask)
+        if "projectId" in request.params:
+            self.world.check_project(request.params["projectId"])
+        return respond(await HANDLERS[request.endpoint](self.world, request))

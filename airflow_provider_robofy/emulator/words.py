@@ -1,4 +1,4 @@
-"""The words that seeded people, places and conversations are made of."""
+"""Names and sentences for seeded people, places and conversations."""
 
 from __future__ import annotations
 

@@ -23,9 +23,8 @@ import airflow_provider_robofy
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.emulator import Emulator
 from airflow_provider_robofy.emulator.command import _parser
-from airflow_provider_robofy.emulator.control import _ACTIONS
-from airflow_provider_robofy.emulator.fault_kinds import KINDS
-from airflow_provider_robofy.emulator.faults import Fault
+from airflow_provider_robofy.emulator.control import OPERATIONS
+from airflow_provider_robofy.emulator.faults import KINDS
 from airflow_provider_robofy.extract.manifest import Manifest
 from airflow_provider_robofy.get_provider_info import get_provider_info
 
@@ -254,8 +253,7 @@ def test_the_table_of_faults_names_every_kind_and_option():
     _, _, table = text_of("docs/testing-your-dags.md").partition("\n| kind |")
     rows = [row.split("|") for row in table.split("\n\n")[0].splitlines()[2:]]
     said = {names([row[1]])[0]: set(names([row[3]])) for row in rows}
-    common = {option.name for option in fields(Fault)}
-    assert said == {kind: {option.name for option in fields(fault)} - common for kind, fault in KINDS.items()}
+    assert said == {name: set(kind.options) for name, kind in KINDS.items()}
 
 
 def test_the_emulators_options_and_calls_exist():
@@ -264,7 +262,7 @@ def test_the_emulators_options_and_calls_exist():
     used = re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
     assert set(used) <= known
     said = {tuple(call.replace("ID", "").split()) for call in names(column(text, "call"))}
-    assert said == set(_ACTIONS)
+    assert said == set(OPERATIONS)
     _, _, table = text.partition("\n| to |")
     offered = re.findall(r"`(\w+)", table.split("\n\n")[0])
     assert [name for name in offered if not hasattr(Emulator, name)] == []

@@ -2,8 +2,8 @@ from urllib.parse import quote
 
 import pytest
 
-from airflow_provider_robofy.emulator.endpoints import HANDLERS
 from airflow_provider_robofy.emulator.routes import ENDPOINTS
+from airflow_provider_robofy.emulator.server import HANDLERS
 
 AGENTS = "/v1/ai-agent/chatbot/24017"
 

@@ -57,6 +57,7 @@ def test_every_option_reaches_the_server():
         "--time-format=offset", "--error-shape=2", "--envelope=named", "--envelope-of=list_agents=data",
         "--path=add_file=/v3/up/{projectId}", "--trailing-empty-page", "--message-ids", "--prerender",
         "--fault=status:times=0,endpoint=list_projects", "--fault=drop:page=2", "--crawl-result=failed",
+        "--token-form=signed", "--max-in-flight=9",
     )  # fmt: skip
     try:
         url = process.stdout.readline().split()[3]
@@ -70,7 +71,8 @@ def test_every_option_reaches_the_server():
         wanted = {
             "messages": 2, "seed": 9, "spacing": 60, "page_size": 5, "order": "oldest_first", "end_marker": "null",
             "timezone": "Asia/Tokyo", "time_format": "offset", "error_shape": "2", "envelope": "named",
-            "trailing_empty_page": True, "message_ids": True, "crawl_result": "failed",
+            "trailing_empty_page": True, "message_ids": True, "crawl_result": "failed", "token_form": "signed",
+            "max_in_flight": 9,
         }  # fmt: skip
         assert {name: shown[name] for name in wanted} == wanted
     finally:
@@ -88,6 +90,8 @@ def test_every_option_reaches_the_server():
         (["--leads", "-1"], "leads must be a whole number from 0 to 1000000, not -1"),
         (["--page-size", "0"], "page_size must be"),
         (["--order", "sideways"], "invalid choice: 'sideways'"),
+        (["--token-form", "round"], "invalid choice: 'round'"),
+        (["--max-in-flight", "-1"], "max_in_flight must be a whole number from 0"),
         (["--timezone", "Mars/Olympus"], "timezone must be an IANA time zone"),
         (["--timezone", "../etc/passwd"], "timezone must be an IANA time zone"),
         (["--latency", "nan"], "latency must be a number"),
@@ -103,6 +107,7 @@ def test_every_option_reaches_the_server():
         (["--path", "add_file"], "is not ENDPOINT=VALUE"),
         (["--path", "add_fiel=/x"], "unknown endpoint 'add_fiel'"),
         (["--path", "add_file=x"], "must be a path that starts with /"),
+        (["--path", "add_file=/{a}/{a}"], "paths of add_file must name each placeholder once"),
         (["--envelope-of", "list_agents=round"], "must be one of bare"),
         (["--unknown"], "unrecognized arguments"),
     ],

@@ -1,7 +1,6 @@
 import pytest
 
-from airflow_provider_robofy.emulator.fault_kinds import KINDS, build, parse
-from airflow_provider_robofy.emulator.faults import FaultError
+from airflow_provider_robofy.emulator.faults import KINDS, FaultError, build, parse
 
 REQUIRED = {"redirect": {"to": "/elsewhere"}}
 STAYING = {
