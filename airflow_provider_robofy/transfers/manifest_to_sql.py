@@ -14,8 +14,7 @@ from airflow_provider_robofy.hooks.lineage import Amount, Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import failing_at_once
-from airflow_provider_robofy.warehouse.layout import MODES, RESOURCES, UPSERT
-from airflow_provider_robofy.warehouse.naming import TableName, lead_columns
+from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_robofy.warehouse.table import TableName
+
 WANTED: Final = Wanted(
     argument="manifest",
-    resources=RESOURCES,
+    resources=tuple(RESOURCES),
     fields={
         "uri": str,
         "format": str,
@@ -97,7 +98,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         manifest: Mapping[str, Any] | str | Sequence[Mapping[str, Any] | str],
         table: str,
         sql_conn_id: str,
-        mode: str = UPSERT,
+        mode: str = "upsert",
         create_table: bool = True,
         chunk_size: int = 1000,
         lead_fields: Sequence[str] | Mapping[str, str] = (),
@@ -121,12 +122,14 @@ class RobofyManifestToSqlOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
         """Load, and return the counts."""
         with failing_at_once():
+            hook = self._hook()
+            from airflow_provider_robofy.warehouse.table import MODES, TableName, lead_columns
+
             if self.mode not in MODES:
                 raise RobofyConfigError(f"mode={str(self.mode)[:40]!r} must be one of {', '.join(MODES)}.")
             if type(self.chunk_size) is not int or self.chunk_size < 1:
                 raise RobofyConfigError(f"chunk_size={str(self.chunk_size)[:40]!r} must be at least 1.")
             table, lead_fields = TableName.of(self.table), lead_columns(self.lead_fields)
-            hook = self._hook()
             total: dict[str, Any] = {"table": str(table), "mode": self.mode, "files": 0}
             for given in _each(self.manifest):
                 for name, count in self._load(hook, given, table, lead_fields).items():
@@ -139,7 +142,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         self._killed = True
 
     def _load(self, hook: DbApiHook, given: object, table: TableName, lead_fields: dict[str, str]) -> dict[str, int]:
-        from airflow_provider_robofy.warehouse.database import Database
+        from airflow_provider_robofy.warehouse.database import open_database
         from airflow_provider_robofy.warehouse.load import Load
 
         manifest, store = WANTED.find(given, lambda path: open_store(place(path, "manifest")))
@@ -148,7 +151,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         with ExitStack() as opened:
             held = opened.enter_context(hold(manifest, store))
             database = opened.enter_context(
-                Database.opened(hook.get_conn, f"Connection {self.sql_conn_id!r}", self._check_alive)
+                open_database(hook.get_conn, f"Connection {self.sql_conn_id!r}", self._check_alive)
             )
             load = Load(
                 database=database,
@@ -159,7 +162,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
                 chunk_size=self.chunk_size,
                 lead_fields=lead_fields,
             )
-            counts = load.run(held).as_dict()
+            counts = load.run(held)
             schema = table.schema or database.connection.dialect.default_schema_name
             lineage.wrote_table(hook, table.name, schema, Amount(rows=counts["inserted"] + counts["updated"]))
         self.log.info(

@@ -267,6 +267,41 @@ def test_fields_whose_names_differ_only_in_case_or_are_taken_lose_nothing(wareho
     assert (found["_run_key"], found["_row"]) == ("dag/run-1/leads", 1)
 
 
+#: Names that a database gives to columns of its own, and names that only look so.
+SYSTEM_COLUMNS = {
+    "postgresql": ["xmin", "xmax", "cmin", "cmax", "ctid", "tableoid"],
+    "mariadb": ["db_row_id", "DB_TRX_ID", "db_roll_ptr", "FTS_DOC_ID", "fts_doc_id"],
+    "sqlite": [],
+}
+OTHER_NAMES = ["rowid", "oid", "_rowid_", "user", "row_start", "row_end", "xml", "ctid_", "id_", "true", "null"]
+
+
+def test_fields_named_like_columns_of_the_database_itself_lose_nothing(warehouse, land, load):
+    names = [*SYSTEM_COLUMNS[warehouse.kind], *OTHER_NAMES]
+    manifest = land([lead(1, **dict.fromkeys(names, "value"))])
+    load(manifest)
+    assert load(manifest)["unchanged"] == 1
+    [row] = warehouse.rows()
+    kept = {**row, **(row["_extra"] or {})}
+    assert {name: kept[name] for name in names} == dict.fromkeys(names, "value")
+    assert set(SYSTEM_COLUMNS[warehouse.kind]) <= set(row["_extra"] or {})
+    assert "user" in row
+
+
+def test_form_fields_get_no_column_named_like_one_of_the_database_itself(warehouse, land, load):
+    for name in SYSTEM_COLUMNS[warehouse.kind]:
+        with pytest.raises(
+            AirflowFailException, match=rf"the column '{name}' is taken by {warehouse_name(warehouse)} "
+        ):
+            load(land([lead(1)]), lead_fields=[name])
+    load(land([lead(1)]), lead_fields={"name": "form_xmin", "email": "form_db_row_id"})
+    assert [row["form_xmin"] for row in warehouse.rows()] == ["Person 1"]
+
+
+def warehouse_name(warehouse) -> str:
+    return {"postgresql": "PostgreSQL", "mariadb": "MySQL", "sqlite": "SQLite"}[warehouse.kind]
+
+
 def test_a_hundred_thousand_field_names_do_not_make_a_hundred_thousand_columns(warehouse, land, load):
     rows = [lead(n, **{f"field_{n}_{m}": m for m in range(50)}) for n in range(20)]
     counts = load(land(rows), lead_fields=["email"])

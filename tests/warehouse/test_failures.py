@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_robofy.api.errors import RobofyDatabaseError, RobofyDatabaseRefusedError
-from airflow_provider_robofy.warehouse.failures import translated
+from airflow_provider_robofy.warehouse.database import translated
 
 PLANTED = "planted.person@example.com"
 
