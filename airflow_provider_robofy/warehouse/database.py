@@ -15,7 +15,6 @@ from unicodedata import category
 from sqlalchemy import Column, create_engine, select, types
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
-from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError, RobofyDatabaseRefusedError
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, Kind
@@ -50,7 +49,6 @@ _LONGEST_WAIT: Final = 600.0
 _WAIT: Final = 0.2
 #: Keys in one statement: old SQLites take no more than 999 values.
 _KEYS: Final = 900
-_MICROSECONDS: Final = 6
 
 
 class Line(NamedTuple):
@@ -94,10 +92,8 @@ class Target:
         Its columns have no types, since values are bound as :func:`~airflow_provider_robofy.warehouse.values.binder`
         returns them, and plain keys, since SQLAlchemy names by those what is bound.
         """
-        names = [quoted_name(name, quote=True) for name in self.types]
-        return sql_table(
-            self.name, *(Column(name, types.NullType(), key=f"c{number}") for number, name in enumerate(names))
-        )
+        columns = [Column(name, types.NullType(), key=f"c{n}", quote=True) for n, name in enumerate(self.types)]
+        return sql_table(self.name, *columns)
 
     @cached_property
     def columns(self) -> dict[str, Column[Any]]:
@@ -150,13 +146,14 @@ class Database(ABC):
         self.check = check
 
     @staticmethod
+    @abstractmethod
     def configure(raw: Any) -> None:
         """Bring the driver's connection into the state that is expected here, whatever its hook was told.
 
         :param raw: The driver's connection.
         """
 
-    def start(self, where: str) -> None:
+    def start(self, where: str) -> None:  # noqa: B027 (often there is nothing to do)
         """Check the server and make the settings of the session.
 
         :param where: What the connection is called in errors.
@@ -174,7 +171,7 @@ class Database(ABC):
         """
         return True
 
-    def unlock(self, number: int) -> None:
+    def unlock(self, number: int) -> None:  # noqa: B027 (often there is nothing to do)
         """Release a lock that does not end with the transaction.
 
         :param number: The lock.
@@ -186,13 +183,6 @@ class Database(ABC):
         :param length: Characters that it takes.
         """
         return types.String(length)
-
-    def keeps_microseconds(self, type_: Any) -> bool:
-        """Return whether a column of times keeps microseconds.
-
-        :param type_: Its type.
-        """
-        return getattr(type_, "precision", None) in {None, _MICROSECONDS}
 
     def check_name(self, name: str, what: str) -> None:
         """Refuse a name that the database cannot hold as it is.
@@ -227,8 +217,8 @@ class Database(ABC):
         self.connection.execute(self.insert(target), [dict(zip(keys, line.values, strict=True)) for line in lines])
         return len(lines)
 
-    def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> list[Sequence[Any]]:
-        """Return the key and the :data:`~airflow_provider_robofy.warehouse.table.BOOKKEEPING` of rows that are there.
+    def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
+        """Return the :data:`~airflow_provider_robofy.warehouse.table.BOOKKEEPING` of rows that are there, by their key.
 
         :param target: The table.
         :param owner: Project and agent.
@@ -237,9 +227,10 @@ class Database(ABC):
         project, agent, key = target.key_columns
         wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
         wanted = wanted.where(project == owner[0], agent == owner[1])
-        found: list[Sequence[Any]] = []
+        found: dict[str, Sequence[Any]] = {}
         for begin in range(0, len(keys), _KEYS):
-            found += self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS]))).all()
+            rows = self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS])))
+            found |= {row[0]: row[1:] for row in rows}
         return found
 
     def define(self, element: DDLElement | str) -> None:
@@ -273,16 +264,13 @@ class Database(ABC):
         """
         number = int.from_bytes(hashlib.blake2b("\0".join(lock).encode(), digest_size=8).digest(), signed=True)
         with translated(doing):
-            self._begin(number, doing)
             try:
+                self._begin(number, doing)
                 yield
                 self.check()
                 self.connection.commit()
-            except BaseException:
-                self._undo()
-                raise
             finally:
-                self._unlock(number)
+                self._end(number)
 
     def _begin(self, number: int, doing: str) -> None:
         until = time.monotonic() + _LONGEST_WAIT
@@ -290,7 +278,7 @@ class Database(ABC):
             self.check()
             if self.begin() and self.try_lock(number):
                 return
-            self._undo()
+            self.connection.rollback()
             if time.monotonic() > until:
                 raise RobofyDatabaseError(
                     f"{doing}: another load of the same rows has not ended for {_LONGEST_WAIT / 60:.0f} minutes. Let "
@@ -298,19 +286,14 @@ class Database(ABC):
                 )
             time.sleep(_WAIT)
 
-    def _undo(self) -> None:
-        # The error that led here is the one to report.
+    def _end(self, number: int) -> None:
+        """Undo what was not committed, and release the lock."""
         try:
             self.connection.rollback()
-        except Exception:  # noqa: BLE001
-            self.connection.invalidate()
-
-    def _unlock(self, number: int) -> None:
-        # A lock that cannot be released ends with the connection.
-        try:
             self.unlock(number)
             self.connection.rollback()
         except Exception:  # noqa: BLE001
+            # The error that led here is the one to report. The lock ends with the connection.
             self.connection.invalidate()
 
 

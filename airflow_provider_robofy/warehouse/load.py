@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, literal, not_, select
+from sqlalchemy import delete, literal, or_, select
 from sqlalchemy.types import NullType
 
 from airflow_provider_robofy.api import codec
@@ -28,7 +27,6 @@ from airflow_provider_robofy.warehouse.table import (
     KEY_LENGTH,
     MAX_FIELDS,
     REPLACE,
-    RESERVED,
     RUN_KEY,
     RUN_KEY_LENGTH,
     Table,
@@ -40,20 +38,16 @@ from airflow_provider_robofy.warehouse.values import (
     binder,
     fits_text,
     instant,
-    json_of,
     text_of,
     time_text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
-    from sqlalchemy.sql.elements import ColumnElement
     from sqlalchemy.types import TypeEngine
 
     from airflow_provider_robofy.extract.landed import HeldFile
-    from airflow_provider_robofy.resources import Resource
     from airflow_provider_robofy.warehouse.database import Database
     from airflow_provider_robofy.warehouse.table import TableName
     from airflow_provider_robofy.warehouse.values import Bound
@@ -97,72 +91,125 @@ class Load:
     chunk_size: int = 1000
     lead_fields: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Read the manifest."""
+        manifest, run_key = self.manifest, str(self.manifest["run_key"])
+        if len(run_key) > RUN_KEY_LENGTH:
+            run_key = f"{run_key[: RUN_KEY_LENGTH - 33]}~{blake2b(run_key.encode(), digest_size=16).hexdigest()}"
+        self.resource = RESOURCES[manifest["resource"]]
+        self.where = str(manifest["uri"])
+        self.run_key = run_key
+        self.fetched_at = instant(manifest["started_at"])
+        #: Project and agent; a key holds no null.
+        self.owner = (str(manifest.get("project_id") or ""), str(manifest["chatbot_id"]))
+        self.counts = dict.fromkeys(("rows", *OUTCOMES, "deleted", "columns_added"), 0)
+
     def run(self, held: HeldFile) -> dict[str, int]:
         """Load the file, and return what became of its rows.
 
         :param held: The file; its rows are read twice.
-        :return: ``rows``, the counts of :data:`OUTCOMES` that add up to it, ``deleted`` and ``columns_added``.
+        :return: ``rows``, the counts of :data:`OUTCOMES`, which add up to it, ``deleted`` and ``columns_added``.
         :raises RobofyConfigError: Manifest, table and arguments do not go together, or a row cannot be loaded.
         :raises RobofyDatabaseError: The database failed, or does not show what was written.
         """
-        resource = RESOURCES[self.manifest["resource"]]
         if self.mode == REPLACE:
             check_whole(self.manifest)
-        table = Table(self.database, self.table, resource, self.mode, self.create_table)
+        table = Table(self.database, self.table, self.resource, self.mode, self.create_table)
         table.check_names(self.lead_fields)
         fields, new = self._survey(held.rows(), table)
-        types, added = table.ensure(self.lead_fields, new)
-        projection = Projection(
-            resource,
-            types,
-            fields,
-            lead_fields=self.lead_fields,
-            constants=self._constants,
-            wide_integers=self.database.wide_integers,
-            where=self._where,
-        )
-        target = Target(
-            self.table,
-            {name: types[name] for name in projection.columns},
-            resource.key,
-            self._constants,
-            upserts=self.mode != APPEND,
-        )
-        self._counts = dict.fromkeys(("rows", *OUTCOMES, "deleted"), 0) | {"columns_added": added}
-        with self.database.transaction("load", str(self.table), *self._owner, doing=f"Loading into {self.table}"):
+        types, self.counts["columns_added"] = table.ensure(self.lead_fields, new)
+        projection = Projection(self, types, fields)
+        with self.database.transaction("load", str(self.table), *self.owner, doing=f"Loading into {self.table}"):
             lines = (projection.line(number, row) for number, row in enumerate(held.rows(), 1))
-            self._write(target, lines)
+            self._write(projection.target, lines)
             self._reconcile()
-        return self._counts
+        return self.counts
 
-    def _survey(self, rows: Iterable[Any], table: Table) -> tuple[frozenset[str], tuple[str, ...]]:
+    def key_of(self, row: Mapping[str, Any]) -> Any:
+        """Return the value by which a row is told apart: of a session the hash that stands for its id, if it has one.
+
+        :param row: The row.
+        """
+        hashed = row.get(SESSION_KEY) if self.resource is SESSIONS else None
+        return row.get(self.resource.key) if hashed is None else hashed
+
+    def _survey(self, rows: Iterable[Any], table: Table) -> tuple[set[str], list[str]]:
+        """Check all rows; return the fields that have a column or get one, and those of them that get one."""
         there = table.look() or {}
+        key_length = getattr(there.get(self.resource.key), "length", KEY_LENGTH) or sys.maxsize
         own = {str(column.name) for column in table.columns({}, ())}
-        reserved = {*there, *self.lead_fields.values()}
-        return survey(
-            rows,
-            table.resource,
-            owner=(self.manifest.get("project_id"), self.manifest["chatbot_id"]),
-            where=self._where,
-            columns=reserved,
-            system_columns=self.database.system_columns,
-            room=max(0, MAX_FIELDS - len(reserved - own)) if self.create_table else 0,
-            key_length=getattr(there.get(table.resource.key), "length", KEY_LENGTH) or sys.maxsize,
-            check=self.database.check,
-        )
+        room = MAX_FIELDS - len({*there, *self.lead_fields.values()} - own) if self.create_table else 0
+        known = {*own, *there, *self.lead_fields.values(), SESSION_KEY} - {*BOOKKEEPING, EXTRA}
+        taken = {name.casefold() for name in (*own, *known)} | self.database.system_columns
+        present: set[str] = set()
+        new: list[str] = []
+        hashed: set[bool] = set()
+        # Most rows have the fields of the one before them.
+        like: Any = None
+        for number, row in enumerate(rows, 1):
+            if number % _OFTEN == 0:
+                self.database.check()
+            if why := self._why_not(row, key_length):
+                raise RobofyConfigError(f"manifest: row {number} of {self.where} {why}. Nothing was loaded.")
+            if self.resource is SESSIONS:
+                hashed.add(row.get(SESSION_KEY) is not None)
+            if row.keys() == like:
+                continue
+            like = row.keys()
+            # In the order of the row: of names that differ in case the first one gets the column, in every run.
+            for name in [name for name in row if name not in present]:
+                if name in known:
+                    present.add(name)
+                elif len(new) < room and name.casefold() not in taken and _PLAIN.fullmatch(name):
+                    taken.add(name.casefold())
+                    present.add(name)
+                    new.append(name)
+        if len(hashed) > 1:
+            raise RobofyConfigError(
+                f"manifest: some rows of {self.where} bear _session_key and others do not, so ids of sessions would "
+                "get into the table. Land them again under one privacy policy."
+            )
+        return present, new
+
+    def _why_not(self, row: Any, length: int) -> str:
+        """Return why a row cannot be loaded; empty text where it can.
+
+        :param length: Characters that the key's column takes.
+        """
+        if type(row) is not dict:
+            return "is no object"
+        if row.get(PROJECT_ID) != self.manifest.get("project_id") or row.get(CHATBOT_ID) != self.manifest["chatbot_id"]:
+            return "belongs to another project or agent than the manifest says"
+        key, name = self.key_of(row), self.resource.key
+        if type(key) is str and 0 < len(key) <= length and key.isascii() and "\0" not in key:
+            return ""
+        if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
+            return f"has no {name} that is text or a whole number"
+        text = str(key)
+        if not fits_text(text):
+            return f"has {name} with a NUL or half a surrogate pair, which no database takes"
+        return "" if len(text) <= length else f"has {name} of {len(text)} characters, and the column takes {length}"
 
     def _write(self, target: Target, lines: Iterable[Line]) -> None:
         """Write all rows, and delete what the mode says."""
-        counts = self._counts
-        run_key = target.columns[RUN_KEY] == self._constants[RUN_KEY]
-        # Without a type, as rows are bound: the server takes it for what the column holds.
-        fetched_at = literal(self._constants[FETCHED_AT], NullType())
+        counts, database = self.counts, self.database
+        project, agent, fetched_at, run_key = (target.columns[name] for name in target.constants)
+        # Without a type, as rows are bound: the server takes the text for what the column holds.
+        ours = literal(target.constants[FETCHED_AT], NullType())
+        of_owner = [project == self.owner[0], agent == self.owner[1]]
         if self.mode == APPEND:
-            counts["deleted"] = self._delete(target, run_key)
+            gone = delete(target.table).where(*of_owner, run_key == self.run_key)
+            counts["deleted"] = database.connection.execute(gone).rowcount
         elif self.mode == REPLACE:
-            self._refuse_newer(target, target.columns[FETCHED_AT] > fetched_at)
+            newer = select(fetched_at).where(*of_owner, fetched_at > ours).limit(1)
+            if database.connection.execute(newer).first() is not None:
+                raise RobofyConfigError(
+                    "mode='replace': the table holds rows of this agent that were fetched after "
+                    f"{target.constants[FETCHED_AT]} UTC, when this file was. An older listing does not replace them. "
+                    "Load the newest one, or use mode='upsert', which keeps what is newer."
+                )
         for chunk in _chunks(lines, self.chunk_size):
-            self.database.check()
+            database.check()
             counts["rows"] += len(chunk)
             if self.mode == APPEND:
                 counts["inserted"] += len(chunk)
@@ -170,16 +217,17 @@ class Load:
             else:
                 self._upsert(target, chunk)
         if self.mode == REPLACE:
-            counts["deleted"] = self._delete(target, not_((target.columns[FETCHED_AT] == fetched_at) & run_key))
+            gone = delete(target.table).where(*of_owner, or_(fetched_at != ours, run_key != self.run_key))
+            counts["deleted"] = database.connection.execute(gone).rowcount
 
     def _upsert(self, target: Target, chunk: Sequence[Line]) -> None:
         last = {line.key: line for line in chunk}
-        self._counts["superseded"] += len(chunk) - len(last)
-        found = {row[0]: row[1:] for row in self.database.find(target, self._owner, list(last))}
+        self.counts["superseded"] += len(chunk) - len(last)
+        found = self.database.find(target, self.owner, list(last))
         changed = []
         for line in last.values():
             outcome, changes = self._outcome(line, found.get(line.key))
-            self._counts[outcome] += 1
+            self.counts[outcome] += 1
             if changes:
                 changed.append(line)
         if changed:
@@ -194,9 +242,9 @@ class Load:
         if known is None:
             return "inserted", True
         at, run_key, number, content = instant(known[0]), *known[1:]
-        if at > self._fetched_at:
+        if at > self.fetched_at:
             return "outdated", False
-        same_run = at == self._fetched_at and run_key == self._constants[RUN_KEY]
+        same_run = at == self.fetched_at and run_key == self.run_key
         if same_run and number != line.number:
             # Another version of the row in this file. Of a file that was loaded before, the later one is there.
             return "superseded", number < line.number
@@ -207,8 +255,9 @@ class Load:
     def _put(self, target: Target, lines: Sequence[Line]) -> None:
         written = self.database.write(target, lines)
         if target.upserts and not self.database.counts_rows:
-            found = {row[0]: row[1:] for row in self.database.find(target, self._owner, [line.key for line in lines])}
-            written = sum(line.key in found and self._is_ours(line, found[line.key]) for line in lines)
+            found = self.database.find(target, self.owner, [line.key for line in lines])
+            shown = {key: (instant(at), *known) for key, (at, *known, _) in found.items()}
+            written = sum(shown.get(line.key) == (self.fetched_at, self.run_key, line.number) for line in lines)
         if written != len(lines):
             raise RobofyDatabaseError(
                 f"Of {len(lines)} rows sent to the table it shows {written}. Does a trigger, a policy or another "
@@ -216,28 +265,8 @@ class Load:
                 "file is in the table."
             )
 
-    def _is_ours(self, line: Line, known: Sequence[Any]) -> bool:
-        at, run_key, number, _ = known
-        return (instant(at), run_key, number) == (self._fetched_at, self._constants[RUN_KEY], line.number)
-
-    def _delete(self, target: Target, which: ColumnElement[bool]) -> int:
-        return int(self.database.connection.execute(delete(target.table).where(*self._owned(target), which)).rowcount)
-
-    def _refuse_newer(self, target: Target, is_newer: ColumnElement[bool]) -> None:
-        newer = select(target.columns[FETCHED_AT]).where(*self._owned(target), is_newer).limit(1)
-        if self.database.connection.execute(newer).first() is not None:
-            raise RobofyConfigError(
-                "mode='replace': the table holds rows of this agent that were fetched after "
-                f"{time_text(self._fetched_at)} UTC, when this file was. An older listing does not replace them. Load "
-                "the newest one, or use mode='upsert', which keeps what is newer."
-            )
-
-    def _owned(self, target: Target) -> list[ColumnElement[bool]]:
-        project, agent = (target.columns[name] for name in (PROJECT_ID, CHATBOT_ID))
-        return [project == self._owner[0], agent == self._owner[1]]
-
     def _reconcile(self) -> None:
-        rows, accounted = self._counts["rows"], sum(self._counts[name] for name in OUTCOMES)
+        rows, accounted = self.counts["rows"], sum(self.counts[name] for name in OUTCOMES)
         if not rows == accounted == self.manifest["rows"]:
             raise RobofyDatabaseError(
                 f"The counts do not add up: the manifest says {self.manifest['rows']} rows, {rows} were read "
@@ -245,27 +274,94 @@ class Load:
                 "provider's maintainers."
             )
 
-    @property
-    def _where(self) -> str:
-        return str(self.manifest["uri"])
 
-    @cached_property
-    def _owner(self) -> tuple[str, str]:
-        # A key holds no null.
-        return str(self.manifest.get("project_id") or ""), str(self.manifest["chatbot_id"])
+class Projection:
+    """Turns rows of one file into rows of one table: each field into its column, and those without one into a last one.
 
-    @cached_property
-    def _fetched_at(self) -> datetime:
-        return instant(self.manifest["started_at"])
+    :param load: The load whose rows they are.
+    :param types: The table's columns and their types.
+    :param fields: Fields that some row has and that have a column. A column that no row has a field for is left alone:
+        it may be somebody's own.
+    :raises RobofyConfigError: A column is of a type that nothing can be loaded into, or one of ``lead_fields`` is not
+        there.
+    """
 
-    @cached_property
-    def _constants(self) -> dict[str, str]:
-        """Return the columns that have one value for the whole file, and that value."""
-        run_key = str(self.manifest["run_key"])
-        if len(run_key) > RUN_KEY_LENGTH:
-            run_key = f"{run_key[: RUN_KEY_LENGTH - 33]}~{blake2b(run_key.encode(), digest_size=16).hexdigest()}"
-        project, agent = self._owner
-        return {PROJECT_ID: project, CHATBOT_ID: agent, FETCHED_AT: time_text(self._fetched_at), RUN_KEY: run_key}
+    def __init__(self, load: Load, types: Mapping[str, TypeEngine[Any]], fields: Iterable[str]) -> None:
+        def bound(name: str) -> Callable[[Any], Bound]:
+            try:
+                as_json = name in _ALWAYS_JSON
+                return binder(types[name], as_json=as_json, wide_integers=load.database.wide_integers)
+            except MisfitError as error:
+                raise RobofyConfigError(
+                    f"table: the column {name} is of {error}. Text, JSON, numbers, booleans and times with a date can "
+                    "be; docs/warehouse.md says more."
+                ) from None
+
+        if lacking := sorted(set(load.lead_fields.values()) - types.keys()):
+            raise RobofyConfigError(
+                f"lead_fields: the table has no column {', '.join(map(repr, lacking))}. Names of columns are compared "
+                "with their case. Add it, or let the task do so with create_table=True."
+            )
+        self._load = load
+        known = [one.name for one in known_fields(load.resource)]
+        apart = {PROJECT_ID, CHATBOT_ID, load.resource.key, SESSION_KEY, *load.lead_fields.values(), *known}
+        names = [name for name in (*known, *sorted(set(fields) - apart)) if name in types]
+        self._key = bound(load.resource.key)
+        #: Field, the function that converts its values, and whether plain text needs no conversion.
+        self._direct = [(name, bind, bind is text_of) for name, bind in ((name, bound(name)) for name in names)]
+        self._answers = [(form_field, name, bound(name)) for form_field, name in load.lead_fields.items()]
+        self._extra = bound(EXTRA) if EXTRA in types else None
+        self._names = [*names, *load.lead_fields.values(), *([EXTRA] if self._extra else [])]
+        columns = (PROJECT_ID, CHATBOT_ID, load.resource.key, *self._names, *BOOKKEEPING)
+        constants = dict(zip((PROJECT_ID, CHATBOT_ID), load.owner, strict=True))
+        constants |= {FETCHED_AT: time_text(load.fetched_at), RUN_KEY: load.run_key}
+        #: The table and the columns that are written, in the order of a line's values.
+        self.target = Target(
+            load.table, {name: types[name] for name in columns}, load.resource.key, constants, load.mode != APPEND
+        )
+
+    def line(self, number: int, row: Mapping[str, Any]) -> Line:
+        """Return one row as the table takes it.
+
+        :param number: Its position in the file, from 1.
+        :param row: The row.
+        :raises RobofyConfigError: The table cannot hold it.
+        """
+        load, fields = self._load, dict(row)
+        key = self._bound(number, load.resource.key, self._key, load.key_of(fields))
+        # A session's own id is gone with this where a hash stands for it.
+        for name in (PROJECT_ID, CHATBOT_ID, load.resource.key):
+            del fields[name]
+        if load.resource is SESSIONS:
+            fields.pop(SESSION_KEY, None)
+        answers = answers_of(fields.get("lead_data"), load.lead_fields) if self._answers else {}
+        values: list[Bound] = []
+        for name, bind, takes_text in self._direct:
+            value = fields.pop(name, None)
+            if value is not None and not (takes_text and type(value) is str and value.isascii() and "\0" not in value):
+                value = self._bound(number, name, bind, value)
+            values.append(value)
+        values += [self._bound(number, name, bind, answers.get(one)) for one, name, bind in self._answers]
+        if self._extra is not None:
+            values.append(self._bound(number, EXTRA, self._extra, fields) if fields else None)
+        elif fields:
+            raise RobofyConfigError(
+                f"table: row {number} of {load.where} has {len(fields)} fields that the table has no column for, and "
+                f"no column {EXTRA} to keep them in. Add that, or let the task do so with create_table=True."
+            )
+        document = codec.dump_line({name: of for name, of in zip(self._names, values, strict=True) if of is not None})
+        content = blake2b(document, digest_size=16).hexdigest()
+        bound = (*load.owner, key, *values, self.target.constants[FETCHED_AT], load.run_key, number, content)
+        return Line(str(key), number, content, document, bound)
+
+    def _bound(self, number: int, name: str, bind: Callable[[Any], Bound], value: Any) -> Bound:
+        try:
+            return bind(value)
+        except MisfitError as error:
+            raise RobofyConfigError(
+                f"table: the column {name} cannot hold what row {number} of {self._load.where} has there ({error}). "
+                "Give it another type, or load into another table. Nothing was loaded."
+            ) from None
 
 
 def check_whole(manifest: Mapping[str, Any]) -> None:
@@ -286,202 +382,6 @@ def check_whole(manifest: Mapping[str, Any]) -> None:
             f"mode='replace' needs a whole listing, since it deletes what the file does not have; {manifest['uri']} "
             f"{why}. Use mode='upsert'."
         )
-
-
-def survey(
-    rows: Iterable[Any],
-    resource: Resource,
-    *,
-    owner: tuple[str | None, str],
-    where: str,
-    columns: Iterable[str],
-    system_columns: Iterable[str],
-    room: int,
-    key_length: int,
-    check: Callable[[], None],
-) -> tuple[frozenset[str], tuple[str, ...]]:
-    """Read a file's rows without loading them: which fields they have, and whether every row can be told apart.
-
-    :param rows: All rows.
-    :param resource: What they are.
-    :param owner: Project and agent, as the manifest names them.
-    :param where: The file, for errors.
-    :param columns: Columns that are there already, or that form fields get.
-    :param system_columns: Names, in lower case, that the database gives to columns of its own.
-    :param room: How many columns may be added.
-    :param key_length: Characters that the key's column takes.
-    :param check: Called now and then; raises where the task was killed.
-    :return: The fields that some row has and that have a column or get one, and those of them that get one.
-    :raises RobofyConfigError: A row has no key, one that is too long, or belongs to another agent.
-    """
-
-    def wrong(what: str) -> RobofyConfigError:
-        return RobofyConfigError(f"manifest: row {number} of {where} {what}. Nothing was loaded.")
-
-    known = {PROJECT_ID, CHATBOT_ID, resource.key, SESSION_KEY, *(one.name for one in known_fields(resource)), *columns}
-    taken = {name.casefold() for name in (*known, *RESERVED)} | set(system_columns)
-    present: set[str] = set()
-    new: list[str] = []
-    hashed: set[bool] = set()
-    # Most rows have the fields of the one before them.
-    like: Any = None
-    for number, row in enumerate(rows, 1):
-        if number % _OFTEN == 0:
-            check()
-        if type(row) is not dict:
-            raise wrong("is no object")
-        if row.get(PROJECT_ID) != owner[0] or row.get(CHATBOT_ID) != owner[1]:
-            raise wrong("belongs to another project or agent than the manifest says")
-        if resource is SESSIONS:
-            hashed.add(row.get(SESSION_KEY) is not None)
-        if why := _misfit_of_key(key_of(row, resource), resource.key, key_length):
-            raise wrong(why)
-        if row.keys() == like:
-            continue
-        like = row.keys()
-        # In the order of the row: of names that differ in case the first one gets the column, in every run.
-        for name in [name for name in row if name not in present]:
-            if name in known:
-                present.add(name)
-            elif len(new) < room and name.casefold() not in taken and _PLAIN.fullmatch(name):
-                taken.add(name.casefold())
-                present.add(name)
-                new.append(name)
-    if len(hashed) > 1:
-        raise RobofyConfigError(
-            f"manifest: some rows of {where} bear _session_key and others do not, so ids of sessions would get into "
-            "the table. Land them again under one privacy policy."
-        )
-    return frozenset(present), tuple(new)
-
-
-def key_of(row: Mapping[str, Any], resource: Resource) -> Any:
-    """Return the value by which a row is told apart: of a session the hash that stands for its id, if there is one.
-
-    :param row: The row.
-    :param resource: What it is.
-    """
-    if resource is SESSIONS and (key := row.get(SESSION_KEY)) is not None:
-        return key
-    return row.get(resource.key)
-
-
-def _misfit_of_key(key: Any, name: str, length: int) -> str:
-    """Return why a key cannot be kept as it is; empty text where it can."""
-    if type(key) is str and 0 < len(key) <= length and key.isascii() and "\0" not in key:
-        return ""
-    if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
-        return f"has no {name} that is text or a whole number"
-    text = key if isinstance(key, str) else json_of(key)
-    if not fits_text(text):
-        return f"has {name} with a NUL or half a surrogate pair, which no database takes"
-    if len(text) > length:
-        return f"has {name} of {len(text)} characters, and the column takes {length}"
-    return ""
-
-
-class Projection:
-    """Turns rows of one file into rows of one table: each field into its column, and those without one into a last one.
-
-    :param resource: What the rows are.
-    :param types: The table's columns and their types.
-    :param fields: Fields that some row has and that have a column. A column that no row has a field for is left alone:
-        it may be somebody's own.
-    :param lead_fields: Form field to column.
-    :param constants: Columns that have one value for the whole file, and that value.
-    :param wide_integers: Does JSON keep integers beyond 64 bits?
-    :param where: The file, for errors.
-    :raises RobofyConfigError: A column is of a type that nothing can be loaded into, or one of ``lead_fields`` is not
-        there.
-    """
-
-    def __init__(
-        self,
-        resource: Resource,
-        types: Mapping[str, TypeEngine[Any]],
-        fields: frozenset[str],
-        *,
-        lead_fields: Mapping[str, str],
-        constants: Mapping[str, str],
-        wide_integers: bool,
-        where: str,
-    ) -> None:
-        def bound(name: str) -> Callable[[Any], Bound]:
-            try:
-                return binder(types[name], as_json=name in _ALWAYS_JSON, wide_integers=wide_integers)
-            except MisfitError as error:
-                raise RobofyConfigError(
-                    f"table: the column {name} is of {error}. Text, JSON, numbers, booleans and times with a date can "
-                    "be; docs/warehouse.md says more."
-                ) from None
-
-        if lacking := sorted(set(lead_fields.values()) - types.keys()):
-            raise RobofyConfigError(
-                f"lead_fields: the table has no column {', '.join(map(repr, lacking))}. Names of columns are compared "
-                "with their case. Add it, or let the task do so with create_table=True."
-            )
-        self._resource = resource
-        self._where = where
-        self._constants = constants
-        self._lead_fields = lead_fields
-        known = [one.name for one in known_fields(resource)]
-        apart = {*RESERVED, resource.key, *lead_fields.values(), *known}
-        self._key = bound(resource.key)
-        #: Field, the function that converts its values, and whether plain text needs no conversion.
-        self._direct = [
-            (name, bind, bind is text_of)
-            for name, bind in ((name, bound(name)) for name in (*known, *sorted(fields - apart)) if name in types)
-        ]
-        self._answers = [(form_field, name, bound(name)) for form_field, name in lead_fields.items()]
-        self._extra = bound(EXTRA) if EXTRA in types else None
-        self._names = [name for name, *_ in self._direct] + [name for _, name, _ in self._answers]
-        self._names += [EXTRA] if self._extra else []
-        #: The columns that are written, in the order of a line's values.
-        self.columns = (PROJECT_ID, CHATBOT_ID, resource.key, *self._names, *BOOKKEEPING)
-
-    def line(self, number: int, row: Mapping[str, Any]) -> Line:
-        """Return one row as the table takes it.
-
-        :param number: Its position in the file, from 1.
-        :param row: The row.
-        :raises RobofyConfigError: The table cannot hold it.
-        """
-        fields = dict(row)
-        key = self._bound(number, self._resource.key, self._key, key_of(fields, self._resource))
-        # A session's own id is gone with this where a hash stands for it.
-        for name in (PROJECT_ID, CHATBOT_ID, self._resource.key):
-            del fields[name]
-        if self._resource is SESSIONS:
-            fields.pop(SESSION_KEY, None)
-        answers = answers_of(fields.get("lead_data"), self._lead_fields) if self._lead_fields else {}
-        values: list[Bound] = []
-        for name, bind, takes_text in self._direct:
-            value = fields.pop(name, None)
-            if value is not None and not (takes_text and type(value) is str and value.isascii() and "\0" not in value):
-                value = self._bound(number, name, bind, value)
-            values.append(value)
-        values += [self._bound(number, name, bind, answers.get(one)) for one, name, bind in self._answers]
-        if self._extra is not None:
-            values.append(self._bound(number, EXTRA, self._extra, fields) if fields else None)
-        elif fields:
-            raise RobofyConfigError(
-                f"table: row {number} of {self._where} has {len(fields)} fields that the table has no column for, and "
-                f"no column {EXTRA} to keep them in. Add that, or let the task do so with create_table=True."
-            )
-        content = codec.dump_line({name: of for name, of in zip(self._names, values, strict=True) if of is not None})
-        digest = blake2b(content, digest_size=16).hexdigest()
-        project, agent, fetched_at, run_key = self._constants.values()
-        bound = (project, agent, key, *values, fetched_at, run_key, number, digest)
-        return Line(str(key), number, digest, content, bound)
-
-    def _bound(self, number: int, name: str, bind: Callable[[Any], Bound], value: Any) -> Bound:
-        try:
-            return bind(value)
-        except MisfitError as error:
-            raise RobofyConfigError(
-                f"table: the column {name} cannot hold what row {number} of {self._where} has there ({error}). Give it "
-                "another type, or load into another table. Nothing was loaded."
-            ) from None
 
 
 def answers_of(lead_data: Any, wanted: Iterable[str]) -> dict[str, Any]:

@@ -68,9 +68,6 @@ class Mysql(Database):
     def text_type(self, length: int) -> TypeEngine[Any]:
         return mysql.VARCHAR(length, charset="utf8mb4", collation=self._collation)
 
-    def keeps_microseconds(self, type_: Any) -> bool:
-        return getattr(type_, "fsp", None) == 6
-
     def try_lock(self, number: int) -> bool:
         return bool(self.connection.scalar(select(func.get_lock(f"airflow-robofy:{number}", 0))))
 

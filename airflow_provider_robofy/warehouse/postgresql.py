@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
-from sqlalchemy import bindparam, cast, column, func, literal_column, select, true, types
+from sqlalchemy import bindparam, cast, column, func, literal, literal_column, select, true, types
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import quoted_name
 
@@ -67,7 +67,7 @@ class Postgresql(Database):
     def try_lock(self, number: int) -> bool:
         return bool(self.connection.scalar(select(func.pg_try_advisory_xact_lock(number))))
 
-    def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> list[Sequence[Any]]:
+    def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
         project, agent, key = target.key_columns
         wanted = func.unnest(cast(list(keys), postgresql.ARRAY(types.Text))).table_valued("key").render_derived("k")
         # OFFSET 0 keeps it a look into the index for each key, by all of its columns.
@@ -77,17 +77,15 @@ class Postgresql(Database):
             .offset(literal_column("0"))
             .lateral("f")
         )
-        return list(self.connection.execute(select(found).select_from(wanted.join(found, true()))).all())
+        rows = self.connection.execute(select(found).select_from(wanted.join(found, true())))
+        return {row[0]: row[1:] for row in rows}
 
     def insert(self, target: Target) -> Insert:
-        given = {
-            name: cast(bindparam(f"k{n}", type_=types.Text), types.Text) for n, name in enumerate(target.constants)
-        }
-        names = [name for name in target.types if name not in given]
+        names = [quoted_name(name, quote=True) for name in target.types if name not in target.constants]
         rows = func.jsonb_to_recordset(cast(bindparam("rows", type_=types.Text), postgresql.JSONB))
-        record = rows.table_valued(*(column(quoted_name(name, quote=True), types.Text) for name in names))
-        record = record.render_derived("r", with_types=True)
-        cells = given | dict(zip(names, record.c, strict=True))
+        record = rows.table_valued(*(column(name, types.Text) for name in names)).render_derived("r", with_types=True)
+        cells: dict[str, Any] = dict(zip(names, record.c, strict=True))
+        cells |= {name: literal(value, types.Text) for name, value in target.constants.items()}
         # Text is not cast: a cast to VARCHAR(n) would cut it, an assignment refuses.
         values = [
             cells[name] if isinstance(type_, types.String) else cast(cells[name], type_)
@@ -97,10 +95,9 @@ class Postgresql(Database):
         return on_conflict_update(statement, target) if target.upserts else statement
 
     def write(self, target: Target, lines: Sequence[Line]) -> int:
-        given = {f"k{n}": value for n, value in enumerate(target.constants.values())}
         document = b"[" + b",".join([_element(target.key, line) for line in lines]) + b"]"
         statement = self.insert(target).execution_options(preserve_rowcount=True)
-        return int(self.connection.execute(statement, {"rows": document.decode(), **given}).rowcount)
+        return int(self.connection.execute(statement, {"rows": document.decode()}).rowcount)
 
 
 def _element(key: str, line: Line) -> bytes:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, inspect, types
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.schema import CreateTable
-from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
 from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, Kind
@@ -44,6 +43,8 @@ MAX_FIELDS: Final = 100
 #: Characters of columns that have a limit.
 KEY_LENGTH: Final = 255
 RUN_KEY_LENGTH: Final = 250
+#: Digits of a second.
+_MICROSECONDS: Final = 6
 
 #: What columns hold that must be there, by the class of their type, for errors.
 _HOLDS: Final[dict[type[TypeEngine[Any]], str]] = {
@@ -157,24 +158,21 @@ class Table:
         :param fields: Fields beyond those that the resource is known to have.
         """
 
-        def required(name: str, kind: Kind = Kind.TEXT, length: int | None = None) -> Column[Any]:
+        def column(name: str, kind: Kind = Kind.TEXT, *, length: int = 0, required: bool = False) -> Column[Any]:
             type_ = self.database.text_type(length) if length else self.database.types[kind]
-            return Column(quoted_name(name, quote=True), type_, nullable=False, autoincrement=False)
-
-        def optional(name: str, kind: Kind = Kind.TEXT) -> Column[Any]:
-            return Column(quoted_name(name, quote=True), self.database.types[kind])
+            return Column(name, type_, nullable=not (required or length), autoincrement=False, quote=True)
 
         return [
-            required(PROJECT_ID, length=64),
-            required(CHATBOT_ID, length=255),
-            required(self.resource.key, length=KEY_LENGTH),
-            *(optional(field.name, field.kind) for field in known_fields(self.resource)),
-            *map(optional, (*lead_fields.values(), *fields)),
-            optional(EXTRA, Kind.JSON),
-            required(FETCHED_AT, Kind.TIME),
-            required(RUN_KEY, length=RUN_KEY_LENGTH),
-            required(ROW, Kind.INTEGER),
-            required(CONTENT_HASH, length=32),
+            column(PROJECT_ID, length=64),
+            column(CHATBOT_ID, length=255),
+            column(self.resource.key, length=KEY_LENGTH),
+            *(column(field.name, field.kind) for field in known_fields(self.resource)),
+            *map(column, (*lead_fields.values(), *fields)),
+            column(EXTRA, Kind.JSON),
+            column(FETCHED_AT, Kind.TIME, required=True),
+            column(RUN_KEY, length=RUN_KEY_LENGTH),
+            column(ROW, Kind.INTEGER, required=True),
+            column(CONTENT_HASH, length=32),
         ]
 
     def check_names(self, lead_fields: Mapping[str, str]) -> None:
@@ -267,7 +265,7 @@ class Table:
     def _check(self, there: Mapping[str, TypeEngine[Any]], wanted: Iterable[Column[Any]]) -> None:
         for column in wanted:
             name = str(column.name)
-            if not column.nullable and not self._holds(there.get(name), column.type, exact=name == FETCHED_AT):
+            if not column.nullable and not _holds(there.get(name), column):
                 raise RobofyConfigError(
                     f"table: the column {name} of {self.name} must hold {_held(column.type)[1]}. Load into another "
                     "table; docs/warehouse.md says what a table needs that is made by hand."
@@ -282,10 +280,6 @@ class Table:
                 "another table, or give it that key."
             )
 
-    def _holds(self, found: TypeEngine[Any] | None, wanted: TypeEngine[Any], *, exact: bool) -> bool:
-        # A time that the database rounds would be another than that of the file.
-        return isinstance(found, _held(wanted)[0]) and (not exact or self.database.keeps_microseconds(found))
-
     def _is_unique(self) -> bool:
         inspector, (schema, name) = inspect(self.database.connection), self.name
         wanted = set(self.primary_key)
@@ -295,6 +289,15 @@ class Table:
             or wanted in [set(one["column_names"]) for one in inspector.get_unique_constraints(name, schema)]
             or wanted in [set(one["column_names"]) for one in inspector.get_indexes(name, schema) if one.get("unique")]
         )
+
+
+def _holds(found: Any, wanted: Column[Any]) -> bool:
+    """Return whether a column that is there holds what is needed."""
+    if not isinstance(found, _held(wanted.type)[0]):
+        return False
+    # A time that the database rounds would be another than that of the file. MySQL rounds where it is not told.
+    precision = found.fsp or 0 if hasattr(found, "fsp") else getattr(found, "precision", None)
+    return wanted.name != FETCHED_AT or precision in {None, _MICROSECONDS}
 
 
 def sql_table(name: TableName, *parts: SchemaItem, **options: Any) -> SqlTable:
