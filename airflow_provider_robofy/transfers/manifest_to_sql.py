@@ -1,4 +1,4 @@
-"""Loading landed files into a user's database."""
+"""Load landed files into a user's database."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class RobofyManifestToSqlOperator(BaseOperator):
         )
 
     A file is loaded in one transaction: all of it or nothing, also when the worker dies. Loading it again changes
-    nothing, and loading an old file after a new one takes nothing back. The table is made, and columns are added; none
-    is ever dropped. docs/warehouse.md has the table's layout.
+    nothing, and an older file never takes a newer row back. The table is made, and columns are added; none is ever
+    dropped. docs/warehouse.md has the table's layout.
 
     :param manifest: What a fetch task returned (``task.output``), the path of a landed file with its manifest beside
         it, or a list of either, such as the ``output`` of a mapped task: then each file is loaded in a transaction of
@@ -74,7 +74,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         number of agents. (templated)
     :param sql_conn_id: The connection of the database. (templated)
     :param mode: ``upsert``: each row once, the version that was fetched last. ``append``: each run's rows beside those
-        of others; a run that is loaded again takes the place of itself. ``replace``: like ``upsert``, and the agent's
+        of others; a run that is loaded again replaces its own rows. ``replace``: like ``upsert``, and the agent's
         rows that the file does not have are deleted; only for a manifest of a whole listing. Default ``upsert``.
     :param create_table: Make the table and the columns that it lacks. Otherwise the table must be there, and fields
         without a column go to its column ``_extra``. Default True.
@@ -82,8 +82,9 @@ class RobofyManifestToSqlOperator(BaseOperator):
     :param lead_fields: Form fields of leads that get a text column of their own, as a list of names or a mapping from
         name to column. Names are compared trimmed and without case. Default none; ``lead_data`` has them all.
         (templated)
-    :return: Counts, see :class:`~airflow_provider_robofy.warehouse.writer.Counts`, with ``files``, ``table`` and
-        ``mode``. No personal data.
+    :return: The counts ``rows``, ``inserted``, ``updated``, ``unchanged``, ``outdated``, ``superseded``, ``deleted``
+        and ``columns_added``, with ``files``, ``table`` and ``mode``. No personal data. docs/warehouse.md says what
+        each count means.
     :raises AirflowFailException: Arguments, manifest, table or rights are wrong, so that a retry cannot help.
     :raises RobofyDatabaseError: The database failed; the task's retries apply.
     :raises RobofyLandingError: The file is not the one that the manifest describes; likewise.
@@ -116,11 +117,17 @@ class RobofyManifestToSqlOperator(BaseOperator):
         self._lineage: Lineage | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
-        """Return what OpenLineage is to say of the task; its provider asks, be it that the task succeeded or failed."""
+        """Return what OpenLineage reports of the task, whether it succeeded or failed.
+
+        :param task_instance: Not used.
+        """
         return (self._lineage or Lineage(None)).openlineage()
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Load, and return the counts."""
+        """Load the files, and return the counts.
+
+        :param context: Not used.
+        """
         with failing_at_once():
             hook = self._hook()
             from airflow_provider_robofy.warehouse.table import MODES, TableName, lead_columns
@@ -211,7 +218,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
 
 
 def _each(given: object) -> Iterable[object]:
-    """Return what is to be loaded, one after the other; what a mapped task returns may be read lazily."""
+    """Return the files to load, one after the other; what a mapped task returns may be read lazily."""
     if isinstance(given, Mapping | str) or not isinstance(given, Iterable):
         return [given]
     # An instance of a mapped task that was skipped has returned nothing.

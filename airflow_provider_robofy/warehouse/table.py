@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, inspect, types
 from sqlalchemy import Table as SqlTable
 from sqlalchemy.schema import CreateTable
+from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
 from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, Kind
@@ -307,6 +308,5 @@ def sql_table(name: TableName, *parts: SchemaItem, **options: Any) -> SqlTable:
     :param parts: Columns and constraints.
     :param options: Options of a database, as SQLAlchemy names them.
     """
-    return SqlTable(
-        name.name, MetaData(), *parts, schema=name.schema, quote=True, quote_schema=bool(name.schema), **options
-    )
+    schema = name.schema and quoted_name(name.schema, quote=True)
+    return SqlTable(name.name, MetaData(), *parts, schema=schema, quote=True, **options)

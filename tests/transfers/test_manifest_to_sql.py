@@ -190,6 +190,22 @@ def test_hostile_table_names_are_names(warehouse, land, load, name):
     assert warehouse.run(f"SELECT count(*) FROM {warehouse.quote(name)}") == [(1,)]
 
 
+def test_a_table_may_be_named_with_its_schema(warehouse, land, load):
+    schema = "main"
+    if warehouse.kind == "postgresql":
+        schema = warehouse.connection["extra"]["options"].rpartition("=")[2]
+    elif warehouse.kind == "mariadb":
+        schema = warehouse.connection["schema"]
+    old = land([lead(1)])
+    load(old, f"{schema}.t")
+    new = land([lead(1, source="new", score=7), lead(2)], at="2026-01-01T00:00:00+00:00")
+    assert load(new, f"{schema}.t", mode="replace", lead_fields=["email"])["columns_added"] == 2
+    # Under its other name too: the statement itself keeps a newer row.
+    assert load(old)["outdated"] == load(old, f"{schema}.t")["outdated"] == 1
+    assert [(row["id"], row["source"]) for row in warehouse.rows()] == [("lead_1", "new"), ("lead_2", "chatbot")]
+    assert load(new, f"{schema}.a", mode="append")["inserted"] == 2
+
+
 def test_hostile_names_of_form_fields_get_columns(warehouse, land, load):
     columns = [*HOSTILE, 'a"b', "a b", "values", "VALUES (", "x" * 63, "%s", "%(rows)s", "a%%b"]
     if warehouse.kind == "mariadb":
@@ -289,17 +305,12 @@ def test_fields_named_like_columns_of_the_database_itself_lose_nothing(warehouse
 
 
 def test_form_fields_get_no_column_named_like_one_of_the_database_itself(warehouse, land, load):
+    itself = {"postgresql": "PostgreSQL itself", "mariadb": "MySQL itself"}
     for name in SYSTEM_COLUMNS[warehouse.kind]:
-        with pytest.raises(
-            AirflowFailException, match=rf"the column '{name}' is taken by {warehouse_name(warehouse)} "
-        ):
+        with pytest.raises(AirflowFailException, match=rf"column '{name}' is taken by {itself[warehouse.kind]}\."):
             load(land([lead(1)]), lead_fields=[name])
     load(land([lead(1)]), lead_fields={"name": "form_xmin", "email": "form_db_row_id"})
     assert [row["form_xmin"] for row in warehouse.rows()] == ["Person 1"]
-
-
-def warehouse_name(warehouse) -> str:
-    return {"postgresql": "PostgreSQL", "mariadb": "MySQL", "sqlite": "SQLite"}[warehouse.kind]
 
 
 def test_a_hundred_thousand_field_names_do_not_make_a_hundred_thousand_columns(warehouse, land, load):
