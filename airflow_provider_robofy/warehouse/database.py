@@ -44,10 +44,10 @@ _DRIVERS: Final = {
 #: The names by which common-sql's hooks call the databases that rows can be loaded into.
 DIALECTS: Final = ("postgresql", "mysql", "mariadb", "sqlite")
 
-#: How long a load waits for another one of the same rows, and how long between two looks, in seconds.
+#: How long a load waits for another one of the same rows, and how long between two tries, in seconds.
 _LONGEST_WAIT: Final = 600.0
 _WAIT: Final = 0.2
-#: Keys in one statement: old SQLites take no more than 999 values.
+#: Keys in one statement: older versions of SQLite take no more than 999 values.
 _KEYS: Final = 900
 
 

@@ -1,7 +1,7 @@
-"""Loading one landed file into a table: all of it or nothing, and counted.
+"""Load one landed file into a table: all of it or nothing, and counted.
 
-A file is read twice. The first reading looks which fields it has and whether every row can be told apart; nothing is
-written before. The second one turns each row into a row of the table and writes them in chunks, in one transaction.
+A file is read twice. The first reading finds which fields it has and checks every row; nothing is written before. The
+second one turns each row into a row of the table and writes them in chunks, in one transaction.
 """
 
 from __future__ import annotations
@@ -33,14 +33,7 @@ from airflow_provider_robofy.warehouse.table import (
     field_key,
     known_fields,
 )
-from airflow_provider_robofy.warehouse.values import (
-    MisfitError,
-    binder,
-    fits_text,
-    instant,
-    text_of,
-    time_text,
-)
+from airflow_provider_robofy.warehouse.values import MisfitError, binder, fits_text, instant, text_of, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -60,13 +53,13 @@ _CHUNK_BYTES: Final = 1 << 20
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 #: Fields that hold JSON whatever type their column has.
 _ALWAYS_JSON: Final = frozenset({"lead_data", EXTRA})
-#: Rows between two looks whether the task was killed.
+#: Rows between two checks whether the task was killed.
 _OFTEN: Final = 1000
 
 
 @dataclass(kw_only=True)
 class Load:
-    """Loads one landed file into one table.
+    """Load one landed file into one table.
 
     Usage::
 
@@ -166,7 +159,7 @@ class Load:
                     new.append(name)
         if len(hashed) > 1:
             raise RobofyConfigError(
-                f"manifest: some rows of {self.where} bear _session_key and others do not, so ids of sessions would "
+                f"manifest: some rows of {self.where} have _session_key and others do not, so ids of sessions would "
                 "get into the table. Land them again under one privacy policy."
             )
         return present, new
@@ -276,7 +269,7 @@ class Load:
 
 
 class Projection:
-    """Turns rows of one file into rows of one table: each field into its column, and those without one into a last one.
+    """Turn rows of one file into rows of one table: each field into its column, those without one into a last column.
 
     :param load: The load whose rows they are.
     :param types: The table's columns and their types.

@@ -284,7 +284,7 @@ class Table:
     def _is_unique(self) -> bool:
         inspector, (schema, name) = inspect(self.database.connection), self.name
         wanted = set(self.primary_key)
-        # The table that the task makes needs only the first look; the others take longer.
+        # A table that the task has made has it as its primary key; the other questions take longer.
         return (
             wanted == set(inspector.get_pk_constraint(name, schema)["constrained_columns"])
             or wanted in [set(one["column_names"]) for one in inspector.get_unique_constraints(name, schema)]

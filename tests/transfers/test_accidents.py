@@ -162,12 +162,17 @@ def make(warehouse, *, columns: str = "", key: str = "_project_id, _chatbot_id, 
 def test_a_table_of_ones_own_takes_what_fits_its_types_and_is_not_changed(warehouse, land, load):
     make(
         warehouse,
-        columns="created_at timestamp null, score int, rate numeric(10,2), paid boolean, lead_data text, "
-        "note varchar(9), _extra text",
+        columns="created_at timestamp null, score int, rate numeric(10,2), ratio double precision, paid boolean, "
+        "lead_data text, note varchar(9), _extra text",
     )
     before = warehouse.columns()
     counts = load(
-        land([lead(1, score="7", rate=1.5, paid=True, note="fits"), lead(2, score=None, rate=None, paid=None)]),
+        land(
+            [
+                lead(1, score="7", rate=1.5, ratio=0.25, paid=True, note="fits"),
+                lead(2, score=None, rate=None, paid=None),
+            ]
+        ),
         create_table=False,
     )
     assert (counts["inserted"], counts["columns_added"]) == (2, 0)
@@ -175,6 +180,7 @@ def test_a_table_of_ones_own_takes_what_fits_its_types_and_is_not_changed(wareho
     first, second = warehouse.rows()
     assert str(first["created_at"])[:19] == "2025-01-15 10:30:00"
     assert (first["score"], float(first["rate"]), bool(first["paid"]), first["note"]) == (7, 1.5, True, "fits")
+    assert float(first["ratio"]) == 0.25
     assert (second["score"], second["rate"], second["paid"], second["note"]) == (None, None, None, None)
     extra = json.loads(first["_extra"]) if isinstance(first["_extra"], str) else first["_extra"]
     assert set(extra) == {"source", "page_url", "ip_address", "_created_at"}

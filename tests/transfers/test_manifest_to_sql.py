@@ -414,7 +414,7 @@ def test_of_a_session_with_a_hash_the_id_never_gets_into_the_table(warehouse, la
     assert "_session_key" not in found[0]
     assert PHONE not in str(found)
     mixed = land([*rows, {"session_id": PHONE}], resource="sessions")
-    with pytest.raises(AirflowFailException, match=r"some rows of .* bear _session_key and others do not"):
+    with pytest.raises(AirflowFailException, match=r"some rows of .* have _session_key and others do not"):
         load(mixed)
 
 

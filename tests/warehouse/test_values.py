@@ -109,6 +109,7 @@ def test_times_are_bound_in_utc_and_read_back_the_same(time):
         (types.Integer(), "7", 7),
         (types.Integer(), True, 1),
         (types.Numeric(), 1.5, "1.5"),
+        (types.Float(), 1.5, "1.5"),
         (types.Numeric(), "1e3", "1E+3"),
         (types.Boolean(), "true", True),
         (types.JSON(), "text", '"text"'),
