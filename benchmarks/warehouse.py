@@ -75,6 +75,19 @@ def operator(manifest: dict[str, Any], table: str) -> int:
     return int(counts["rows"])
 
 
+def as_values(manifest: dict[str, Any], table: str) -> int:
+    """Run the operator with the form that other databases get: a statement with the values of many rows."""
+    from sqlalchemy.dialects import postgresql as dialect
+
+    from airflow_provider_robofy.warehouse.database import Database, on_conflict_update
+    from airflow_provider_robofy.warehouse.postgresql import Postgresql
+
+    changed: Any = Postgresql
+    changed.counts_rows, changed.write = False, Database.write
+    changed.insert = lambda _, target: on_conflict_update(dialect.insert(target.table), target)
+    return operator(manifest, table)
+
+
 def _values(manifest: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     from airflow_provider_robofy.extract.landing import rows
 
@@ -114,7 +127,7 @@ def row_by_row(manifest: dict[str, Any], table: str) -> int:
     return int(hook.get_first(f"SELECT count(*) FROM {table}")[0])
 
 
-CONTENDERS = {"operator": operator, "insert_rows": insert_rows, "row by row": row_by_row}
+CONTENDERS = {"operator": operator, "as values": as_values, "insert_rows": insert_rows, "row by row": row_by_row}
 
 
 def contend(name: str, nothing: str, given: str, table: str) -> None:

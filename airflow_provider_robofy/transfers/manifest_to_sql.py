@@ -1,4 +1,4 @@
-"""Loading landed files into a user's database."""
+"""Load landed files into a user's database."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from airflow_provider_robofy.hooks.lineage import Amount, Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import failing_at_once
-from airflow_provider_robofy.warehouse.layout import MODES, RESOURCES, UPSERT
-from airflow_provider_robofy.warehouse.naming import TableName, lead_columns
+from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_robofy.warehouse.table import TableName
+
 WANTED: Final = Wanted(
     argument="manifest",
-    resources=RESOURCES,
+    resources=tuple(RESOURCES),
     fields={
         "uri": str,
         "format": str,
@@ -63,8 +64,8 @@ class RobofyManifestToSqlOperator(BaseOperator):
         )
 
     A file is loaded in one transaction: all of it or nothing, also when the worker dies. Loading it again changes
-    nothing, and loading an old file after a new one takes nothing back. The table is made, and columns are added; none
-    is ever dropped. docs/warehouse.md has the table's layout.
+    nothing, and an older file never takes a newer row back. The table is made, and columns are added; none is ever
+    dropped. docs/warehouse.md has the table's layout.
 
     :param manifest: What a fetch task returned (``task.output``), the path of a landed file with its manifest beside
         it, or a list of either, such as the ``output`` of a mapped task: then each file is loaded in a transaction of
@@ -73,7 +74,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         number of agents. (templated)
     :param sql_conn_id: The connection of the database. (templated)
     :param mode: ``upsert``: each row once, the version that was fetched last. ``append``: each run's rows beside those
-        of others; a run that is loaded again takes the place of itself. ``replace``: like ``upsert``, and the agent's
+        of others; a run that is loaded again replaces its own rows. ``replace``: like ``upsert``, and the agent's
         rows that the file does not have are deleted; only for a manifest of a whole listing. Default ``upsert``.
     :param create_table: Make the table and the columns that it lacks. Otherwise the table must be there, and fields
         without a column go to its column ``_extra``. Default True.
@@ -81,8 +82,9 @@ class RobofyManifestToSqlOperator(BaseOperator):
     :param lead_fields: Form fields of leads that get a text column of their own, as a list of names or a mapping from
         name to column. Names are compared trimmed and without case. Default none; ``lead_data`` has them all.
         (templated)
-    :return: Counts, see :class:`~airflow_provider_robofy.warehouse.writer.Counts`, with ``files``, ``table`` and
-        ``mode``. No personal data.
+    :return: The counts ``rows``, ``inserted``, ``updated``, ``unchanged``, ``outdated``, ``superseded``, ``deleted``
+        and ``columns_added``, with ``files``, ``table`` and ``mode``. No personal data. docs/warehouse.md says what
+        each count means.
     :raises AirflowFailException: Arguments, manifest, table or rights are wrong, so that a retry cannot help.
     :raises RobofyDatabaseError: The database failed; the task's retries apply.
     :raises RobofyLandingError: The file is not the one that the manifest describes; likewise.
@@ -97,7 +99,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         manifest: Mapping[str, Any] | str | Sequence[Mapping[str, Any] | str],
         table: str,
         sql_conn_id: str,
-        mode: str = UPSERT,
+        mode: str = "upsert",
         create_table: bool = True,
         chunk_size: int = 1000,
         lead_fields: Sequence[str] | Mapping[str, str] = (),
@@ -115,18 +117,26 @@ class RobofyManifestToSqlOperator(BaseOperator):
         self._lineage: Lineage | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
-        """Return what OpenLineage is to say of the task; its provider asks, be it that the task succeeded or failed."""
+        """Return what OpenLineage reports of the task, whether it succeeded or failed.
+
+        :param task_instance: Not used.
+        """
         return (self._lineage or Lineage(None)).openlineage()
 
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Load, and return the counts."""
+        """Load the files, and return the counts.
+
+        :param context: Not used.
+        """
         with failing_at_once():
+            hook = self._hook()
+            from airflow_provider_robofy.warehouse.table import MODES, TableName, lead_columns
+
             if self.mode not in MODES:
                 raise RobofyConfigError(f"mode={str(self.mode)[:40]!r} must be one of {', '.join(MODES)}.")
             if type(self.chunk_size) is not int or self.chunk_size < 1:
                 raise RobofyConfigError(f"chunk_size={str(self.chunk_size)[:40]!r} must be at least 1.")
             table, lead_fields = TableName.of(self.table), lead_columns(self.lead_fields)
-            hook = self._hook()
             total: dict[str, Any] = {"table": str(table), "mode": self.mode, "files": 0}
             for given in _each(self.manifest):
                 for name, count in self._load(hook, given, table, lead_fields).items():
@@ -139,7 +149,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         self._killed = True
 
     def _load(self, hook: DbApiHook, given: object, table: TableName, lead_fields: dict[str, str]) -> dict[str, int]:
-        from airflow_provider_robofy.warehouse.database import Database
+        from airflow_provider_robofy.warehouse.database import open_database
         from airflow_provider_robofy.warehouse.load import Load
 
         manifest, store = WANTED.find(given, lambda path: open_store(place(path, "manifest")))
@@ -148,7 +158,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         with ExitStack() as opened:
             held = opened.enter_context(hold(manifest, store))
             database = opened.enter_context(
-                Database.opened(hook.get_conn, f"Connection {self.sql_conn_id!r}", self._check_alive)
+                open_database(hook.get_conn, f"Connection {self.sql_conn_id!r}", self._check_alive)
             )
             load = Load(
                 database=database,
@@ -159,7 +169,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
                 chunk_size=self.chunk_size,
                 lead_fields=lead_fields,
             )
-            counts = load.run(held).as_dict()
+            counts = load.run(held)
             schema = table.schema or database.connection.dialect.default_schema_name
             lineage.wrote_table(hook, table.name, schema, Amount(rows=counts["inserted"] + counts["updated"]))
         self.log.info(
@@ -208,7 +218,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
 
 
 def _each(given: object) -> Iterable[object]:
-    """Return what is to be loaded, one after the other; what a mapped task returns may be read lazily."""
+    """Return the files to load, one after the other; what a mapped task returns may be read lazily."""
     if isinstance(given, Mapping | str) or not isinstance(given, Iterable):
         return [given]
     # An instance of a mapped task that was skipped has returned nothing.

@@ -1,39 +1,60 @@
-"""Loading one landed file into a table: all of it or nothing, and counted."""
+"""Load one landed file into a table: all of it or nothing, and counted.
+
+A file is read twice. The first reading finds which fields it has and checks every row; nothing is written before. The
+second one turns each row into a row of the table and writes them in chunks, in one transaction.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlalchemy import delete, literal, or_, select
+from sqlalchemy.types import NullType
+
+from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
-from airflow_provider_robofy.warehouse.dialect import Target
-from airflow_provider_robofy.warehouse.layout import (
-    AGENT,
+from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, RESOURCES, SESSION_KEY, SESSIONS
+from airflow_provider_robofy.warehouse.database import Line, Target
+from airflow_provider_robofy.warehouse.table import (
     APPEND,
+    BOOKKEEPING,
+    EXTRA,
     FETCHED_AT,
+    KEY_LENGTH,
     MAX_FIELDS,
-    PROJECT,
     REPLACE,
     RUN_KEY,
-    layout_of,
+    RUN_KEY_LENGTH,
+    Table,
+    field_key,
+    known_fields,
 )
-from airflow_provider_robofy.warehouse.naming import check_lead_columns
-from airflow_provider_robofy.warehouse.projection import Projection
-from airflow_provider_robofy.warehouse.schema import Table
-from airflow_provider_robofy.warehouse.survey import Surveyor
-from airflow_provider_robofy.warehouse.values import instant, time_text
-from airflow_provider_robofy.warehouse.writer import Counts, Writer
+from airflow_provider_robofy.warehouse.values import MisfitError, binder, fits_text, instant, text_of, time_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy.types import TypeEngine
 
     from airflow_provider_robofy.extract.landed import HeldFile
     from airflow_provider_robofy.warehouse.database import Database
-    from airflow_provider_robofy.warehouse.naming import TableName
+    from airflow_provider_robofy.warehouse.table import TableName
+    from airflow_provider_robofy.warehouse.values import Bound
 
-_RUN_KEY_LENGTH: Final = 250
+#: What may have become of a row of the file; docs/warehouse.md says what each of them means.
+OUTCOMES: Final = ("inserted", "updated", "unchanged", "outdated", "superseded")
+#: A chunk ends after so many bytes too: some drivers make one statement of it, and servers limit those.
+_CHUNK_BYTES: Final = 1 << 20
+#: Fields of other names have no column of their own: every database takes these, and tells them apart.
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+#: Fields that hold JSON whatever type their column has.
+_ALWAYS_JSON: Final = frozenset({"lead_data", EXTRA})
+#: Rows between two checks whether the task was killed.
+_OFTEN: Final = 1000
 
 
 @dataclass(kw_only=True)
@@ -43,15 +64,16 @@ class Load:
     Usage::
 
         with hold(manifest, store) as held:
-            counts = Load(database=database, table=TableName.of("leads"), manifest=manifest).run(held)
+            counts = Load(database=database, table=TableName.of("leads"), manifest=manifest, mode="upsert").run(held)
 
     :param database: Where to.
     :param table: The table.
     :param manifest: What the file holds.
     :param mode: ``upsert``, ``append`` or ``replace``.
-    :param create_table: May the table be made, and columns be added?
-    :param chunk_size: Rows in a statement.
-    :param lead_fields: Form field to column.
+    :param create_table: May the table be made, and columns be added? Default True.
+    :param chunk_size: Rows in a statement. Default 1000.
+    :param lead_fields: Form field to column, as :func:`~airflow_provider_robofy.warehouse.table.lead_columns` returns
+        it. Default none.
     """
 
     database: Database
@@ -62,99 +84,284 @@ class Load:
     chunk_size: int = 1000
     lead_fields: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, held: HeldFile) -> Counts:
-        """Load, and return what became of the rows.
+    def __post_init__(self) -> None:
+        """Read the manifest."""
+        manifest, run_key = self.manifest, str(self.manifest["run_key"])
+        if len(run_key) > RUN_KEY_LENGTH:
+            run_key = f"{run_key[: RUN_KEY_LENGTH - 33]}~{blake2b(run_key.encode(), digest_size=16).hexdigest()}"
+        self.resource = RESOURCES[manifest["resource"]]
+        self.where = str(manifest["uri"])
+        self.run_key = run_key
+        self.fetched_at = instant(manifest["started_at"])
+        #: Project and agent; a key holds no null.
+        self.owner = (str(manifest.get("project_id") or ""), str(manifest["chatbot_id"]))
+        self.counts = dict.fromkeys(("rows", *OUTCOMES, "deleted", "columns_added"), 0)
 
+    def run(self, held: HeldFile) -> dict[str, int]:
+        """Load the file, and return what became of its rows.
+
+        :param held: The file; its rows are read twice.
+        :return: ``rows``, the counts of :data:`OUTCOMES`, which add up to it, ``deleted`` and ``columns_added``.
         :raises RobofyConfigError: Manifest, table and arguments do not go together, or a row cannot be loaded.
-        :raises RobofyDatabaseError: The database failed.
+        :raises RobofyDatabaseError: The database failed, or does not show what was written.
         """
-        layout = layout_of(self.manifest["resource"])
         if self.mode == REPLACE:
             check_whole(self.manifest)
-        check_lead_columns(self.lead_fields, layout)
-        table = Table(self.database, self.table, layout, self.mode, self.create_table)
+        table = Table(self.database, self.table, self.resource, self.mode, self.create_table)
         table.check_names(self.lead_fields)
-        there = table.look()
-        key = (there or {}).get(layout.key.name)
-        surveyor = Surveyor(
-            layout,
-            (self.manifest.get("project_id"), self.manifest["chatbot_id"]),
-            self._where,
-            key.length if key else layout.key.length,
-        )
-        reserved = {*(there or {}), *self.lead_fields.values()}
-        own = {column.name for column in layout.columns({}, ())}
-        room = max(0, MAX_FIELDS - len(reserved - own)) if self.create_table else 0
-        survey = surveyor.survey(held.rows(), reserved, room, self.database.check)
-        counts = Counts()
-        columns, counts.columns_added = table.ensure(self.lead_fields, survey.new)
-        load = (time_text(self._fetched_at), self._run_key)
-        projection = Projection(
-            layout,
-            columns,
-            survey,
-            lead_fields=self.lead_fields,
-            owner=self._owner,
-            load=load,
-            wide_integers=self.database.dialect.wide_integers,
-            where=self._where,
-        )
-        target = Target(
-            table.quoted,
-            projection.places,
-            layout.key.name,
-            dict(zip((PROJECT, AGENT, FETCHED_AT, RUN_KEY), (*self._owner, *load), strict=True)),
-            upserts=self.mode != APPEND,
-        )
-        doing = f"Loading into {self.table}"
-        with self.database.transaction("load", str(self.table), *self._owner, doing=doing):
-            writer = Writer(
-                self.database,
-                target,
-                mode=self.mode,
-                owner=self._owner,
-                fetched_at=self._fetched_at,
-                run_key=self._run_key,
-                counts=counts,
-            )
-            writer.write((projection.line(number, row) for number, row in enumerate(held.rows(), 1)), self.chunk_size)
-            self._reconcile(counts)
-        return counts
+        fields, new = self._survey(held.rows(), table)
+        types, self.counts["columns_added"] = table.ensure(self.lead_fields, new)
+        projection = Projection(self, types, fields)
+        with self.database.transaction("load", str(self.table), *self.owner, doing=f"Loading into {self.table}"):
+            lines = (projection.line(number, row) for number, row in enumerate(held.rows(), 1))
+            self._write(projection.target, lines)
+            self._reconcile()
+        return self.counts
 
-    def _reconcile(self, counts: Counts) -> None:
-        if not counts.rows == counts.accounted == self.manifest["rows"]:
+    def key_of(self, row: Mapping[str, Any]) -> Any:
+        """Return the value by which a row is told apart: of a session the hash that stands for its id, if it has one.
+
+        :param row: The row.
+        """
+        hashed = row.get(SESSION_KEY) if self.resource is SESSIONS else None
+        return row.get(self.resource.key) if hashed is None else hashed
+
+    def _survey(self, rows: Iterable[Any], table: Table) -> tuple[set[str], list[str]]:
+        """Check all rows; return the fields that have a column or get one, and those of them that get one."""
+        there = table.look() or {}
+        key_length = getattr(there.get(self.resource.key), "length", KEY_LENGTH) or sys.maxsize
+        own = {str(column.name) for column in table.columns({}, ())}
+        room = MAX_FIELDS - len({*there, *self.lead_fields.values()} - own) if self.create_table else 0
+        known = {*own, *there, *self.lead_fields.values(), SESSION_KEY} - {*BOOKKEEPING, EXTRA}
+        taken = {name.casefold() for name in (*own, *known)} | self.database.system_columns
+        present: set[str] = set()
+        new: list[str] = []
+        hashed: set[bool] = set()
+        # Most rows have the fields of the one before them.
+        like: Any = None
+        for number, row in enumerate(rows, 1):
+            if number % _OFTEN == 0:
+                self.database.check()
+            if why := self._why_not(row, key_length):
+                raise RobofyConfigError(f"manifest: row {number} of {self.where} {why}. Nothing was loaded.")
+            if self.resource is SESSIONS:
+                hashed.add(row.get(SESSION_KEY) is not None)
+            if row.keys() == like:
+                continue
+            like = row.keys()
+            # In the order of the row: of names that differ in case the first one gets the column, in every run.
+            for name in [name for name in row if name not in present]:
+                if name in known:
+                    present.add(name)
+                elif len(new) < room and name.casefold() not in taken and _PLAIN.fullmatch(name):
+                    taken.add(name.casefold())
+                    present.add(name)
+                    new.append(name)
+        if len(hashed) > 1:
+            raise RobofyConfigError(
+                f"manifest: some rows of {self.where} have _session_key and others do not, so ids of sessions would "
+                "get into the table. Land them again under one privacy policy."
+            )
+        return present, new
+
+    def _why_not(self, row: Any, length: int) -> str:
+        """Return why a row cannot be loaded; empty text where it can.
+
+        :param length: Characters that the key's column takes.
+        """
+        if type(row) is not dict:
+            return "is no object"
+        if row.get(PROJECT_ID) != self.manifest.get("project_id") or row.get(CHATBOT_ID) != self.manifest["chatbot_id"]:
+            return "belongs to another project or agent than the manifest says"
+        key, name = self.key_of(row), self.resource.key
+        if type(key) is str and 0 < len(key) <= length and key.isascii() and "\0" not in key:
+            return ""
+        if isinstance(key, bool) or not isinstance(key, str | int) or key == "":
+            return f"has no {name} that is text or a whole number"
+        text = str(key)
+        if not fits_text(text):
+            return f"has {name} with a NUL or half a surrogate pair, which no database takes"
+        return "" if len(text) <= length else f"has {name} of {len(text)} characters, and the column takes {length}"
+
+    def _write(self, target: Target, lines: Iterable[Line]) -> None:
+        """Write all rows, and delete what the mode says."""
+        counts, database = self.counts, self.database
+        project, agent, fetched_at, run_key = (target.columns[name] for name in target.constants)
+        # Without a type, as rows are bound: the server takes the text for what the column holds.
+        ours = literal(target.constants[FETCHED_AT], NullType())
+        of_owner = [project == self.owner[0], agent == self.owner[1]]
+        if self.mode == APPEND:
+            gone = delete(target.table).where(*of_owner, run_key == self.run_key)
+            counts["deleted"] = database.connection.execute(gone).rowcount
+        elif self.mode == REPLACE:
+            newer = select(fetched_at).where(*of_owner, fetched_at > ours).limit(1)
+            if database.connection.execute(newer).first() is not None:
+                raise RobofyConfigError(
+                    "mode='replace': the table holds rows of this agent that were fetched after "
+                    f"{target.constants[FETCHED_AT]} UTC, when this file was. An older listing does not replace them. "
+                    "Load the newest one, or use mode='upsert', which keeps what is newer."
+                )
+        for chunk in _chunks(lines, self.chunk_size):
+            database.check()
+            counts["rows"] += len(chunk)
+            if self.mode == APPEND:
+                counts["inserted"] += len(chunk)
+                self._put(target, chunk)
+            else:
+                self._upsert(target, chunk)
+        if self.mode == REPLACE:
+            gone = delete(target.table).where(*of_owner, or_(fetched_at != ours, run_key != self.run_key))
+            counts["deleted"] = database.connection.execute(gone).rowcount
+
+    def _upsert(self, target: Target, chunk: Sequence[Line]) -> None:
+        last = {line.key: line for line in chunk}
+        self.counts["superseded"] += len(chunk) - len(last)
+        found = self.database.find(target, self.owner, list(last))
+        changed = []
+        for line in last.values():
+            outcome, changes = self._outcome(line, found.get(line.key))
+            self.counts[outcome] += 1
+            if changes:
+                changed.append(line)
+        if changed:
+            # In one order, so that two that write the same rows do not wait for each other.
+            self._put(target, sorted(changed, key=lambda line: line.key))
+
+    def _outcome(self, line: Line, known: Sequence[Any] | None) -> tuple[str, bool]:
+        """Return what becomes of a row, and whether it is written.
+
+        :param known: What the table knows of the row with the same key, None where there is none.
+        """
+        if known is None:
+            return "inserted", True
+        at, run_key, number, content = instant(known[0]), *known[1:]
+        if at > self.fetched_at:
+            return "outdated", False
+        same_run = at == self.fetched_at and run_key == self.run_key
+        if same_run and number != line.number:
+            # Another version of the row in this file. Of a file that was loaded before, the later one is there.
+            return "superseded", number < line.number
+        if content == line.content:
+            return "unchanged", not same_run
+        return "updated", True
+
+    def _put(self, target: Target, lines: Sequence[Line]) -> None:
+        written = self.database.write(target, lines)
+        if target.upserts and not self.database.counts_rows:
+            found = self.database.find(target, self.owner, [line.key for line in lines])
+            shown = {key: (instant(at), *known) for key, (at, *known, _) in found.items()}
+            written = sum(shown.get(line.key) == (self.fetched_at, self.run_key, line.number) for line in lines)
+        if written != len(lines):
             raise RobofyDatabaseError(
-                f"The counts do not add up: the manifest says {self.manifest['rows']} rows, {counts.rows} were read "
-                f"and {counts.accounted} accounted for. Nothing of the file is in the table; please report this to the "
+                f"Of {len(lines)} rows sent to the table it shows {written}. Does a trigger, a policy or another "
+                "unique key of the table keep rows back, or does somebody else write the same rows? Nothing of the "
+                "file is in the table."
+            )
+
+    def _reconcile(self) -> None:
+        rows, accounted = self.counts["rows"], sum(self.counts[name] for name in OUTCOMES)
+        if not rows == accounted == self.manifest["rows"]:
+            raise RobofyDatabaseError(
+                f"The counts do not add up: the manifest says {self.manifest['rows']} rows, {rows} were read "
+                f"and {accounted} accounted for. Nothing of the file is in the table; please report this to the "
                 "provider's maintainers."
             )
 
-    @property
-    def _where(self) -> str:
-        return str(self.manifest["uri"])
 
-    @property
-    def _owner(self) -> tuple[str, str]:
-        # A key holds no null.
-        return str(self.manifest.get("project_id") or ""), str(self.manifest["chatbot_id"])
+class Projection:
+    """Turn rows of one file into rows of one table: each field into its column, those without one into a last column.
 
-    @property
-    def _fetched_at(self) -> datetime:
-        return instant(self.manifest["started_at"])
+    :param load: The load whose rows they are.
+    :param types: The table's columns and their types.
+    :param fields: Fields that some row has and that have a column. A column that no row has a field for is left alone:
+        it may be somebody's own.
+    :raises RobofyConfigError: A column is of a type that nothing can be loaded into, or one of ``lead_fields`` is not
+        there.
+    """
 
-    @property
-    def _run_key(self) -> str:
-        """Return the run's key, cut and hashed where it is longer than its column."""
-        key = str(self.manifest["run_key"])
-        if len(key) <= _RUN_KEY_LENGTH:
-            return key
-        return f"{key[: _RUN_KEY_LENGTH - 33]}~{blake2b(key.encode(), digest_size=16).hexdigest()}"
+    def __init__(self, load: Load, types: Mapping[str, TypeEngine[Any]], fields: Iterable[str]) -> None:
+        def bound(name: str) -> Callable[[Any], Bound]:
+            try:
+                as_json = name in _ALWAYS_JSON
+                return binder(types[name], as_json=as_json, wide_integers=load.database.wide_integers)
+            except MisfitError as error:
+                raise RobofyConfigError(
+                    f"table: the column {name} is of {error}. Text, JSON, numbers, booleans and times with a date can "
+                    "be; docs/warehouse.md says more."
+                ) from None
+
+        if lacking := sorted(set(load.lead_fields.values()) - types.keys()):
+            raise RobofyConfigError(
+                f"lead_fields: the table has no column {', '.join(map(repr, lacking))}. Names of columns are compared "
+                "with their case. Add it, or let the task do so with create_table=True."
+            )
+        self._load = load
+        known = [one.name for one in known_fields(load.resource)]
+        apart = {PROJECT_ID, CHATBOT_ID, load.resource.key, SESSION_KEY, *load.lead_fields.values(), *known}
+        names = [name for name in (*known, *sorted(set(fields) - apart)) if name in types]
+        self._key = bound(load.resource.key)
+        #: Field, the function that converts its values, and whether plain text needs no conversion.
+        self._direct = [(name, bind, bind is text_of) for name, bind in ((name, bound(name)) for name in names)]
+        self._answers = [(form_field, name, bound(name)) for form_field, name in load.lead_fields.items()]
+        self._extra = bound(EXTRA) if EXTRA in types else None
+        self._names = [*names, *load.lead_fields.values(), *([EXTRA] if self._extra else [])]
+        columns = (PROJECT_ID, CHATBOT_ID, load.resource.key, *self._names, *BOOKKEEPING)
+        constants = dict(zip((PROJECT_ID, CHATBOT_ID), load.owner, strict=True))
+        constants |= {FETCHED_AT: time_text(load.fetched_at), RUN_KEY: load.run_key}
+        #: The table and the columns that are written, in the order of a line's values.
+        self.target = Target(
+            load.table, {name: types[name] for name in columns}, load.resource.key, constants, load.mode != APPEND
+        )
+
+    def line(self, number: int, row: Mapping[str, Any]) -> Line:
+        """Return one row as the table takes it.
+
+        :param number: Its position in the file, from 1.
+        :param row: The row.
+        :raises RobofyConfigError: The table cannot hold it.
+        """
+        load, fields = self._load, dict(row)
+        key = self._bound(number, load.resource.key, self._key, load.key_of(fields))
+        # A session's own id is gone with this where a hash stands for it.
+        for name in (PROJECT_ID, CHATBOT_ID, load.resource.key):
+            del fields[name]
+        if load.resource is SESSIONS:
+            fields.pop(SESSION_KEY, None)
+        answers = answers_of(fields.get("lead_data"), load.lead_fields) if self._answers else {}
+        values: list[Bound] = []
+        for name, bind, takes_text in self._direct:
+            value = fields.pop(name, None)
+            if value is not None and not (takes_text and type(value) is str and value.isascii() and "\0" not in value):
+                value = self._bound(number, name, bind, value)
+            values.append(value)
+        values += [self._bound(number, name, bind, answers.get(one)) for one, name, bind in self._answers]
+        if self._extra is not None:
+            values.append(self._bound(number, EXTRA, self._extra, fields) if fields else None)
+        elif fields:
+            raise RobofyConfigError(
+                f"table: row {number} of {load.where} has {len(fields)} fields that the table has no column for, and "
+                f"no column {EXTRA} to keep them in. Add that, or let the task do so with create_table=True."
+            )
+        document = codec.dump_line({name: of for name, of in zip(self._names, values, strict=True) if of is not None})
+        content = blake2b(document, digest_size=16).hexdigest()
+        bound = (*load.owner, key, *values, self.target.constants[FETCHED_AT], load.run_key, number, content)
+        return Line(str(key), number, content, document, bound)
+
+    def _bound(self, number: int, name: str, bind: Callable[[Any], Bound], value: Any) -> Bound:
+        try:
+            return bind(value)
+        except MisfitError as error:
+            raise RobofyConfigError(
+                f"table: the column {name} cannot hold what row {number} of {self._load.where} has there ({error}). "
+                "Give it another type, or load into another table. Nothing was loaded."
+            ) from None
 
 
 def check_whole(manifest: Mapping[str, Any]) -> None:
-    """Refuse to let a file stand for everything that an agent has, where it does not.
+    """Refuse a file that does not have everything that an agent has.
 
-    :raises RobofyConfigError: It does not; the message says why.
+    :param manifest: What the file holds.
+    :raises RobofyConfigError: It is refused; the message says why.
     """
     why = ""
     if manifest.get("mode") != "full":
@@ -168,3 +375,43 @@ def check_whole(manifest: Mapping[str, Any]) -> None:
             f"mode='replace' needs a whole listing, since it deletes what the file does not have; {manifest['uri']} "
             f"{why}. Use mode='upsert'."
         )
+
+
+def answers_of(lead_data: Any, wanted: Iterable[str]) -> dict[str, Any]:
+    """Return what a lead answered in some form fields.
+
+    Of a field that is there several times the last answer counts that is not empty. For example::
+
+        [{"field_name": "Email", "field_type": "email", "field_value": "ada@example.com"}]
+
+    :param lead_data: A list of objects with ``field_name`` and ``field_value``, an object of names and values, or
+        anything else, which answers nothing.
+    :param wanted: Names of form fields, as :func:`~airflow_provider_robofy.warehouse.table.field_key` returns them.
+    :return: Answers by those names.
+    """
+    pairs: Iterable[tuple[Any, Any]] = ()
+    if type(lead_data) is dict:
+        pairs = lead_data.items()
+    elif type(lead_data) is list:
+        pairs = [(one.get("field_name"), one.get("field_value")) for one in lead_data if type(one) is dict]
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if type(name) is not str:
+            continue
+        key = field_key(name)
+        if key in wanted and (key not in found or value not in (None, "")):
+            found[key] = value
+    return found
+
+
+def _chunks(lines: Iterable[Line], size: int) -> Iterator[list[Line]]:
+    chunk: list[Line] = []
+    filled = 0
+    for line in lines:
+        chunk.append(line)
+        filled += len(line.document)
+        if len(chunk) >= size or filled >= _CHUNK_BYTES:
+            yield chunk
+            chunk, filled = [], 0
+    if chunk:
+        yield chunk

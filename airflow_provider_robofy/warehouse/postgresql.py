@@ -5,32 +5,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
+from sqlalchemy import bindparam, cast, column, func, literal, literal_column, select, true, types
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.sql.elements import quoted_name
 
-from airflow_provider_robofy.warehouse.dialect import KNOWN, Dialect, Line, Target
-from airflow_provider_robofy.warehouse.layout import CONTENT, FETCHED_AT, ROW
-from airflow_provider_robofy.warehouse.values import Kind
+from airflow_provider_robofy.resources import Kind
+from airflow_provider_robofy.warehouse.database import Database, Line, Target, on_conflict_update, refuse
+from airflow_provider_robofy.warehouse.table import BOOKKEEPING, CONTENT_HASH, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.sql.dml import Insert
+
+#: ON CONFLICT came with 9.5; what calls itself older (Redshift does) has none.
+_OLDEST = (9, 5)
 
 
-class Postgresql(Dialect):
-    """Speak to PostgreSQL."""
+class Postgresql(Database):
+    """PostgreSQL."""
 
     name = "PostgreSQL"
     longest_name = 63
     counted = "bytes"
-    counts = True
+    # Those that every table has; oid until version 11.
+    system_columns = frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
+    counts_rows = True
     types: ClassVar = {
-        Kind.TEXT: "TEXT",
-        Kind.JSON: "JSONB",
-        Kind.INTEGER: "BIGINT",
-        Kind.TIME: "TIMESTAMP WITH TIME ZONE",
+        Kind.TEXT: types.Text(),
+        Kind.JSON: postgresql.JSONB(),
+        Kind.INTEGER: types.BigInteger(),
+        Kind.TIME: types.DateTime(timezone=True),
     }
 
-    def settle(self, raw: Any) -> None:
+    @staticmethod
+    def configure(raw: Any) -> None:
         raw.autocommit = False
         if hasattr(raw, "row_factory"):
             from psycopg.rows import tuple_row
@@ -39,65 +48,56 @@ class Postgresql(Dialect):
         else:
             raw.cursor_factory = None
 
-    def begin(self, connection: Connection) -> bool:
+    def start(self, where: str) -> None:
+        found = self.connection.dialect.server_version_info or ()
+        if found < _OLDEST:
+            raise refuse(f"PostgreSQL {'.'.join(map(str, found))} (9.5 or newer is needed)", where)
+
+    def begin(self) -> bool:
+        run = self.connection.exec_driver_sql
         # A snapshot of before the lock was had would show rows as they were before.
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
+        run("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
         # Times are bound as text without a zone.
-        connection.exec_driver_sql("SET LOCAL TIME ZONE 'UTC'")
+        run("SET LOCAL TIME ZONE 'UTC'")
         # Nothing is known yet of a table that is just being filled, and what is guessed of it misleads the planner.
-        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '60s'")
+        run("SET LOCAL enable_seqscan = off")
+        run("SET LOCAL lock_timeout = '60s'")
         return True
 
-    def length_of(self, name: str) -> int:
-        return len(name.encode())
+    def try_lock(self, number: int) -> bool:
+        return bool(self.connection.scalar(select(func.pg_try_advisory_xact_lock(number))))
 
-    def try_lock(self, connection: Connection, number: int) -> bool:
-        return bool(connection.exec_driver_sql("SELECT pg_try_advisory_xact_lock(%(n)s)", {"n": number}).scalar())
-
-    def find(
-        self, connection: Connection, target: Target, owner: tuple[str, str], keys: Sequence[str]
-    ) -> Sequence[Sequence[Any]]:
-        project, agent, key = target.key_places
-        wanted = ", ".join(f"t.{one}" for one in (key, *target.quoted(*KNOWN)))
+    def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
+        project, agent, key = target.key_columns
+        wanted = func.unnest(cast(list(keys), postgresql.ARRAY(types.Text))).table_valued("key").render_derived("k")
         # OFFSET 0 keeps it a look into the index for each key, by all of its columns.
-        sql = (
-            "SELECT f.* FROM unnest(CAST(%(keys)s AS text[])) AS k(key) CROSS JOIN LATERAL "
-            f"(SELECT {wanted} FROM {target.table} AS t "
-            f"WHERE t.{project} = %(project)s AND t.{agent} = %(agent)s AND t.{key} = k.key OFFSET 0) AS f"
+        found = (
+            select(key, *(target.columns[name] for name in BOOKKEEPING))
+            .where(project == owner[0], agent == owner[1], key == wanted.c.key)
+            .offset(literal_column("0"))
+            .lateral("f")
         )
-        given = {"keys": list(keys), "project": owner[0], "agent": owner[1]}
-        return connection.exec_driver_sql(sql, given).all()
+        rows = self.connection.execute(select(found).select_from(wanted.join(found, true())))
+        return {row[0]: row[1:] for row in rows}
 
-    def put(self, connection: Connection, target: Target, lines: Sequence[Line]) -> int:
-        given = {f"k{number}": value for number, value in enumerate(target.constants.values())}
-        document = b"[" + b",".join([_element(target.key, line) for line in lines]) + b"]"
-        result = connection.exec_driver_sql(self._sql(target), {"rows": document.decode(), **given})
-        return int(result.rowcount)
-
-    @staticmethod
-    def _sql(target: Target) -> str:
-        given = {name: f"CAST(%(k{number})s AS text)" for number, name in enumerate(target.constants)}
-        places = target.places
-        texts = [given.get(place.name, f"r.{place.quoted}") for place in places]
+    def insert(self, target: Target) -> Insert:
+        names = [quoted_name(name, quote=True) for name in target.types if name not in target.constants]
+        rows = func.jsonb_to_recordset(cast(bindparam("rows", type_=types.Text), postgresql.JSONB))
+        record = rows.table_valued(*(column(name, types.Text) for name in names)).render_derived("r", with_types=True)
+        cells: dict[str, Any] = dict(zip(names, record.c, strict=True))
+        cells |= {name: literal(value, types.Text) for name, value in target.constants.items()}
         # Text is not cast: a cast to VARCHAR(n) would cut it, an assignment refuses.
-        cells = [
-            text if place.kind is Kind.TEXT else f"CAST({text} AS {place.type})"
-            for text, place in zip(texts, places, strict=True)
+        values = [
+            cells[name] if isinstance(type_, types.String) else cast(cells[name], type_)
+            for name, type_ in target.types.items()
         ]
-        record = ", ".join(f"{place.quoted} text" for place in places if place.name not in given)
-        sql = (
-            f"INSERT INTO {target.table} AS t ({target.names}) SELECT {', '.join(cells)} "
-            f"FROM jsonb_to_recordset(CAST(%(rows)s AS jsonb)) AS r({record})"
-        )
-        if not target.upserts:
-            return sql
-        changes = ", ".join(f"{one} = EXCLUDED.{one}" for one in target.changing)
-        [fetched_at] = target.quoted(FETCHED_AT)
-        return (
-            f"{sql} ON CONFLICT ({', '.join(target.key_places)}) DO UPDATE SET {changes} "
-            f"WHERE t.{fetched_at} <= EXCLUDED.{fetched_at}"
-        )
+        statement = postgresql.insert(target.table).from_select(list(target.columns.values()), select(*values))
+        return on_conflict_update(statement, target) if target.upserts else statement
+
+    def write(self, target: Target, lines: Sequence[Line]) -> int:
+        document = b"[" + b",".join([_element(target.key, line) for line in lines]) + b"]"
+        statement = self.insert(target).execution_options(preserve_rowcount=True)
+        return int(self.connection.execute(statement, {"rows": document.decode()}).rowcount)
 
 
 def _element(key: str, line: Line) -> bytes:
@@ -108,7 +108,7 @@ def _element(key: str, line: Line) -> bytes:
         orjson.dumps(line.key),
         ROW.encode(),
         line.number,
-        CONTENT.encode(),
+        CONTENT_HASH.encode(),
         line.content.encode(),
         b"," if content else b"",
         content,

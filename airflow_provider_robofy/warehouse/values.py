@@ -1,61 +1,59 @@
-"""Values on their way into columns: made to fit where nothing is lost by it, refused where something would be."""
+"""Values on their way into columns: converted where nothing is lost by it, refused where something would be.
+
+What a column holds is its SQLAlchemy type; this module knows how a value of a row becomes what is bound for it.
+"""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import types
 
 from airflow_provider_robofy.api import codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What is bound: what every driver and JSON can carry.
+    from sqlalchemy.types import TypeEngine
+
+#: What is bound: every driver and JSON can carry it.
 Bound = str | int | bool | None
 
 #: MariaDB takes JSON of 32 levels, MySQL of 100.
 MAX_DEPTH: Final = 30
+#: Bounds of an integer of 64 bits.
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 63) - 1
 
+# No database takes half a surrogate pair, and PostgreSQL takes no NUL.
 _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 _UNFIT_ESCAPES: Final = re.compile(r"\\u(?:0000|[dD][89abAB])")
-_STAND_IN: Final = "\ufffd"
+_REPLACEMENT: Final = "\ufffd"
 _LONG_INTEGER: Final = re.compile(r"(?<![\d.])\d{19}")
-_LANDED_LENGTH: Final = len("2025-01-15T10:30:00+00:00")
 _STRINGS: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-class Kind(Enum):
-    """Say what a column holds."""
-
-    TEXT = "text"
-    JSON = "json"
-    INTEGER = "a whole number"
-    NUMBER = "a number"
-    BOOLEAN = "true or false"
-    TIME = "a time"
-    OTHER = "something that nothing is loaded into"
-
-
 class MisfitError(ValueError):
-    """Tell that a column cannot hold a value; the text does not repeat it."""
+    """A column cannot hold a value; the text does not repeat the value."""
 
 
 def fits_text(text: str) -> bool:
-    """Tell whether every database takes a text as it is: none takes half a surrogate pair, PostgreSQL no NUL."""
+    """Return whether every database takes a text as it is.
+
+    :param text: The text. It does not fit where it has a NUL or half a surrogate pair.
+    """
     return (text.isascii() and "\0" not in text) or _UNFIT.search(text) is None
 
 
 def text_of(value: Any) -> str | None:
-    """Return a value as text: text as it is, everything else as JSON.
+    """Return a value as text: text as it is, with U+FFFD for NUL and half surrogate pairs, all else as JSON.
 
-    NUL and half surrogate pairs become U+FFFD.
+    :param value: Anything decoded from JSON.
     """
     if type(value) is str:
-        return value if fits_text(value) else _UNFIT.sub(_STAND_IN, value)
+        return value if fits_text(value) else _UNFIT.sub(_REPLACEMENT, value)
     return None if value is None else json_of(value)
 
 
@@ -65,21 +63,23 @@ def json_of(value: Any, *, wide_integers: bool = True) -> str:
     What is nested more than :data:`MAX_DEPTH` levels becomes a JSON string that holds the JSON.
 
     :param value: Anything decoded from JSON.
-    :param wide_integers: May integers go beyond 64 bits? Where the database would round them they become strings.
+    :param wide_integers: Does the database keep integers beyond 64 bits? Otherwise they become strings, since it would
+        round them. Default True.
     """
     text = _dump(value)
     # Looked for in the text: hardly any value has to be walked through.
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         return _dump(text)
     if ("\\u" in text and _UNFIT_ESCAPES.search(text)) or (not wide_integers and _LONG_INTEGER.search(text)):
-        return _dump(_mended(value, wide_integers=wide_integers))
+        return _dump(_fitted(value, wide_integers=wide_integers))
     return text
 
 
 def instant(value: Any) -> datetime:
-    """Return a time in UTC; one without a zone is in UTC already.
+    """Return a time in UTC.
 
-    :raises MisfitError: It is none.
+    :param value: A datetime, or a time in ISO 8601; one without a zone is in UTC.
+    :raises MisfitError: It is no time.
     """
     try:
         time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
@@ -89,24 +89,32 @@ def instant(value: Any) -> datetime:
 
 
 def time_text(time: datetime) -> str:
-    """Return a time in UTC as the text that is bound."""
+    """Return a time as the text that is bound, such as ``2025-01-15 10:30:00.000000``.
+
+    :param time: A time in UTC.
+    """
     return time.replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
-def binder(kind: Kind, length: int | None = None, *, wide_integers: bool = True) -> Callable[[Any], Bound]:
-    """Return what makes a value fit for a column, and raises :class:`MisfitError` where it cannot be.
+def binder(type_: TypeEngine[Any], *, as_json: bool = False, wide_integers: bool = True) -> Callable[[Any], Bound]:
+    """Return the function that converts a value for a column, and raises :class:`MisfitError` where it cannot.
 
-    :param kind: What the column holds.
-    :param length: Characters that it takes, None where it does not matter.
-    :param wide_integers: As for :func:`json_of`.
+    :param type_: The column's type: text, JSON, a number, a boolean, or a time with a date.
+    :param as_json: Does a text column hold JSON? Default False.
+    :param wide_integers: As for :func:`json_of`. Default True.
+    :raises MisfitError: Nothing is loaded into columns of that type.
     """
-    if kind is Kind.JSON:
+    if isinstance(type_, types.JSON) or (as_json and isinstance(type_, types.String)):
         return lambda value: None if value is None else json_of(value, wide_integers=wide_integers)
-    if kind is not Kind.TEXT:
-        return _OTHERS[kind]
-    if length is None:
-        return text_of
+    if isinstance(type_, types.String):
+        return text_of if type_.length is None else _short_text(type_.length)
+    for class_, bind in _BINDERS:
+        if isinstance(type_, class_):
+            return bind
+    raise MisfitError("a type that nothing can be loaded into")
 
+
+def _short_text(length: int) -> Callable[[Any], Bound]:
     def bind(value: Any) -> str | None:
         text = text_of(value)
         if text is not None and len(text) > length:
@@ -149,21 +157,16 @@ def _boolean(value: Any) -> bool | None:
 
 
 def _time(value: Any) -> str | None:
-    if value is None:
-        return None
-    time = instant(value)
-    if type(value) is str and len(value) == _LANDED_LENGTH and value.endswith("+00:00"):
-        # As rows land: put together from its parts in a fraction of the time.
-        return f"{value[:10]} {value[11:19]}.000000"
-    return time_text(time)
+    return None if value is None else time_text(instant(value))
 
 
-_OTHERS: Final[dict[Kind, Callable[[Any], Bound]]] = {
-    Kind.INTEGER: _integer,
-    Kind.NUMBER: _number,
-    Kind.BOOLEAN: _boolean,
-    Kind.TIME: _time,
-}
+_BINDERS: Final[tuple[tuple[tuple[type, ...], Callable[[Any], Bound]], ...]] = (
+    ((types.Boolean,), _boolean),
+    ((types.Integer,), _integer),
+    # From SQLAlchemy 2.1 on, Float is not a Numeric.
+    ((types.Numeric, types.Float), _number),
+    ((types.DateTime,), _time),
+)
 
 
 def _dump(value: Any) -> str:
@@ -181,14 +184,14 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _mended(value: Any, *, wide_integers: bool) -> Any:
+def _fitted(value: Any, *, wide_integers: bool) -> Any:
     # Not deep: what is nested deeply is a string by now.
     if type(value) is str:
-        return _UNFIT.sub(_STAND_IN, value)
+        return _UNFIT.sub(_REPLACEMENT, value)
     if type(value) is dict:
-        return {text_of(name): _mended(of, wide_integers=wide_integers) for name, of in value.items()}
+        return {text_of(name): _fitted(of, wide_integers=wide_integers) for name, of in value.items()}
     if type(value) is list:
-        return [_mended(one, wide_integers=wide_integers) for one in value]
+        return [_fitted(one, wide_integers=wide_integers) for one in value]
     if type(value) is int and not wide_integers and not _SMALLEST <= value <= _LARGEST:
         return str(value)
     return value

@@ -15,10 +15,9 @@ from typing import Any
 
 from airflow_provider_robofy.extract.landed import hold
 from airflow_provider_robofy.extract.landing import _open_uri
-from airflow_provider_robofy.warehouse.database import Database
+from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load
-from airflow_provider_robofy.warehouse.naming import TableName
-from airflow_provider_robofy.warehouse.writer import Writer
+from airflow_provider_robofy.warehouse.table import TableName
 
 STEPS = ("table_made", "second_chunk", "before_commit")
 
@@ -41,28 +40,28 @@ def die() -> None:
 
 
 def crash(options: dict[str, Any], mode: str, step: str) -> None:
-    put, write = Writer._put, Writer.write
+    put, write = Load._put, Load._write
     chunks = 0
 
-    def counting_put(self: Writer, lines: Any) -> None:
+    def counting_put(self: Load, target: Any, lines: Any) -> None:
         nonlocal chunks
-        put(self, lines)
+        put(self, target, lines)
         chunks += 1
         if chunks == 2 and step == "second_chunk":
             die()
 
-    def dying_write(self: Writer, lines: Any, chunk_size: int) -> None:
+    def dying_write(self: Load, target: Any, lines: Any) -> None:
         if step == "table_made":
             die()
-        write(self, lines, chunk_size)
+        write(self, target, lines)
         if step == "before_commit":
             die()
 
-    Writer._put, Writer.write = counting_put, dying_write  # type: ignore[method-assign]
+    Load._put, Load._write = counting_put, dying_write  # type: ignore[method-assign]
     manifest = options["manifest"]
     with (
         hold(manifest, _open_uri(manifest["uri"])) as held,
-        Database.opened(
+        open_database(
             lambda: connect(options["kind"], options["connection"]), "Connection 'x'", lambda: None
         ) as database,
     ):

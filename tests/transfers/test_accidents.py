@@ -19,7 +19,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDatabaseError, RobofyLandingError
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
-from airflow_provider_robofy.warehouse.writer import Writer
+from airflow_provider_robofy.warehouse.load import Load
 from tests.transfers.conftest import execute, lead
 
 CHILD = Path(__file__).with_name("crashing_load.py")
@@ -62,14 +62,14 @@ def test_a_task_that_is_killed_ends_before_the_next_chunk_and_leaves_nothing(war
         task_id="load", manifest=manifest, table="t", sql_conn_id="warehouse", chunk_size=10
     )
     chunks: list[int] = []
-    put = Writer._put
+    put = Load._put
 
-    def killing_put(self, lines):
-        put(self, lines)
+    def killing_put(self, target, lines):
+        put(self, target, lines)
         chunks.append(len(lines))
         operator.on_kill()
 
-    monkeypatch.setattr(Writer, "_put", killing_put)
+    monkeypatch.setattr(Load, "_put", killing_put)
     with pytest.raises(RobofyCancelledError):
         execute(operator)
     assert chunks == [10]
@@ -115,16 +115,16 @@ def test_a_load_that_another_one_holds_up_can_be_killed(warehouse, land, load):
     inside, leave = threading.Event(), threading.Event()
 
     def slow(manifest):
-        put = Writer._put
+        put = Load._put
 
-        def waiting_put(self, lines):
-            put(self, lines)
+        def waiting_put(self, target, lines):
+            put(self, target, lines)
             if threading.current_thread().name == "slow":
                 inside.set()
                 leave.wait(30)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Writer, "_put", waiting_put)
+            patch.setattr(Load, "_put", waiting_put)
             load(manifest)
 
     holder = threading.Thread(target=slow, args=(land([lead(3)]),), name="slow")
@@ -162,12 +162,17 @@ def make(warehouse, *, columns: str = "", key: str = "_project_id, _chatbot_id, 
 def test_a_table_of_ones_own_takes_what_fits_its_types_and_is_not_changed(warehouse, land, load):
     make(
         warehouse,
-        columns="created_at timestamp null, score int, rate numeric(10,2), paid boolean, lead_data text, "
-        "note varchar(9), _extra text",
+        columns="created_at timestamp null, score int, rate numeric(10,2), ratio double precision, paid boolean, "
+        "lead_data text, note varchar(9), _extra text",
     )
     before = warehouse.columns()
     counts = load(
-        land([lead(1, score="7", rate=1.5, paid=True, note="fits"), lead(2, score=None, rate=None, paid=None)]),
+        land(
+            [
+                lead(1, score="7", rate=1.5, ratio=0.25, paid=True, note="fits"),
+                lead(2, score=None, rate=None, paid=None),
+            ]
+        ),
         create_table=False,
     )
     assert (counts["inserted"], counts["columns_added"]) == (2, 0)
@@ -175,6 +180,7 @@ def test_a_table_of_ones_own_takes_what_fits_its_types_and_is_not_changed(wareho
     first, second = warehouse.rows()
     assert str(first["created_at"])[:19] == "2025-01-15 10:30:00"
     assert (first["score"], float(first["rate"]), bool(first["paid"]), first["note"]) == (7, 1.5, True, "fits")
+    assert float(first["ratio"]) == 0.25
     assert (second["score"], second["rate"], second["paid"], second["note"]) == (None, None, None, None)
     extra = json.loads(first["_extra"]) if isinstance(first["_extra"], str) else first["_extra"]
     assert set(extra) == {"source", "page_url", "ip_address", "_created_at"}
@@ -308,6 +314,22 @@ def test_a_database_out_of_reach_is_tried_again(warehouse, land, load, monkeypat
     with pytest.raises(RobofyDatabaseError, match=r"Connecting .*could not be reached") as caught:
         load(land([lead(1)]))
     assert not caught.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("connection", "words"),
+    [
+        ("sqlite:////nowhere/w.db", r"SQLITE_ERROR.*cannot be opened .* write its path as the host"),
+        ('{"conn_type": "sqlite", "host": "sqlite:////nowhere/w.db"}', r"SQLITE_CANTOPEN.*write its path as the host"),
+        ('{"conn_type": "sqlite", "host": "/nowhere/w.db"}', "the folder must be there"),
+        ('{"conn_type": "sqlite"}', "names no file. Write the path of the database as its host"),
+    ],
+)
+def test_a_file_of_sqlite_that_cannot_be_opened_is_told_with_what_to_write(land, load, monkeypatch, connection, words):
+    pytest.importorskip("airflow.providers.sqlite")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
+    with pytest.raises(AirflowFailException, match=words):
+        load(land([lead(1)]))
 
 
 def test_a_hook_that_gives_rows_as_dictionaries_will_do(warehouse, land, load, monkeypatch):

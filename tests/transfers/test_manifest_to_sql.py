@@ -190,6 +190,22 @@ def test_hostile_table_names_are_names(warehouse, land, load, name):
     assert warehouse.run(f"SELECT count(*) FROM {warehouse.quote(name)}") == [(1,)]
 
 
+def test_a_table_may_be_named_with_its_schema(warehouse, land, load):
+    schema = "main"
+    if warehouse.kind == "postgresql":
+        schema = warehouse.connection["extra"]["options"].rpartition("=")[2]
+    elif warehouse.kind == "mariadb":
+        schema = warehouse.connection["schema"]
+    old = land([lead(1)])
+    load(old, f"{schema}.t")
+    new = land([lead(1, source="new", score=7), lead(2)], at="2026-01-01T00:00:00+00:00")
+    assert load(new, f"{schema}.t", mode="replace", lead_fields=["email"])["columns_added"] == 2
+    # Under its other name too: the statement itself keeps a newer row.
+    assert load(old)["outdated"] == load(old, f"{schema}.t")["outdated"] == 1
+    assert [(row["id"], row["source"]) for row in warehouse.rows()] == [("lead_1", "new"), ("lead_2", "chatbot")]
+    assert load(new, f"{schema}.a", mode="append")["inserted"] == 2
+
+
 def test_hostile_names_of_form_fields_get_columns(warehouse, land, load):
     columns = [*HOSTILE, 'a"b', "a b", "values", "VALUES (", "x" * 63, "%s", "%(rows)s", "a%%b"]
     if warehouse.kind == "mariadb":
@@ -265,6 +281,36 @@ def test_fields_whose_names_differ_only_in_case_or_are_taken_lose_nothing(wareho
         "x" * 64: 1,
     }
     assert (found["_run_key"], found["_row"]) == ("dag/run-1/leads", 1)
+
+
+#: Names that a database gives to columns of its own, and names that only look so.
+SYSTEM_COLUMNS = {
+    "postgresql": ["xmin", "xmax", "cmin", "cmax", "ctid", "tableoid"],
+    "mariadb": ["db_row_id", "DB_TRX_ID", "db_roll_ptr", "FTS_DOC_ID", "fts_doc_id"],
+    "sqlite": [],
+}
+OTHER_NAMES = ["rowid", "oid", "_rowid_", "user", "row_start", "row_end", "xml", "ctid_", "id_", "true", "null"]
+
+
+def test_fields_named_like_columns_of_the_database_itself_lose_nothing(warehouse, land, load):
+    names = [*SYSTEM_COLUMNS[warehouse.kind], *OTHER_NAMES]
+    manifest = land([lead(1, **dict.fromkeys(names, "value"))])
+    load(manifest)
+    assert load(manifest)["unchanged"] == 1
+    [row] = warehouse.rows()
+    kept = {**row, **(row["_extra"] or {})}
+    assert {name: kept[name] for name in names} == dict.fromkeys(names, "value")
+    assert set(SYSTEM_COLUMNS[warehouse.kind]) <= set(row["_extra"] or {})
+    assert "user" in row
+
+
+def test_form_fields_get_no_column_named_like_one_of_the_database_itself(warehouse, land, load):
+    itself = {"postgresql": "PostgreSQL itself", "mariadb": "MySQL itself"}
+    for name in SYSTEM_COLUMNS[warehouse.kind]:
+        with pytest.raises(AirflowFailException, match=rf"column '{name}' is taken by {itself[warehouse.kind]}\."):
+            load(land([lead(1)]), lead_fields=[name])
+    load(land([lead(1)]), lead_fields={"name": "form_xmin", "email": "form_db_row_id"})
+    assert [row["form_xmin"] for row in warehouse.rows()] == ["Person 1"]
 
 
 def test_a_hundred_thousand_field_names_do_not_make_a_hundred_thousand_columns(warehouse, land, load):
@@ -368,7 +414,7 @@ def test_of_a_session_with_a_hash_the_id_never_gets_into_the_table(warehouse, la
     assert "_session_key" not in found[0]
     assert PHONE not in str(found)
     mixed = land([*rows, {"session_id": PHONE}], resource="sessions")
-    with pytest.raises(AirflowFailException, match=r"some rows of .* bear _session_key and others do not"):
+    with pytest.raises(AirflowFailException, match=r"some rows of .* have _session_key and others do not"):
         load(mixed)
 
 

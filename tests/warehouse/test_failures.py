@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_robofy.api.errors import RobofyDatabaseError, RobofyDatabaseRefusedError
-from airflow_provider_robofy.warehouse.failures import translated
+from airflow_provider_robofy.warehouse.database import translated
 
 PLANTED = "planted.person@example.com"
 
@@ -35,6 +35,8 @@ def driver_error(module: str, name: str = "OperationalError", *arguments: Any, *
         (driver_error("mysql.connector.errors", "ProgrammingError", PLANTED, errno=1142), True, "Grant"),
         (driver_error("MySQLdb", "OperationalError", 9999, PLANTED), False, "log of the database"),
         (driver_error("sqlalchemy.exc", "ArgumentError", PLANTED), False, "ArgumentError"),
+        (driver_error("pymysql.err", "DataError", 9999, PLANTED), True, "does not fit"),
+        (driver_error("psycopg", "ProgrammingError", PLANTED), True, "is not there, or is of another type"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
@@ -55,6 +57,24 @@ def test_sqlalchemys_error_is_told_as_the_drivers_with_the_column_that_it_names(
         translated("x"),
     ):
         raise driver_error("sqlalchemy.exc", "IntegrityError", PLANTED, orig=orig)
+
+
+def test_a_connection_that_sqlalchemy_knows_to_be_gone_may_come_back():
+    orig = driver_error("MySQLdb", "ProgrammingError", 9999, PLANTED)
+    with (
+        pytest.raises(RobofyDatabaseError, match=r"error 9999\): the database .* went away") as caught,
+        translated("x"),
+    ):
+        raise driver_error("sqlalchemy.exc", "ProgrammingError", PLANTED, orig=orig, connection_invalidated=True)
+    assert not caught.value.permanent
+
+
+def test_a_path_that_sqlite_cannot_read_is_told_with_what_to_write():
+    with (
+        pytest.raises(RobofyDatabaseRefusedError, match=r"SQLITE_ERROR.*write its path as the host"),
+        translated("Connecting", connecting=True),
+    ):
+        sqlite3.connect("file://nowhere/w.db", uri=True)
 
 
 def test_sqlite_names_its_errors():

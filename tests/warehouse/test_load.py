@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.warehouse.database import Database
-from airflow_provider_robofy.warehouse.load import Load
-from airflow_provider_robofy.warehouse.naming import TableName
-from airflow_provider_robofy.warehouse.projection import answers_of
+from airflow_provider_robofy.warehouse.database import open_database
+from airflow_provider_robofy.warehouse.load import Load, answers_of
+from airflow_provider_robofy.warehouse.table import TableName
 
 IDS = st.sampled_from(["a", "A", "b", "c", "d"])
 AGENTS = st.sampled_from(["x", "y"])
@@ -46,11 +45,10 @@ def load(path: Path, number: int, file: tuple[str, list[tuple[str, int]]], chunk
         "started_at": f"2025-01-0{number + 1}T00:00:00+00:00",
     }
     held: Any = Given([{"id": one, "source": source, **stamp} for one, source in rows])
-    with Database.opened(lambda: sqlite3.connect(path), "Connection 'x'", lambda: None) as database:
-        counts = Load(
+    with open_database(lambda: sqlite3.connect(path), "Connection 'x'", lambda: None) as database:
+        return Load(
             database=database, table=TableName.of("t"), manifest=manifest, mode="upsert", chunk_size=chunk_size
         ).run(held)
-    return counts.as_dict()
 
 
 @given(FILES, st.data(), st.integers(1, 4))
