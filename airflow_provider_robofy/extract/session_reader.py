@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_robofy.api.aio import AsyncRobofyClient
-    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
-    from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
 
 #: After so many failures in sequence the others are not tried any more: with all its attempts each takes seconds.
 FEWEST_TO_GIVE_UP = 50

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyDataError, RobofyError, RobofyUncertainError
-from airflow_provider_robofy.extract.spool import Spool
+from airflow_provider_robofy.extract.files import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.knowledge.document import Document, Note
     from airflow_provider_robofy.knowledge.ledger import Entry
     from airflow_provider_robofy.knowledge.sources import Refused

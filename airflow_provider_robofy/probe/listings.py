@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
-from airflow_provider_robofy.extract.order import MIXED, NEWEST_FIRST, OLDEST_FIRST
+from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST
 from airflow_provider_robofy.probe.failure import MISSING
 from airflow_provider_robofy.probe.finding import Finding, counted
 from airflow_provider_robofy.probe.shapes import NO_ROWS, UNKNOWN_TOKEN, Envelope

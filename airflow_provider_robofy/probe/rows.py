@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.order import RowOrder
+from airflow_provider_robofy.extract.rows import RowOrder
 from airflow_provider_robofy.probe.finding import kind_of
 from airflow_provider_robofy.probe.times import form_of
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.extract.arrivals import LeadWatch
-from airflow_provider_robofy.extract.order import NEWEST_FIRST
+from airflow_provider_robofy.extract.rows import NEWEST_FIRST
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger

@@ -26,7 +26,7 @@ from airflow_provider_robofy.emulator.command import _parser
 from airflow_provider_robofy.emulator.control import _ACTIONS
 from airflow_provider_robofy.emulator.fault_kinds import KINDS
 from airflow_provider_robofy.emulator.faults import Fault
-from airflow_provider_robofy.extract.manifest import Manifest
+from airflow_provider_robofy.extract.landing import Manifest
 from airflow_provider_robofy.get_provider_info import get_provider_info
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyLedgerError
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge import ledger as module
 from airflow_provider_robofy.knowledge.ledger import Ledger
 

@@ -17,7 +17,7 @@ from airflow_provider_robofy.api.body import multipart
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import add_file
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge.document import measure
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.sources import Source, find
