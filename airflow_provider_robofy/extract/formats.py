@@ -195,6 +195,7 @@ class Format:
         self.name = name
         self.compressed = name.endswith(".gz")
         self._table = None if name.startswith("jsonl") else table_of(resource)
+        self.has_columns = self._table is not None
         #: For CSV, are formulas defused? None for the other formats.
         self.defused = defuse_formulas if name.startswith("csv") else None
         if name == "parquet":

@@ -166,6 +166,11 @@ class Landing:
             ) from error
 
     @property
+    def has_columns(self) -> bool:
+        """Return whether the format has columns, so that its writer needs the rows and not only their lines."""
+        return self._format.has_columns
+
+    @property
     def failed_uri(self) -> str:
         """Return the file that names what could not be read, such as a session among many."""
         return self._failed.uri

@@ -100,19 +100,20 @@ class ListingRun:
             "until": _iso(self.window.until),
             "run_key": self.run_key,
         }
-        rows = RowFilter(
-            self.resource,
-            window=cursor.window if cursor else self.window,
-            landed_before=cursor.landed_before if cursor else frozenset(),
-            overlap=cursor.overlap if cursor else None,
-            privacy=self.privacy,
-            read_time=self.times.read,
-            stamp={PROJECT_ID: self.project_id, CHATBOT_ID: self.chatbot_id},
-        )
         progress = Progress(_log, self.resource.name)
         received = count = 0
         end_marker: str | None = None
         with Landing(self.store, identity(common), defuse_formulas=self.defuse_formulas) as landing:
+            rows = RowFilter(
+                self.resource,
+                window=cursor.window if cursor else self.window,
+                landed_before=cursor.landed_before if cursor else frozenset(),
+                overlap=cursor.overlap if cursor else None,
+                privacy=self.privacy,
+                read_time=self.times.read,
+                keep_rows=landing.has_columns,
+                stamp={PROJECT_ID: self.project_id, CHATBOT_ID: self.chatbot_id},
+            )
             found = landing.check()
             if cursor:
                 cursor.check_not_older(found)
@@ -125,7 +126,7 @@ class ListingRun:
                             cursor.overlap.started = started
                         self._warn_of_late_rows(started)
                     filtered = rows.filter(page.rows)
-                    data.append(filtered.lines, filtered.rows)
+                    data.append(filtered.lines, filtered.rows or None)
                     rejected.append(_rejected_lines(page.number, filtered))
                     received, count, end_marker = received + len(page.rows), page.number, page.end_marker
                     progress.report(count, received)

@@ -38,8 +38,9 @@ _pack = Struct("<q").pack
 class FilteredPage:
     """What became of one page.
 
-    :param rows: Rows to land, in order.
-    :param lines: The same rows as lines of JSON. One buffer: each result of orjson takes some 4 KB as long as it lives.
+    :param lines: Rows to land, in order, as lines of JSON. One buffer: each result of orjson takes some 4 KB as long as
+        it lives.
+    :param rows: The same rows, where the filter keeps them.
     :param times: The times of those that have a readable one.
     :param rejected: Position in the page, reason, and what may be kept of the row.
     :param ids: Ids that were read.
@@ -48,8 +49,8 @@ class FilteredPage:
     :param all_older: Is every row older than the window? False where one has no readable time.
     """
 
-    rows: list[dict[str, Any]] = field(default_factory=list)
     lines: bytearray = field(default_factory=bytearray)
+    rows: list[dict[str, Any]] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
     rejected: list[tuple[int, str, Any]] = field(default_factory=list)
     ids: set[str | int] = field(default_factory=set)
@@ -74,6 +75,8 @@ class RowFilter:
     :param landed_before: Fingerprints of rows that an earlier run with the same cursor has landed. Default none.
     :param overlap: Collects the rows that the next run may meet again; None without a cursor.
     :param privacy: What becomes of personal data; None keeps everything.
+    :param keep_rows: Return the rows beside their lines. False for JSON lines, which need only the lines: a page of
+        live dictionaries costs a tenth of this loop. Default True.
     :param ahead_of: Rows later than this are counted as :attr:`future`: the time zone is probably set wrongly.
     """
 
@@ -87,6 +90,7 @@ class RowFilter:
         landed_before: frozenset[str] = frozenset(),
         overlap: Overlap | None = None,
         privacy: PrivacyPolicy | None = None,
+        keep_rows: bool = True,
         ahead_of: datetime | None = None,
     ) -> None:
         self.ahead_of = ahead_of
@@ -101,6 +105,7 @@ class RowFilter:
         self._landed_before = landed_before
         self._overlap = overlap
         self._privacy = privacy
+        self._keep_rows = keep_rows
         self._seen = Seen()
         self._page_before: set[str | int] = set()
 
@@ -170,8 +175,9 @@ class RowFilter:
         if not self._seen.is_new(row_id, line):
             self.duplicates += 1
             return None
-        page.rows.append(stamped)
         page.lines += line
+        if self._keep_rows:
+            page.rows.append(stamped)
         if self._overlap is not None:
             self._overlap.add(row[self._id], at, row)
         if at is None:
