@@ -20,7 +20,7 @@ ENDINGS = ("jsonl", "jsonl.gz", "csv", "csv.gz", "parquet")
 
 def read(path: str) -> None:
     """Read a landed file back and print the figures as JSON."""
-    from airflow_provider_robofy.extract.landing import rows
+    from airflow_provider_robofy.extract.landed import rows
 
     manifest = json.loads(Path(f"{path}.manifest.json").read_text(encoding="utf-8"))
     measure(lambda: sum(1 for _ in rows(manifest)))

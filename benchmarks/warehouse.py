@@ -89,7 +89,7 @@ def as_values(manifest: dict[str, Any], table: str) -> int:
 
 
 def _values(manifest: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
-    from airflow_provider_robofy.extract.landing import rows
+    from airflow_provider_robofy.extract.landed import rows
 
     for number, row in enumerate(rows(manifest), 1):
         row["lead_data"] = json.dumps(row["lead_data"])

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath, dag, task
 
-from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.order import RowOrder
-from airflow_provider_robofy.extract.recent import fingerprint
+from airflow_provider_robofy.extract.rows import RowOrder, RowVersion, fingerprint
 from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
@@ -191,15 +190,6 @@ class LeadWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """One row of a listing: its id, a hash of its content, its time."""
-
-    row_id: str
-    fingerprint: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class NewestLeads:
     """Ask for the newest rows of the listing, to compare them with a cursor."""
 
@@ -219,35 +209,37 @@ class Head:
     def __init__(self, read_time: ReadTime, *, newest_first: bool) -> None:
         self._read_time = read_time
         self._newest_first = newest_first
-        self._rows: list[Arrival] = []
+        self._rows: list[tuple[datetime, str, str]] = []
 
     def is_enough(self, page: Page) -> bool:
         """Take a page, and return whether the newest rows are known: after one page, if the newest come first."""
         for row in page.rows:
             row_id, at = _id_and_time(row, self._read_time)
             if row_id is not None and at is not None:
-                self._rows.append(Arrival(row_id, fingerprint(row), at))
+                self._rows.append((at, row_id, fingerprint(row)))
         if len(self._rows) > 2 * HEAD_ROWS:
-            self._rows = heapq.nlargest(HEAD_ROWS, self._rows, key=lambda one: one.at)
+            self._rows = heapq.nlargest(HEAD_ROWS, self._rows)
         return self._newest_first
 
     @property
-    def rows(self) -> tuple[Arrival, ...]:
+    def rows(self) -> tuple[RowVersion, ...]:
         """Return the newest rows, newest first."""
-        return tuple(heapq.nlargest(HEAD_ROWS, self._rows, key=lambda one: (one.at, one.row_id, one.fingerprint)))
+        newest = heapq.nlargest(HEAD_ROWS, self._rows)
+        return tuple(RowVersion(row_id, print_, at) for at, row_id, print_ in newest)
 
 
-def ahead_of(head: tuple[Arrival, ...], cursor: Cursor) -> list[Arrival]:
+def ahead_of(head: tuple[RowVersion, ...], cursor: Cursor) -> list[RowVersion]:
     """Return the rows that a sync has still to land: at or after its watermark, and not landed yet.
 
     :param head: The newest rows of the listing.
     :param cursor: Where the sync stands.
     """
-    landed = {(one.row_id, one.fingerprint) for one in cursor.kept}
+    landed = {(one.row_id, one.fingerprint) for one in cursor.overlap}
     return [
         one
         for one in head
-        if (cursor.mark is None or one.at >= cursor.mark) and (one.row_id, one.fingerprint) not in landed
+        if (cursor.watermark is None or one.at is None or one.at >= cursor.watermark)
+        and (one.row_id, one.fingerprint) not in landed
     ]
 
 

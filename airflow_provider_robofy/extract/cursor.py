@@ -1,58 +1,65 @@
-"""How far a sync has come: a small versioned state, and pure functions from one state to the next.
+"""Cursors: how far a sync of one listing has come, where a run starts from it, and where it is stored.
 
-The API has no filter by time, so "new" is decided here. The state holds a *mark*, behind which everything has landed,
-and the rows that landed at or after it, so that the lag can overlap without landing a row twice.
+The API has no filter by time, so "new" is decided here. A cursor holds a *watermark*, before which everything has
+landed, and the *overlap*: the rows that landed at or after it, so that runs can overlap by the lag without landing a
+row twice.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.extract.rows import Overlap, RowVersion
+from airflow_provider_robofy.extract.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from airflow_provider_robofy.extract.files import Store
 
 SCHEMA_VERSION: Final = 1
+#: The one way to move or reset a cursor, wherever it is stored.
+RESET: Final = (
+    'To start again, trigger the DAG with the configuration {"robofy_cursor": "reset"}, which reads everything, or '
+    '{"robofy_cursor": "2025-01-15T00:00:00Z"}, which reads what is newer.'
+)
+_MAX_KEY: Final = 500  # Airflow's column takes 512 characters
 
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Name one row that has landed at or after the mark: its id, where that may be kept, a hash of it, its time.
-
-    A row whose time cannot be read may lie anywhere, so it is kept for good, without a time.
-    """
-
-    row_id: str
-    fingerprint: str
-    at: datetime | None
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cursor:
-    """Hold how far a sync of one listing has come.
+    """How far a sync of one listing has come.
 
-    :param timezone: Zone in which the API's times were read. In another zone the mark would mean another moment.
-    :param mark: Rows before this have landed; None before the first landing.
-    :param kept: The rows that have landed at or after the mark.
+    :param timezone: Zone in which the API's times were read. In another zone the watermark would mean another moment.
+    :param watermark: Rows before this have landed; None before the first landing.
+    :param overlap: The rows that have landed at or after the watermark. A row whose time cannot be read may belong
+        anywhere, so it stays for good.
     :param full_at: When everything was last read.
     :param generation: Changes with every move; empty before the first.
     :param run_key: The run that moved it last, and ``before`` where it stood then; None before the first move.
     """
 
     timezone: str = "UTC"
-    mark: datetime | None = None
-    kept: tuple[Kept, ...] = field(default=(), repr=False)
+    watermark: datetime | None = None
+    overlap: tuple[RowVersion, ...] = field(default=(), repr=False)
     full_at: datetime | None = None
     generation: str = ""
     run_key: str | None = None
     before: Cursor | None = field(default=None, repr=False)
 
     def start_for(self, run_key: str) -> Cursor:
-        """Return where a run starts: a retry, or a cleared task, starts again where it started the first time."""
+        """Return where a run starts: a retry, or a cleared task, starts again where it started the first time.
+
+        :param run_key: The run.
+        """
         return self.before if self.before is not None and self.run_key == run_key else self
 
     def moved(
@@ -62,55 +69,62 @@ class Cursor:
         timezone: str,
         started: datetime,
         newest: datetime | None,
-        landed: Iterable[Kept],
+        landed: Iterable[RowVersion],
         lag: timedelta,
         full: bool,
     ) -> Cursor:
         """Return the cursor after a run that started here and landed what it found.
 
-        The mark follows the newest row that landed, but never the clock's future, and stays behind by the lag: a row
+        The watermark follows the newest row that landed, but never beyond the clock, and stays behind by the lag: a row
         may turn up late by that much and is still found. It never goes back.
 
         :param run_key: The run.
         :param timezone: Zone in which it read times.
         :param started: When its listing began, by the earlier of our clock and the API's.
         :param newest: Time of the newest row that landed, or None where none did.
-        :param landed: What landed, at least all of it that lies at or after the new mark.
+        :param landed: What landed, at least all of it that is at or after the new watermark.
         :param lag: How late a row may turn up.
         :param full: Whether everything was read.
         """
-        mark = self.mark
+        watermark = self.watermark
         if newest is not None:
             reached = min(newest, started) - lag
-            mark = reached if mark is None else max(mark, reached)
-        kept = {(one.row_id, one.fingerprint): one for one in (*self.kept, *landed)}
+            watermark = reached if watermark is None else max(watermark, reached)
+        rows = {(one.row_id, one.fingerprint): one for one in (*self.overlap, *landed)}
         return Cursor(
             timezone=timezone,
-            mark=mark,
-            kept=tuple(one for one in kept.values() if one.at is None or (mark is not None and one.at >= mark)),
+            watermark=watermark,
+            overlap=tuple(
+                one for one in rows.values() if one.at is None or (watermark is not None and one.at >= watermark)
+            ),
             full_at=started if full else self.full_at,
-            generation=blake2b(f"{self.generation}|{run_key}|{started}".encode(), digest_size=8).hexdigest(),
+            generation=hashlib.blake2b(f"{self.generation}|{run_key}|{started}".encode(), digest_size=8).hexdigest(),
             run_key=run_key,
             before=replace(self, before=None, run_key=None),
         )
 
     def encode(self, identity: dict[str, Any]) -> dict[str, Any]:
-        """Return plain JSON.
+        """Return plain JSON, for example::
+
+            {"schema_version": 1, "name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "a",
+             "timezone": "UTC", "mark": "2025-01-15T11:48:00+00:00", "full_at": null, "generation": "27ad267fa83580d9",
+             "kept": [["lead-1", "3dd9c15430344c7d135b9f33", "2025-01-15T11:58:00+00:00"]],
+             "last": {"run_key": "dag/run/leads", "before": {...}}}
 
         :param identity: Whose cursor it is; checked when it is read.
-        """
+        """  # noqa: D400 (ends in a sample)
         body: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **identity, **_encode(self)}
         body["last"] = None if self.before is None else {"run_key": self.run_key, "before": _encode(self.before)}
         return body
 
     @classmethod
     def decode(cls, body: Any, identity: dict[str, Any], where: str) -> Cursor:
-        """Read what :meth:`encode` wrote.
+        """Read what :meth:`encode` returned.
 
         :param body: The JSON, or None where there is none yet.
         :param identity: Whose cursor it should be.
-        :param where: How to call the place in an error.
-        :raises RobofyConfigError: It is damaged, of a newer version, or somebody else's.
+        :param where: What an error calls the place.
+        :raises RobofyConfigError: It is damaged, of a newer version, or the cursor of another sync.
         """
         if body is None:
             return cls()
@@ -137,30 +151,23 @@ class Cursor:
             raise RobofyConfigError(f"{where} is damaged. {RESET}") from None
 
 
-#: The one way to move or reset a cursor, wherever it is kept.
-RESET: Final = (
-    'To start again, trigger the DAG with the configuration {"robofy_cursor": "reset"}, which reads everything, or '
-    '{"robofy_cursor": "2025-01-15T00:00:00Z"}, which reads what is newer.'
-)
-
-
 def _encode(cursor: Cursor) -> dict[str, Any]:
     return {
         "timezone": cursor.timezone,
-        "mark": cursor.mark and cursor.mark.isoformat(),
+        "mark": cursor.watermark and cursor.watermark.isoformat(),
         "full_at": cursor.full_at and cursor.full_at.isoformat(),
         "generation": cursor.generation,
-        "kept": [[one.row_id, one.fingerprint, one.at and one.at.isoformat()] for one in cursor.kept],
+        "kept": [[one.row_id, one.fingerprint, one.at and one.at.isoformat()] for one in cursor.overlap],
     }
 
 
 def _decode(body: dict[str, Any]) -> Cursor:
     return Cursor(
         timezone=str(body["timezone"]),
-        mark=_time(body["mark"]),
+        watermark=_time(body["mark"]),
         full_at=_time(body["full_at"]),
         generation=str(body["generation"]),
-        kept=tuple(Kept(str(row_id), str(print_), _time(at)) for row_id, print_, at in body["kept"]),
+        overlap=tuple(RowVersion(str(row_id), str(print_), _time(at)) for row_id, print_, at in body["kept"]),
     )
 
 
@@ -171,3 +178,197 @@ def _time(text: str | None) -> datetime | None:
     if time.tzinfo is None:
         raise ValueError(text)
     return time
+
+
+# ------------------------------------------------------------------------------------------------------------- storage
+class CursorStore(Protocol):
+    """A place that stores one JSON object, such as a file or the state of an asset."""
+
+    @property
+    def where(self) -> str:
+        """Return what a message calls the place."""
+
+    def load(self) -> Any:
+        """Return what was saved last, or None."""
+
+    def save(self, body: dict[str, Any]) -> None:
+        """Replace it, whole or not at all."""
+
+
+class FileCursorStore:
+    """Store a cursor in a file of its own, wherever data can land.
+
+    :param store: The file.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def where(self) -> str:
+        """Return the file's address."""
+        return f"The cursor {self._store.uri}"
+
+    def load(self) -> Any:
+        """Return the file's content, or None where there is no file.
+
+        :raises RobofyConfigError: The file is not JSON.
+        """
+        try:
+            return codec.loads(self._store.read()) if self._store.exists() else None
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            raise RobofyConfigError(f"{self.where} is damaged: it is not JSON. {RESET}") from None
+
+    def save(self, body: dict[str, Any]) -> None:
+        """Write the file, whole or not at all."""
+        self._store.write(codec.dump_line(body))
+
+
+def cursor_key(name: str, resource: str, project_id: str | None, chatbot_id: str) -> str:
+    """Return the key under which an asset's state stores a cursor.
+
+    :param name: The cursor's name.
+    :param resource: What its rows are.
+    :param project_id: The agent's project, or None.
+    :param chatbot_id: The agent.
+    """
+    key = f"robofy:{name}:{resource}:{project_id or ''}:{chatbot_id}"
+    return key if len(key) <= _MAX_KEY else f"{key[:400]}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def cursor_body(value: Any, open_store: Callable[[str], Store]) -> Any:
+    """Return a cursor's body from the state of an asset, which contains the body itself or the address of its file.
+
+    :param value: What the state contains, or None.
+    :param open_store: Opens an address.
+    """
+    if isinstance(value, dict) and isinstance(value.get("at"), str):
+        return FileCursorStore(open_store(value["at"])).load()
+    return value
+
+
+# ------------------------------------------------------------------------------------------------------------- one run
+class CursorRun:
+    """One run of a sync that has a cursor: where it starts, what it leaves out, and where the cursor goes.
+
+    Usage::
+
+        run = CursorRun(FileCursorStore(store), {"name": ..., "resource": ..., ...}, run_key=..., ...)
+        ...  # read the rows of run.window but those of run.landed_before, publish, verify
+        run.move(started)
+
+    :param store: Where the cursor is stored. It is read at once.
+    :param identity: Whose cursor it is.
+    :param run_key: The run.
+    :param timezone: Zone in which this run reads times.
+    :param lag: How late a row may turn up.
+    :param full_every: Read everything again when the last time is longer ago than this; None never.
+    :param now: Our clock.
+    :param keep_ids: May the cursor contain ids of rows? Default True.
+    :param start_again: Where a person asked this run to start, instead of the stored cursor. Default None.
+    :raises RobofyConfigError: The stored cursor is damaged, of a newer version, or the cursor of another sync.
+    """
+
+    def __init__(
+        self,
+        store: CursorStore,
+        identity: dict[str, Any],
+        *,
+        run_key: str,
+        timezone: str,
+        lag: timedelta,
+        full_every: timedelta | None,
+        now: datetime,
+        keep_ids: bool = True,
+        start_again: Cursor | None = None,
+    ) -> None:
+        self._store = store
+        self._identity = identity
+        self._forced = start_again is not None
+        self._stored = self._load() if start_again is None else start_again
+        self._run_key = run_key
+        self._timezone = timezone
+        self._lag = lag
+        #: The cursor that this run starts from.
+        self.before = self._stored.start_for(run_key)
+        #: Takes the rows that land.
+        self.overlap = Overlap(lag, keep_ids=keep_ids)
+        reason = self._reason_for_full(full_every, now)
+        #: Is everything read and landed again?
+        self.full = reason is not None
+        self.mode = "full" if self.full else "cursor"
+        #: Which rows are wanted.
+        self.window = Window() if self.full else Window(since=self.before.watermark)
+        #: Fingerprints of rows that need not land again. A full read leaves nothing out.
+        self.landed_before = frozenset(() if self.full else (one.fingerprint for one in self.before.overlap))
+        if reason:
+            _log.info("Everything is read and lands again: %s.", reason)
+
+    def _reason_for_full(self, full_every: timedelta | None, now: datetime) -> str | None:
+        before = self.before
+        if before.watermark is None:
+            return "there is no mark yet"
+        if before.timezone != self._timezone:
+            _log.warning(
+                "The connection's timezone was %s when the cursor was written and is %s now, so the cursor's mark may "
+                "mean another moment. Everything is read again.",
+                before.timezone,
+                self._timezone,
+            )
+            return "the zone has changed"
+        if full_every is not None and (before.full_at is None or now - before.full_at >= full_every):
+            return "full_every has passed"
+        return None
+
+    def check_not_older(self, found: dict[str, Any] | None) -> None:
+        """Refuse a run that has landed already and after which later runs have moved the cursor on.
+
+        It would start where the cursor stands now, and replace its own file by an emptier one.
+
+        :param found: Manifest that this run left at its destination, or None.
+        :raises RobofyConfigError: It is such a run.
+        """
+        if found is None or self._stored.watermark is None or self.before is not self._stored:
+            return
+        if found.get("cursor_generation") != self._stored.generation:
+            raise RobofyConfigError(
+                f"This run ({self._run_key}) has landed before, and later runs have moved the cursor on. Running it "
+                f"again would replace its file by an emptier one. {RESET}"
+            )
+
+    def after(self, started: datetime) -> Cursor:
+        """Return the cursor once what was found has landed.
+
+        :param started: When the listing began.
+        """
+        return self.before.moved(
+            run_key=self._run_key,
+            timezone=self._timezone,
+            started=started,
+            newest=self.overlap.newest,
+            landed=self.overlap.rows,
+            lag=self._lag,
+            full=self.full,
+        )
+
+    def move(self, started: datetime) -> bool:
+        """Store the cursor as :meth:`after` returns it, unless another run has moved it since it was read.
+
+        :param started: When the listing began.
+        :return: Whether it moved. If not, nothing is lost: the other run started no later than this one, and what this
+            one landed will merely land again.
+        """
+        if not self._forced and (now := self._load()).generation != self._stored.generation:
+            _log.warning(
+                "Another run (%s) moved the cursor while this one was reading. It is left where that run put it, "
+                "so some rows will land twice. Set max_active_runs=1 on the DAG, and one task to a cursor.",
+                now.run_key,
+            )
+            return False
+        self._store.save(self.after(started).encode(self._identity))
+        return True
+
+    def _load(self) -> Cursor:
+        return Cursor.decode(self._store.load(), self._identity, self._store.where)

@@ -1,79 +1,185 @@
-"""Publishing a result: rejected rows, data, manifest, in this order, each whole or not at all. And reading it back."""
+"""Publishing what a run landed: rejected rows, data, manifest, in this order, each whole or not at all."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyForeignFileError, RobofyLandingError
-from airflow_provider_robofy.extract.formats.catalog import SPOILT, Format, format_of
-from airflow_provider_robofy.extract.manifest import SUFFIX, identity
-from airflow_provider_robofy.extract.spool import Spool
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Spool
+from airflow_provider_robofy.extract.formats import SPOILT, Format, format_of
+from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
 
-    from airflow_provider_robofy.extract.manifest import Manifest
+    from airflow_provider_robofy.extract.files import Store
 
+SCHEMA_VERSION: Final = 1
+SUFFIX: Final = ".manifest.json"
 REJECTED_SUFFIX: Final = ".rejected.jsonl"
 FAILED_SUFFIX: Final = ".failed.jsonl"
 
 _NONE: Final[Any] = object()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a run landed, in counts that add up: the file beside the data, and all that goes to XCom. No personal data.
+
+    :param resource: What the rows are, for example ``leads``.
+    :param mode: ``full``, ``window`` or ``cursor``.
+    :param uri: The file; ``rejected_uri`` the file of rows that could not be read, or None.
+    :param format: ``jsonl``, ``jsonl.gz``, ``csv``, ``csv.gz`` or ``parquet``.
+    :param formulas_defused: For CSV, whether an apostrophe is before what a spreadsheet could take for a formula;
+        None for the other formats.
+    :param rows: Rows in the file, as the writer counted them.
+    :param received: Rows in the API's pages, as the parser counted them.
+        ``received == rows + duplicates + outside_window + rejected``.
+    :param undated: Rows in the file whose time could not be read.
+    :param future: Rows in the file that are more than five minutes ahead of the clock.
+    :param pages: Pages read; ``requests`` the requests that took, repeated ones included.
+    :param end_marker: How the listing ended: ``absent``, ``null`` or ``empty`` token, or ``early``, where the order
+        of the rows made the rest unnecessary.
+    :param since: Window, ISO 8601 in UTC, or None; likewise ``until``.
+    :param first_at: Earliest time among the rows of the file; ``last_at`` the latest.
+    :param row_order: ``newest_first``, ``oldest_first``, ``mixed`` or ``unknown``: how the pages that were read came.
+    :param mark_before: The cursor's watermark before and after the run (``mark_after``); None without a cursor, or
+        where there was none yet.
+    :param cursor_generation: From which state of the cursor the run started; None without a cursor.
+    :param privacy: The rules by which personal data was kept, dropped or hashed, or None.
+    :param bytes: Size of the file in the store, and ``sha256`` its hash.
+    :param run_key: Which task of which run wrote it; equal for a retry and for a cleared task.
+    :param started_at: When the listing began, by the earlier of this machine's clock and the API's.
+    """
+
+    resource: str
+    mode: str
+    project_id: str | None
+    chatbot_id: str
+    uri: str
+    format: str
+    rows: int
+    received: int
+    duplicates: int
+    outside_window: int
+    rejected: int
+    rejected_uri: str | None
+    undated: int
+    future: int
+    pages: int
+    requests: int
+    end_marker: str | None
+    since: str | None
+    until: str | None
+    first_at: str | None
+    last_at: str | None
+    row_order: str
+    mark_before: str | None
+    mark_after: str | None
+    cursor_generation: str | None
+    privacy: dict[str, str] | None = None
+    formulas_defused: bool | None = None
+    sha256: str
+    run_key: str
+    started_at: str
+    finished_at: str
+    schema_version: int = SCHEMA_VERSION
+    bytes: int
+
+    def __post_init__(self) -> None:
+        accounted = self.rows + self.duplicates + self.outside_window + self.rejected
+        if self.received != accounted:
+            raise RobofyLandingError(
+                f"The counts do not add up: {self.received} rows received, but {self.rows} landed, "
+                f"{self.duplicates} duplicates, {self.outside_window} outside the window and {self.rejected} rejected "
+                f"make {accounted}. Nothing was published; please report this to the provider's maintainers."
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the manifest as plain JSON."""
+        return asdict(self)
+
+
+def identity(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a manifest that say what its file is for.
+
+    Two runs over the same window write the same file, so a window is identity enough; without one it is the run. A run
+    with a cursor may be a full one at its first try and not at its second, so these two count as one.
+
+    :param manifest: A manifest, or as much of one as is known before the run.
+    """
+    mode = "window" if manifest.get("mode") == "window" else "full"
+    names = ["resource", "project_id", "chatbot_id"] + (["since", "until"] if mode == "window" else ["run_key"])
+    # Messages are those of one file of sessions, and may be split over tasks; leads and sessions know neither.
+    own = [name for name in ("sessions_uri", "shard") if name in manifest]
+    return {"mode": mode, **{name: manifest.get(name) for name in (*names, *own)}}
+
+
 class Landing:
-    """Land one result at one place.
+    """Land one result: the data, and beside it rejected rows, failures and the manifest.
 
     Usage::
 
-        landing = Landing(store, {"resource": "leads", ...})
-        landing.check()
-        with landing.spool() as data, landing.spool_rejected() as rejected:
-            data.append(lines)
-            ...
-            landing.publish(data, rejected, manifest)
+        with Landing(store, identity({"resource": "leads", ...})) as landing:
+            landing.check()
+            with landing.spool() as data, landing.spool_rejected() as rejected:
+                data.append(lines, rows)
+                ...
+                data.finish()
+                rejected.finish()
+                landing.publish(data, rejected, Manifest(**landing.facts(data, rejected), ...))
 
-    :param store: Where the data goes; manifest and rejected rows go beside it.
-    :param identity: What the file is for, as :func:`~airflow_provider_robofy.extract.manifest.identity` tells it. A
-        file that is for something else is never overwritten.
-    :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula.
-    :raises RobofyConfigError: The file's ending is unknown, or asks for something that is not installed.
+    Leaving the ``with`` removes folders that were made for nothing, and turns an error of the disk or the store into
+    one that names the file.
+
+    :param store: Where the data goes.
+    :param identity: What the file is for, as :func:`identity` returns it. A file that is for something else is never
+        overwritten.
+    :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula. Default True.
+    :raises RobofyConfigError: The file's ending is unknown, or needs something that is not installed.
     """
 
     def __init__(self, store: Store, identity: Mapping[str, Any], *, defuse_formulas: bool = True) -> None:
         self.store = store
-        self.format = format_of(store.uri)
-        self._format = Format(self.format, identity.get("resource"), defuse_formulas=defuse_formulas)
+        self._format = Format(format_of(store.uri), identity.get("resource"), defuse_formulas=defuse_formulas)
         self._identity = dict(identity)
         self._manifest = store.beside(SUFFIX)
         self._rejected = store.beside(REJECTED_SUFFIX)
         self._failed = store.beside(FAILED_SUFFIX)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.tidy()
+        if isinstance(error, OSError):
+            raise RobofyLandingError(
+                f"{self.store.uri} could not be written ({type(error).__name__}: {error}). What lies under that name "
+                "is whole, if anything does. Check its permissions and free space, and those of TMPDIR, where rows are "
+                "spooled for remote targets."
+            ) from error
+
     @property
-    def rejected_uri(self) -> str:
-        """Return where rows go that cannot be understood."""
-        return self._rejected.uri
+    def has_columns(self) -> bool:
+        """Return whether the format has columns, so that its writer needs the rows and not only their lines."""
+        return self._format.has_columns
 
     @property
     def failed_uri(self) -> str:
-        """Return where is named what could not be read, such as a session among many."""
+        """Return the file that names what could not be read, such as a session among many."""
         return self._failed.uri
 
-    @property
-    def formulas_defused(self) -> bool | None:
-        """Tell whether the file's formulas are defused; None where it is no CSV."""
-        return self._format.defused
-
     def check(self) -> dict[str, Any] | None:
-        """Refuse a place that holds the file of another agent, window or run.
+        """Refuse to overwrite the file of another agent, window or run.
 
         :return: The manifest of an earlier run for the same purpose, or None.
-        :raises RobofyForeignFileError: It does; the message says whose it is.
+        :raises RobofyForeignFileError: There is such a file; the message says whose it is.
         """
         if self._manifest.exists():
             try:
@@ -96,15 +202,31 @@ class Landing:
 
     def spool(self) -> Spool:
         """Start the data file."""
-        return Spool(self.store.spool_path(), compress=self._format.compressed, encode=self._format.encoder)
+        return Spool(self.store.spool_path(), compress=self._format.compressed, writer=self._format.writer)
 
     def spool_rejected(self) -> Spool:
         """Start the file of rejected rows."""
-        return Spool(self._rejected.spool_path(), compress=False)
+        return Spool(self._rejected.spool_path())
 
     def spool_failed(self) -> Spool:
         """Start the file that names what could not be read."""
-        return Spool(self._failed.spool_path(), compress=False)
+        return Spool(self._failed.spool_path())
+
+    def facts(self, data: Spool, rejected: Spool) -> dict[str, Any]:
+        """Return what a manifest says of the files.
+
+        :param data: The data, finished; ``rejected`` likewise the rejected rows.
+        """
+        return {
+            "uri": self.store.uri,
+            "format": self._format.name,
+            "formulas_defused": self._format.defused,
+            "rows": data.rows,
+            "rejected": rejected.rows,
+            "rejected_uri": self._rejected.uri if rejected.rows else None,
+            "bytes": data.bytes,
+            "sha256": data.sha256,
+        }
 
     def publish(self, data: Spool, rejected: Spool, manifest: Manifest, failed: Spool | None = None) -> None:
         """Publish what was spooled and finished.
@@ -112,8 +234,9 @@ class Landing:
         Killed at any moment, this leaves under each name either a whole file or none, and a manifest only where the
         data it describes is there.
 
-        :raises RobofyLandingError: The place has meanwhile been taken by another result, or a file did not arrive
-            whole.
+        :param data: The data, finished; likewise ``rejected`` and ``failed``, which are published only with a row.
+        :param manifest: What the files contain.
+        :raises RobofyLandingError: Another result was published there meanwhile, or a file did not arrive whole.
         """
         self.check()
         beside = [(self._rejected, rejected)] + ([(self._failed, failed)] if failed else [])
@@ -121,17 +244,10 @@ class Landing:
             if spool.rows:
                 store.publish(spool.path, spool.bytes)
         self.store.publish(data.path, data.bytes)
-        with Spool(self._manifest.spool_path(), compress=False) as spool:
-            spool.write(codec.dump_pretty(manifest.as_dict()))
-            spool.finish()
-            self._manifest.publish(spool.path, spool.bytes)
+        self._manifest.write(codec.dump_pretty(manifest.as_dict()))
         for store, spool in beside:
             if not spool.rows:
                 store.remove()
-
-    def close(self) -> None:
-        """Leave no empty folder behind where nothing was published."""
-        self.store.tidy()
 
     def _foreign(self, why: str) -> RobofyForeignFileError:
         return RobofyForeignFileError(
@@ -140,85 +256,15 @@ class Landing:
         )
 
     def _is_unfinished(self) -> bool:
-        """Tell whether a file without a manifest is what an attempt for this agent left when it was killed."""
+        """Return whether a file without a manifest is what an attempt for this agent left when it was killed."""
         try:
             if not self.store.size():
                 return True
-            with self.store.open() as raw, self._format.unpacked(raw) as file:
-                row = next(self._format.rows(file), _NONE)
+            with self.store.open() as raw:
+                row = next(self._format.rows(raw), _NONE)
         except (OSError, *SPOILT):
             return False
         if row is _NONE:
             return True
         ours = (self._identity.get("project_id"), self._identity.get("chatbot_id"))
-        return isinstance(row, dict) and (row.get("_project_id"), row.get("_chatbot_id")) == ours
-
-
-def rows(manifest: Mapping[str, Any], path: Any = None) -> Iterator[dict[str, Any]]:
-    """Read a landed file back, a row at a time.
-
-    Usage, in a TaskFlow task::
-
-        @task
-        def count_hot_leads(manifest: dict) -> int:
-            return sum(row["source"] == "chatbot" for row in rows(manifest))
-
-    :param manifest: What a fetch operator returned.
-    :param path: Where to read instead of the manifest's ``uri``. Needed where the URI names an Airflow connection
-        (``s3://my_conn@bucket/...``): give ``ObjectStoragePath(manifest["uri"])``.
-    :return: The rows, in the order they landed.
-    :raises RobofyLandingError: The file does not hold the rows that the manifest says, so it has been replaced or cut.
-    :raises RobofyConfigError: The file is Parquet, and pyarrow is not installed.
-    """
-    uri = str(manifest["uri"])
-    if path is None and "@" in uri.partition("://")[2].partition("/")[0]:
-        raise RobofyLandingError(
-            f"{uri} names an Airflow connection. Read it with rows(manifest, ObjectStoragePath(manifest['uri']))."
-        )
-    format_ = Format(
-        manifest["format"],
-        manifest.get("resource"),
-        defuse_formulas=manifest.get("formulas_defused") is not False,
-    )
-    store = Store(path.fs, path.path, uri) if path is not None else _open_uri(uri)
-    count = 0
-    with store.open() as raw, format_.unpacked(raw) as file:
-        found = format_.rows(file)
-        while True:
-            try:
-                row: dict[str, Any] = next(found, _NONE)
-            except SPOILT:
-                raise RobofyLandingError(
-                    f"{uri} cannot be read after row {count}. It was replaced by something else, or cut."
-                ) from None
-            if row is _NONE:
-                break
-            count += 1
-            yield row
-    if count != manifest["rows"]:
-        raise RobofyLandingError(
-            f"{uri} holds {count} rows, but its manifest says {manifest['rows']}. "
-            "It was replaced by a later run, or cut."
-        )
-
-
-def _open_uri(uri: str) -> Store:
-    if "://" not in uri or uri.startswith("file://"):
-        # Not by url_to_fs, which takes a :: in the path for a chain of filesystems.
-        local = LocalFileSystem()
-        return Store(local, local._strip_protocol(uri), uri)  # noqa: SLF001 (fsspec's own idiom)
-    fs, path = fsspec.url_to_fs(uri)
-    return Store(fs, path, uri)
-
-
-@contextmanager
-def speaking_of(uri: str) -> Iterator[None]:
-    """Say which file it was when a disk is full or a store refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise RobofyLandingError(
-            f"{uri} could not be written ({type(error).__name__}: {error}). What lies under that name is whole, if "
-            "anything does. Check its permissions and free space, and those of TMPDIR, where rows are spooled for "
-            "remote targets."
-        ) from error
+        return isinstance(row, dict) and (row.get(PROJECT_ID), row.get(CHATBOT_ID)) == ours

@@ -25,24 +25,20 @@ from airflow_provider_robofy.api.errors import (
     RobofyNotFoundError,
 )
 from airflow_provider_robofy.api.workers import Workers
-from airflow_provider_robofy.extract.landing import Landing, speaking_of
-from airflow_provider_robofy.extract.manifest import identity
+from airflow_provider_robofy.extract.landing import Landing, identity
+from airflow_provider_robofy.extract.listing import Progress
 from airflow_provider_robofy.extract.messages_manifest import MessagesManifest
-from airflow_provider_robofy.extract.order import UNKNOWN
-from airflow_provider_robofy.extract.progress import Progress
-from airflow_provider_robofy.extract.transcript import Transcript
+from airflow_provider_robofy.extract.rows import UNKNOWN
+from airflow_provider_robofy.extract.transcript import Transcript, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_robofy.api.settings import Settings
-    from airflow_provider_robofy.extract.landed_sessions import LandedSessions
-    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
-    from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
-    from airflow_provider_robofy.extract.shards import Shard
-    from airflow_provider_robofy.extract.spool import Spool
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Spool, Store
+    from airflow_provider_robofy.extract.landed import LandedSessions, Shard
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
 
 #: That so many listed sessions have all been deleted is less likely than that the path is wrong.
 FEWEST_FOR_DRIFT = 5
@@ -177,9 +173,8 @@ class MessagesExtraction:
         :raises RobofyError: The key was refused, all sessions are gone, or the result could not be landed.
         """
         started = self.now()
-        landing = Landing(self.store, identity(self._common()), defuse_formulas=self.defuse_formulas)
         progress = Progress(_log, "messages")
-        with speaking_of(self.store.uri):
+        with Landing(self.store, identity(self._common()), defuse_formulas=self.defuse_formulas) as landing:
             landing.check()
             with landing.spool() as data, landing.spool_rejected() as rejected, landing.spool_failed() as failed:
                 requests = self._read_all(data, rejected, failed, progress)
@@ -187,11 +182,7 @@ class MessagesExtraction:
                 for spool in (data, rejected, failed):
                     spool.finish()
                 manifest = self._manifest(
-                    data,
-                    rejected,
-                    format=landing.format,
-                    formulas_defused=landing.formulas_defused,
-                    rejected_uri=landing.rejected_uri if rejected.rows else None,
+                    **landing.facts(data, rejected),
                     failed_uri=landing.failed_uri if failed.rows else None,
                     requests=requests,
                     started_at=started.isoformat(),
@@ -222,7 +213,7 @@ class MessagesExtraction:
             with closing(self._result(pending[0])) as read:
                 pending.popleft()
                 self._write(read, data, rejected, failed)
-            progress.tick(self._counts.pages, self._counts.received)
+            progress.report(self._counts.pages, self._counts.received)
 
         try:
             for session_id in self.sessions.ids(self.shard):
@@ -311,16 +302,16 @@ class MessagesExtraction:
             counts.read += 1
             counts.pages += read.pages
             counts.received += read.transcript.received
-            for lines in read.transcript.landing.lines():
+            for lines in blocks(read.transcript.landing):
                 data.append(lines)
-            for lines in read.transcript.rejected.lines():
+            for lines in blocks(read.transcript.rejected):
                 rejected.append(lines)
         elif read.is_gone:
             counts.gone += 1
         else:
             counts.failed += 1
             self._first_error = self._first_error or read.error
-            failed.append([read.failure(self.pseudonyms.short(read.session_id))])
+            failed.append(read.failure(self.pseudonyms.short(read.session_id)))
 
     def _settings(self) -> Settings:
         budget = self.settings.requests_per_minute
@@ -369,16 +360,13 @@ class MessagesExtraction:
             "shard": None if self.shard.is_whole else [self.shard.index, self.shard.count],
         }
 
-    def _manifest(self, data: Spool, rejected: Spool, **rest: Any) -> MessagesManifest:
+    def _manifest(self, **rest: Any) -> MessagesManifest:
         counts = self._counts
         return MessagesManifest(
             **self._common(),
-            uri=self.store.uri,
-            rows=data.rows,
             received=counts.received,
             duplicates=0,
             outside_window=0,
-            rejected=rejected.rows,
             undated=0,
             future=0,
             pages=counts.pages,
@@ -390,8 +378,6 @@ class MessagesExtraction:
             mark_after=None,
             cursor_generation=None,
             privacy=self.privacy.rules if self.privacy else None,
-            bytes=data.bytes,
-            sha256=data.sha256,
             sessions_asked=counts.asked,
             sessions_read=counts.read,
             sessions_gone=counts.gone,

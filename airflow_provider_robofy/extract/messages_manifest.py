@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.manifest import Manifest
+from airflow_provider_robofy.extract.landing import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
+from airflow_provider_robofy.resources import MESSAGES, SESSION_KEY, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from logging import Logger
+
+    from airflow_provider_robofy.resources import Resource
 
 KEEP: Final = "keep"
 DROP: Final = "drop"
 HASH: Final = "hash"
 ACTIONS: Final = (KEEP, DROP, HASH)
 
-SESSION_ID: Final = "session_id"
-#: Under which the hash of a session's id lands beside the id, which is needed to ask for its messages.
-SESSION_KEY: Final = "_session_key"
-
-#: What rows cannot do without, and the actions that leave them that. ``*`` is not for these.
-_NEEDED: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
-    "leads": {"id": (KEEP, HASH), "created_at": (KEEP,)},
-    "sessions": {"last_message_time": (KEEP,)},
-}
-_OF_SESSIONS: Final = ("sessions", "messages")
-_PAST: Final = {KEEP: "kept", DROP: "dropped", HASH: "hashed"}
-
+_SESSION_ID: Final = SESSIONS.key
 _ENTRY: Final = frozenset({"field_name", "field_type", "field_value"})
 _NOTHING: Final = object()
 #: An id is hashed as it is: trimmed and case-folded, two could become one, and a row be lost.
@@ -36,16 +30,66 @@ _ANY: Final = "*"
 _TYPE: Final = "type:"
 #: Shorter keys are found by trying.
 _SHORTEST_KEY: Final = 16
-#: Names beyond so many are looked up anew each time, so that made-up ones cannot fill the memory.
+#: Names beyond so many are looked up anew each time, so that invented ones cannot fill the memory.
 _REMEMBERED: Final = 4096
 
 
+class Pseudonyms:
+    """Replace values by a keyed hash of theirs: HMAC-SHA-256.
+
+    Usage::
+
+        names = Pseudonyms(connection.pseudonym_key)
+        log.warning("session %s failed", names.short(session_id))
+        row["email"] = names.full(row["email"])
+
+    A plain hash of a phone number is found out by trying all numbers. With a key it is not, as long as the key is kept.
+    Whoever has the key can compute the same hash: ``hmac(key, value.strip().casefold())`` in UTF-8, in hexadecimal.
+
+    :param key: The same key gives the same hashes.
+    """
+
+    def __init__(self, key: str) -> None:
+        self._hmac = hmac.new(key.encode(errors="surrogatepass"), digestmod=hashlib.sha256)
+
+    def full(self, value: Any) -> str | None:
+        """Return the hash of a value, 64 hexadecimal digits.
+
+        The value is trimmed and case-folded first, so that ``" Ann@Example.com"`` and ``ann@example.com`` are one
+        person. What is no text is hashed as its JSON. None and empty text are returned as they are.
+
+        :param value: Any JSON.
+        """
+        if value is None:
+            return None
+        text = value if isinstance(value, str) else dump_line(value).decode()
+        text = text.strip().casefold()
+        return self.exact(text) if text else ""
+
+    def exact(self, name: str) -> str:
+        """Return the hash of an id, which is another one in another case: two must never become one.
+
+        :param name: The id.
+        """
+        # Copying is a third cheaper than setting up the key anew for every value.
+        digest = self._hmac.copy()
+        digest.update(name.encode(errors="surrogatepass"))
+        return digest.hexdigest()
+
+    def short(self, value: str) -> str:
+        """Return the first 16 digits of an id's hash, for a log.
+
+        :param value: The id.
+        """
+        return self.exact(value)[:16]
+
+
 def check_rules(rules: Any, where: str) -> dict[str, str]:
-    """Return the rules of a policy in one form, or say what is wrong with them.
+    """Return the rules of a policy in one form.
 
     :param rules: Field to action.
-    :param where: The argument or setting they are from, for the error.
-    :raises RobofyConfigError: They are no rules.
+    :param where: The argument or setting that they are from, for the error.
+    :raises RobofyConfigError: They cannot be used; the message says why.
     """
     if not hasattr(rules, "items"):
         raise RobofyConfigError(f'{where} must be an object of rules such as {{"ip_address": "drop"}}.')
@@ -57,9 +101,10 @@ def check_rules(rules: Any, where: str) -> dict[str, str]:
             raise RobofyConfigError(f"{where}: {field!r} names no field.")
         if action not in ACTIONS:
             raise RobofyConfigError(f"{where}: the action of {field!r} must be one of {', '.join(ACTIONS)}.")
-        if name == SESSION_ID and action == DROP:
+        if name == _SESSION_ID and action == DROP:
             raise RobofyConfigError(
-                f"{where}: {SESSION_ID} can be kept or hashed, but not dropped: messages belong to their session by it."
+                f"{where}: {_SESSION_ID} can be kept or hashed, but not dropped: messages belong to their session by "
+                "it."
             )
         if checked.setdefault(name, action) != action:
             raise RobofyConfigError(f"{where} has two actions for {name!r}; upper and lower case are the same.")
@@ -71,139 +116,120 @@ class PrivacyPolicy:
 
     Usage::
 
-        policy = PrivacyPolicy({"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "drop"}, key, "leads")
+        policy = PrivacyPolicy({"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "drop"}, key, LEADS)
         row = policy.land(row)
 
     A rule names a field of the row (``ip_address``), a field within one (``lead_data.email``, by its ``field_name`` or,
     in an object, its key), or a form field's type (``lead_data.type:email``). ``*`` and ``lead_data.*`` are for what no
     rule names. A name counts before a type, a type before ``*``. Names are compared trimmed and without case.
 
-    Sessions and messages are called by a hash of the session's id, unless a rule says ``keep``. Sessions land with the
-    id all the same, since their messages are asked for by it; the hash is beside it as ``_session_key``.
+    Rows keep their time, and leads their id or its hash, whatever ``*`` says: rows are told apart and put in time by
+    them. Sessions and messages are named by a hash of the session's id, unless a rule says ``keep``. Sessions land with
+    the id all the same, since their messages are asked for by it; the hash is beside it as ``_session_key``.
 
     :param rules: As :func:`check_rules` returns them.
     :param pseudonym_key: Key of the hash, or None.
-    :param resource: ``leads``, ``sessions`` or ``messages``.
-    :param own: Rules that were given for this task; one that meets no field is warned about.
-    :raises RobofyConfigError: A rule cannot be kept, or leaves open what becomes of a new form field.
+    :param resource: What the rows are.
+    :param own: Rules that were given for this task; one that matches no field is warned about. Default none.
+    :raises RobofyConfigError: A rule cannot be followed, or leaves open what becomes of a new form field.
     """
 
     def __init__(
-        self, rules: Mapping[str, str], pseudonym_key: str | None, resource: str, own: Iterable[str] = ()
+        self, rules: Mapping[str, str], pseudonym_key: str | None, resource: Resource, own: Iterable[str] = ()
     ) -> None:
         self.rules = dict(rules)
         self._resource = resource
         self._own = frozenset(own)
-        for field, allowed in _NEEDED.get(resource, {}).items():
-            if self.rules.setdefault(field, KEEP) not in allowed:
-                raise RobofyConfigError(
-                    f"privacy: {field} of {resource} must be {' or '.join(_PAST[one] for one in allowed)}, because "
-                    "rows are told apart, or put in time, by it."
-                )
-        if resource in _OF_SESSIONS:
-            self.rules.setdefault(SESSION_ID, HASH)
-        self._adds_key = resource == "sessions" and self.rules[SESSION_ID] == HASH
+        if not resource.id_is_personal:
+            self._require(resource.id, KEEP, HASH)
+        self._require(resource.time, KEEP)
+        if resource in {SESSIONS, MESSAGES}:
+            self.rules.setdefault(_SESSION_ID, HASH)
+        self._adds_key = resource is SESSIONS and self.rules[_SESSION_ID] == HASH
         #: Fields that this adds to a row.
         self.added = frozenset({SESSION_KEY} if self._adds_key else ())
         # What becomes of a field, by its name as it came: looked up once, not once a row.
         self._plan: dict[str, _Rules | str] = {}
+        self._top = _Rules()
         self._children: dict[str, _Rules] = {}
-        top: dict[str, str] = {}
+        ids = {_SESSION_ID, resource.id}
         for name, action in self.rules.items():
             parent, dot, child = name.partition(".")
             if dot:
                 self._children.setdefault(parent, _Rules()).add(child, action, name)
             else:
-                top[name] = action
+                self._top.add(name, _HASH_ID if name in ids and action == HASH else action, name)
         for parent, children in self._children.items():
-            if children.fallback is None:
-                # What the whole field is to become is an answer too.
-                children.fallback = top.get(parent)
+            # What the whole field is to become is an answer too.
+            children.fallback = children.fallback or self.rules.get(parent)
             if children.fallback is None:
                 raise RobofyConfigError(
                     f"privacy names fields of {parent}, but does not say what becomes of others, which somebody may "
                     f"add to the form tomorrow. Add {f'{parent}.{_ANY}'!r} with keep, drop or hash."
                 )
-        self._top = _Rules()
-        for name, action in top.items():
-            is_id = name == SESSION_ID or (resource == "leads" and name == "id")
-            self._top.add(name, _HASH_ID if is_id and action == HASH else action, name)
-        self._pseudonyms = _pseudonyms(self.rules, pseudonym_key)
+        #: None where no rule hashes; then nothing asks for it.
+        self._pseudonyms: Any = _pseudonyms(self.rules, pseudonym_key)
 
-    @property
-    def unmet(self) -> list[str]:
-        """Return the rules that no field has met so far, but for ``*``. One of them may be misspelt."""
-        met = self._top.met.union(*(children.met for children in self._children.values()))
-        with_children = {parent for parent, children in self._children.items() if children.seen}
-        return sorted(
-            name for name in self.rules if name not in met | with_children and name.rpartition(".")[2] != _ANY
-        )
+    def _require(self, field: str | None, *allowed: str) -> None:
+        if field is not None and self.rules.setdefault(field, KEEP) not in allowed:
+            past = {KEEP: "kept", HASH: "hashed"}
+            raise RobofyConfigError(
+                f"privacy: {field} of {self._resource.name} must be {' or '.join(past[one] for one in allowed)}, "
+                "because rows are told apart, or put in time, by it."
+            )
 
     def land(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return what lands of a row."""
+        """Return what lands of a row.
+
+        :param row: The row as the API sent it; it is not changed.
+        """
         landed = self.apply(row)
         if self._adds_key:
-            landed[SESSION_ID] = session_id = row[SESSION_ID]
+            landed[_SESSION_ID] = session_id = row[_SESSION_ID]
             landed[SESSION_KEY] = self._exact(session_id)
         return landed
 
     def apply(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return what the rules leave of a row."""
+        """Return what the rules leave of a row.
+
+        :param row: The row as the API sent it; it is not changed.
+        """
         result: dict[str, Any] = {}
         plan = self._plan
         for field, value in row.items():
             what = plan.get(field) or self._look_up(field)
             if what == KEEP:
                 result[field] = value
-            elif what == HASH:
-                result[field] = self.hash(value)
-            elif what == _HASH_ID:
-                result[field] = self._exact(value)
-            elif not isinstance(what, str):
-                kept = self._within(value, what)
-                if kept is not _NOTHING:
-                    result[field] = kept
+                continue
+            kept = self._done(value, what) if isinstance(what, str) else self._within(value, what)
+            if kept is not _NOTHING:
+                result[field] = kept
         return result
 
-    def _look_up(self, field: str) -> _Rules | str:
-        what: _Rules | str
-        children = self._children.get(_folded(field))
-        if children is None:
-            what = self._top.action(field)
-        else:
-            children.seen = True
-            what = children
-        if len(self._plan) < _REMEMBERED:
-            self._plan[field] = what
-        return what
-
     def rejected(self, row: Any) -> Any:
-        """Return what may be kept of a row that cannot be understood: nothing of one whose fields have no names."""
+        """Return what may be kept of a row that cannot be read: nothing of one whose fields have no names.
+
+        :param row: Any JSON.
+        """
         if type(row) is dict:
             return self.apply(row)
         return f"withheld by the privacy policy: a {type(row).__name__}, which has no fields"
 
     def session(self, session_id: str) -> str:
-        """Return how a session may be called in what lands of it."""
-        return session_id if self.rules[SESSION_ID] == KEEP else self._exact(session_id)
+        """Return what a session is called in what lands of it.
 
-    def hash(self, value: Any) -> str | None:
-        """Return what stands for a value."""
-        if self._pseudonyms is None:  # then no rule asks for it
-            raise AssertionError
-        return self._pseudonyms.full(value)
-
-    def _exact(self, value: Any) -> Any:
-        if self._pseudonyms is None:
-            raise AssertionError
-        if isinstance(value, str | int) and not isinstance(value, bool):
-            return self._pseudonyms.exact(str(value))
-        return self.hash(value)
+        :param session_id: Its id.
+        """
+        return session_id if self.rules[_SESSION_ID] == KEEP else self._exact(session_id)
 
     def report(self, log: Logger, rows: int) -> None:
-        """Say which rules have met no field of so many rows: a misspelt one protects nothing."""
-        unmet = self.unmet if rows else []
-        # Every row has its fields, but not every lead has filled in every field of a form.
+        """Log which rules have matched no field: a misspelt one protects nothing.
+
+        :param log: Where to. A field of a row that a rule of this task names is worth a warning, since every row has
+            its fields; but not every lead has filled in every field of a form.
+        :param rows: How many rows there were; without any, nothing is logged.
+        """
+        unmet = self._unmet if rows else []
         loud = [name for name in unmet if name in self._own and "." not in name]
         quiet = [name for name in unmet if name not in loud]
         if loud:
@@ -211,11 +237,26 @@ class PrivacyPolicy:
                 "privacy: no field of these %s %s is called %s. Is a name misspelt? What it was meant for has landed "
                 "as the other rules say.",
                 rows,
-                self._resource,
+                self._resource.name,
                 " or ".join(map(repr, loud)),
             )
         if quiet:
-            log.info("privacy: rules that no field of these %s has met: %s", self._resource, ", ".join(quiet))
+            log.info("privacy: rules that no field of these %s has met: %s", self._resource.name, ", ".join(quiet))
+
+    @property
+    def _unmet(self) -> list[str]:
+        met = self._top.met.union(*(children.met for children in self._children.values()))
+        met |= {parent for parent, children in self._children.items() if children.seen}
+        return sorted(name for name in self.rules if name not in met and name.rpartition(".")[2] != _ANY)
+
+    def _look_up(self, field: str) -> _Rules | str:
+        children = self._children.get(_folded(field))
+        if children is not None:
+            children.seen = True
+        what = self._top.action(field) if children is None else children
+        if len(self._plan) < _REMEMBERED:
+            self._plan[field] = what
+        return what
 
     def _within(self, value: Any, rules: _Rules) -> Any:
         if type(value) is list:
@@ -227,34 +268,39 @@ class PrivacyPolicy:
     def _entry(self, entry: Any, rules: _Rules) -> Any:
         if type(entry) is not dict:
             return self._done(entry, rules.fallback)
-        if "field_name" not in entry and _ENTRY.isdisjoint(entry):
+        if _ENTRY.isdisjoint(entry):
             return self._members(entry, rules)
         action = rules.action(entry.get("field_name"), entry.get("field_type"))
-        if action == DROP:
-            return _NOTHING
-        if action == KEEP:
-            return entry
-        # Not what else may stand there: it could say the value again.
+        if action != HASH:
+            return self._done(entry, action)
+        # Not what else may be there: it could repeat the value.
         kept = {name: of for name, of in entry.items() if name in _ENTRY}
-        return {**kept, "field_value": self.hash(entry.get("field_value"))}
+        return {**kept, "field_value": self._done(entry.get("field_value"), HASH)}
 
     def _members(self, value: dict[str, Any], rules: _Rules) -> dict[str, Any]:
         done = self._done
         return {name: kept for name, of in value.items() if (kept := done(of, rules.action(name))) is not _NOTHING}
 
     def _done(self, value: Any, action: str | None) -> Any:
-        if action == HASH:
-            return self.hash(value)
-        return value if action == KEEP else _NOTHING
+        if action == KEEP:
+            return value
+        if action == _HASH_ID:
+            return self._exact(value)
+        return self._pseudonyms.full(value) if action == HASH else _NOTHING
+
+    def _exact(self, value: Any) -> Any:
+        is_id = isinstance(value, str | int) and not isinstance(value, bool)
+        return self._pseudonyms.exact(str(value)) if is_id else self._pseudonyms.full(value)
 
 
 class _Rules:
-    """Hold the rules for the fields of one object."""
+    """The rules for the fields of one object."""
 
     def __init__(self) -> None:
         self.fallback: str | None = None
+        #: Has a row had this object?
         self.seen = False
-        #: Full names of the rules that a field has met.
+        #: Full names of the rules that a field has matched.
         self.met: set[str] = set()
         self._by_name: dict[str, tuple[str, str]] = {}
         self._by_type: dict[str, tuple[str, str]] = {}

@@ -1,25 +1,29 @@
-"""What was said in one session, row by row: what lands, and what cannot be understood."""
+"""The messages of one session, encoded as they come: what lands, and what is rejected."""
 
 from __future__ import annotations
 
 from hashlib import blake2b
+from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.extract.parcel import Parcel
-from airflow_provider_robofy.extract.sieve import NO_OBJECT, TAKEN_NAME
+from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME
+from airflow_provider_robofy.resources import MESSAGE_KEY, POSITION, SESSION_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import IO
 
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
 
 _DIGEST = 16
+#: Bytes of lines that a session keeps in memory; what is more goes to a file without a name.
+_IN_MEMORY = 1 << 18
 
 
 class Transcript:
-    """Collect the messages of one session.
+    """The messages of one session.
 
     Usage::
 
@@ -35,7 +39,8 @@ class Transcript:
     :param session_id: The session.
     :param privacy: What becomes of personal data, or None. The key is made of what lands, so it tells no more.
     :param stamp: Fields to add to every row.
-    :param folder: Where long sessions wait for their turn; see :class:`~airflow_provider_robofy.extract.parcel.Parcel`.
+    :param folder: Where the lines of a long session wait to be written. The file has no name there, so nothing is left
+        of it when the process is killed, and nobody else can open it.
     """
 
     __slots__ = ("_copies", "_hash", "_names", "_privacy", "_stamp", "landing", "received", "rejected", "session_id")
@@ -46,13 +51,13 @@ class Transcript:
         #: What the session is called in what lands.
         self.session_id = session_id = session_id if privacy is None else privacy.session(session_id)
         #: Encoded lines to land, in order; likewise those of the rejected file.
-        self.landing = Parcel(folder)
-        self.rejected = Parcel(folder)
+        self.landing: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
+        self.rejected: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
         #: Rows that came.
         self.received = 0
         self._privacy = privacy
-        added = {**stamp, "_session_id": session_id}
-        self._names = added.keys() | {"_message_key", "_position"}
+        added = {**stamp, SESSION_ID: session_id}
+        self._names = added.keys() | {MESSAGE_KEY, POSITION}
         # Encoded once a session and not once a row: what goes between a row's own key and the row's fields.
         self._stamp = dump_line(added).removeprefix(b"{").removesuffix(b"}\n")
         # As JSON, so that it says itself where the id ends and the row begins.
@@ -60,7 +65,10 @@ class Transcript:
         self._copies: dict[bytes, int] = {}
 
     def add(self, rows: list[Any]) -> None:
-        """Take the rows of the next page."""
+        """Take the rows of the next page.
+
+        :param rows: The rows as the API sent them; they are not changed.
+        """
         lines: list[bytes] = []
         names, stamp = self._names, self._stamp
         for position, row in enumerate(rows, self.received):
@@ -74,10 +82,10 @@ class Transcript:
                 fields = b"," + content[1:] if content != b"{}\n" else b"}\n"
                 lines.append(b'{"_message_key":"%b","_position":%d,%b%b' % (key, position, stamp, fields))
         self.received += len(rows)
-        self.landing.append(lines)
+        self.landing.write(b"".join(lines))
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Free memory and files."""
         self.landing.close()
         self.rejected.close()
 
@@ -94,4 +102,14 @@ class Transcript:
     def _reject(self, position: int, reason: str, row: Any) -> None:
         kept = row if self._privacy is None else self._privacy.rejected(row)
         line = {"session_id": self.session_id, "position": position, "reason": reason, "row": kept}
-        self.rejected.append([dump_line(line)])
+        self.rejected.write(dump_line(line))
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a file from its beginning, many at a time and each whole.
+
+    :param file: One of a transcript's.
+    """
+    file.seek(0)
+    while lines := file.readlines(_IN_MEMORY):
+        yield b"".join(lines)

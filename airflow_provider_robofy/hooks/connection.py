@@ -16,6 +16,8 @@ from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_robofy.resources import Resource
+
 log = logging.getLogger(__name__)
 
 ORDERS: Final = ("unknown", "newest_first")
@@ -43,10 +45,10 @@ class RobofyConnection:
     pseudonym_key: str | None = field(default=None, repr=False)
     privacy: Mapping[str, str] = field(default_factory=dict)
 
-    def privacy_policy(self, resource: str, own: Mapping[str, str] | None) -> PrivacyPolicy | None:
+    def privacy_policy(self, resource: Resource, own: Mapping[str, str] | None) -> PrivacyPolicy | None:
         """Return the policy for rows of a resource, or None where there are no rules.
 
-        :param resource: ``leads``, ``sessions`` or ``messages``.
+        :param resource: What the rows are.
         :param own: An operator's rules, checked. They come on top of the connection's, so that one more rule for a
             task never switches off what holds for all.
         :raises RobofyConfigError: The rules do not go together, or need a ``pseudonym_key``.

@@ -141,7 +141,7 @@ class Lineage:
 def _columns(manifest: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
     if manifest["format"].startswith("jsonl"):
         return ()  # a row has the fields that the API gave it
-    from airflow_provider_robofy.extract.formats.columns import table_of
+    from airflow_provider_robofy.extract.columns import table_of
 
     return [(name, kind.value) for name, kind in table_of(manifest["resource"]).kinds.items()]
 

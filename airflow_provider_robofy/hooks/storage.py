@@ -1,11 +1,11 @@
-"""Opening places by the names that people give them."""
+"""Paths and URLs of files, as users give them, and the stores they lead to."""
 
 from __future__ import annotations
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath, conf
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
 
 
 def landing_root() -> str:
@@ -14,7 +14,7 @@ def landing_root() -> str:
 
 
 def place(path: str, argument: str) -> str:
-    """Return where a path leads: a relative one lies below the landing root.
+    """Return a path as an absolute one: a relative one is below the landing root.
 
     A worker's own directory means nothing, and Airflow 2.11 would take the root of the disk instead.
 
@@ -36,7 +36,7 @@ def place(path: str, argument: str) -> str:
 
 
 def open_store(uri: str) -> Store:
-    """Return a place in a store.
+    """Return the store of a file.
 
     :param uri: Anything that Airflow's ``ObjectStoragePath`` opens, the connection id before an ``@`` if it needs one.
     """

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyLedgerError
-from airflow_provider_robofy.extract.spool import Spool
+from airflow_provider_robofy.extract.files import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Store
 
 SCHEMA_VERSION: Final = 1
 JOURNAL_SUFFIX: Final = ".journal.json"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.client import RobofyClient
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.knowledge.documents import Document
     from airflow_provider_robofy.knowledge.ledger import Entry, Ledger
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Store
 
 
 class RobofyBaseOperator(RobofyConnected, BaseOperator):

@@ -1,4 +1,4 @@
-"""Where an operator's cursor is kept, as its ``cursor`` argument says."""
+"""Where an operator's cursor is stored, as its ``cursor`` argument says."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.cursor import Cursor
-from airflow_provider_robofy.extract.cursor_store import (
-    CursorKeeper,
+from airflow_provider_robofy.extract.cursor import (
+    Cursor,
+    CursorRun,
     CursorStore,
     FileCursorStore,
     cursor_body,
     cursor_key,
 )
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.operators.base import path_component
+from airflow_provider_robofy.operators.base import path_component, run_key
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Store
+    from airflow_provider_robofy.resources import Resource
 
 #: Key of the run's configuration that moves or resets the cursors of its tasks.
 CONF_KEY: Final = "robofy_cursor"
@@ -32,7 +35,7 @@ MAX_BYTES: Final = 60_000
 
 
 class AssetCursorStore:
-    """Keep a cursor in the state of an asset (Airflow 3.3).
+    """Store a cursor in the state of an asset (Airflow 3.3).
 
     :param accessor: The asset's state, as the task's context gives it.
     :param key: Under which key.
@@ -64,25 +67,32 @@ class AssetCursorStore:
             open_store(before["at"]).remove()
 
 
-def keeper_of(
+def cursor_run(
     cursor: str | Asset,
     context: Context,
     *,
     name: str,
-    resource: str,
+    resource: Resource,
     project_id: str | None,
     chatbot_id: str,
     timezone: str,
+    lag: timedelta,
+    full_every: timedelta | None,
     data: Store,
-) -> CursorKeeper:
-    """Return the keeper of a task's cursor.
+) -> CursorRun:
+    """Return this run of a task with a cursor.
 
     :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
     :param context: The task's context.
     :param name: The cursor's name.
+    :param resource: What the rows are.
+    :param project_id: The agent's project, or None.
+    :param chatbot_id: The agent.
     :param timezone: Zone in which this run reads times.
+    :param lag: How late a row may turn up.
+    :param full_every: Read everything again when the last time is longer ago than this; None never.
     :param data: Where the rows land; an oversized cursor goes beside it.
-    :raises RobofyConfigError: The run is a backfill, its configuration is wrong, or the asset is out of reach.
+    :raises RobofyConfigError: The run is a backfill, its configuration is wrong, or the cursor cannot be read.
     """
     run = context.get("dag_run")
     kind = getattr(run, "run_type", "")
@@ -91,18 +101,28 @@ def keeper_of(
             "A backfill cannot use a cursor: its runs are for the past, and a cursor knows only how far a sync has "
             "come. Use since and until for history, or one full run."
         )
-    identity = {"name": name, "resource": resource, "project_id": project_id, "chatbot_id": chatbot_id}
+    identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
     store: CursorStore
     if isinstance(cursor, Asset):
-        key = cursor_key(name, resource, project_id, chatbot_id)
+        key = cursor_key(name, resource.name, project_id, chatbot_id)
         store = AssetCursorStore(_accessor(cursor, context), key, data.beside(".cursor.json"))
     else:
         file = place(cursor, "cursor")
         if not file.endswith(".json"):
-            parts = (name, resource, project_id or "", chatbot_id)
+            parts = (name, resource.name, project_id or "", chatbot_id)
             file = f"{file.rstrip('/')}/{'.'.join(path_component(part) for part in parts)}.json"
         store = FileCursorStore(open_store(file))
-    return CursorKeeper(store, identity, _start_again(getattr(run, "conf", None), timezone))
+    return CursorRun(
+        store,
+        identity,
+        run_key=run_key(context),
+        timezone=timezone,
+        lag=lag,
+        full_every=full_every,
+        now=datetime.now(UTC),
+        keep_ids=not resource.id_is_personal,
+        start_again=_start_again(getattr(run, "conf", None), timezone),
+    )
 
 
 def _accessor(asset: Asset, context: Context) -> Any:
@@ -129,4 +149,6 @@ def _start_again(conf: Any, timezone: str) -> Cursor | None:
         raise RobofyConfigError(
             f'The run\'s configuration {CONF_KEY} must be "reset" or an ISO 8601 time, not {str(wish)[:40]!r}.'
         ) from None
-    return Cursor(timezone=timezone, mark=time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC))
+    return Cursor(
+        timezone=timezone, watermark=time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    )

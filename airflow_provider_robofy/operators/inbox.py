@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.endpoints import list_sessions
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
-from airflow_provider_robofy.extract.landed_sessions import LandedSessions
+from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import check_rules
-from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
-from airflow_provider_robofy.extract.shards import Shard, shards
+from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
@@ -21,13 +18,16 @@ from airflow_provider_robofy.operators.base import (
     landing_store,
     run_key,
 )
-from airflow_provider_robofy.operators.listing import RobofyListingOperator, Source
+from airflow_provider_robofy.operators.listing import RobofyListingOperator
+from airflow_provider_robofy.resources import MESSAGES, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.envelopes import Rows
 
 __all__ = ["RobofyFetchMessagesOperator", "RobofyFetchSessionsOperator", "shards"]
 
@@ -87,60 +87,18 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.Manifest`. No personal data.
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`. No personal data.
     :raises AirflowFailException: Key, agent, connection or ``since`` are wrong, so that a retry cannot help.
     :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
     """
 
+    resource = SESSIONS
     template_fields: Sequence[str] = ("output_path", "chatbot_id", "since", "cursor", "cursor_name", "robofy_conn_id")
 
-    def __init__(
-        self,
-        *,
-        output_path: str | None = None,
-        chatbot_id: str | None = None,
-        since: datetime | str | None = None,
-        lag: timedelta = timedelta(minutes=10),
-        cursor: str | Asset | None = None,
-        cursor_name: str | None = None,
-        full_every: timedelta | None = None,
-        skip_if_empty: bool = True,
-        privacy: Mapping[str, str] | None = None,
-        defuse_formulas: bool = True,
-        max_rejected: int = 0,
-        robofy_conn_id: str = RobofyHook.default_conn_name,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            output_path=output_path,
-            chatbot_id=chatbot_id,
-            since=since,
-            until=None,
-            lag=lag,
-            cursor=cursor,
-            cursor_name=cursor_name,
-            full_every=full_every,
-            skip_if_empty=skip_if_empty,
-            privacy=privacy,
-            defuse_formulas=defuse_formulas,
-            max_rejected=max_rejected,
-            robofy_conn_id=robofy_conn_id,
-            **kwargs,
-        )
-
-    def source(self) -> Source:
+    def listing(self) -> tuple[str | None, str, Call[Rows], str]:
         """Return the agent's sessions."""
-        chatbot_id = self.hook.chatbot_id(self.chatbot_id)
-        return Source(
-            resource="sessions",
-            project_id=self.hook.connection.project_id,
-            chatbot_id=chatbot_id,
-            call=list_sessions(chatbot_id),
-            id_field="session_id",
-            time_field="last_message_time",
-            order=self.hook.connection.sessions_order,
-            keep_ids=False,
-        )
+        connection, chatbot_id = self.hook.connection, self.hook.chatbot_id(self.chatbot_id)
+        return connection.project_id, chatbot_id, list_sessions(chatbot_id), connection.sessions_order
 
 
 class RobofyFetchMessagesOperator(RobofyBaseOperator):
@@ -248,7 +206,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
                 ),
                 # The run's own key is known to everybody who reads the log, so the API key makes it a secret one.
                 pseudonyms=Pseudonyms(connection.pseudonym_key or f"{connection.settings.api_key}\n{key}"),
-                privacy=connection.privacy_policy("messages", self.privacy),
+                privacy=connection.privacy_policy(MESSAGES, self.privacy),
                 defuse_formulas=self.defuse_formulas,
                 max_failed_sessions=self.max_failed_sessions,
                 max_rejected=self.max_rejected,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.extract.files import Store
 
     Place = str | Path | ObjectStoragePath
 

@@ -6,14 +6,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.endpoints import list_leads
+from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.listing import RobofyListingOperator, Source
+from airflow_provider_robofy.operators.listing import NOT_WITH_CURSOR, RobofyListingOperator
+from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from airflow.providers.common.compat.sdk import Asset
+
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.envelopes import Rows
 
 
 class RobofyFetchLeadsOperator(RobofyListingOperator):
@@ -79,11 +84,12 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.Manifest`. No personal data.
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`. No personal data.
     :raises AirflowFailException: Key, ids, connection or window are wrong, so that a retry cannot help.
     :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
     """
 
+    resource = LEADS
     template_fields: Sequence[str] = (
         "output_path",
         "project_id",
@@ -114,11 +120,12 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
+        if cursor is not None and until is not None:
+            raise RobofyConfigError(NOT_WITH_CURSOR)
         super().__init__(
             output_path=output_path,
             chatbot_id=chatbot_id,
             since=since,
-            until=until,
             lag=lag,
             cursor=cursor,
             cursor_name=cursor_name,
@@ -131,16 +138,9 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             **kwargs,
         )
         self.project_id = project_id
+        self.until = until
 
-    def source(self) -> Source:
+    def listing(self) -> tuple[str | None, str, Call[Rows], str]:
         """Return the agent's leads."""
         project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
-        return Source(
-            resource="leads",
-            project_id=project_id,
-            chatbot_id=chatbot_id,
-            call=list_leads(project_id, chatbot_id),
-            id_field="id",
-            time_field="created_at",
-            order=self.hook.connection.leads_order,
-        )
+        return project_id, chatbot_id, list_leads(project_id, chatbot_id), self.hook.connection.leads_order

@@ -1,22 +1,21 @@
-"""Landing a listing: what fetching leads and fetching sessions have in common, which is nearly all."""
+"""What fetching leads and fetching sessions have in common, which is nearly all."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
-from airflow_provider_robofy.extract.extraction import Extraction
-from airflow_provider_robofy.extract.incremental import Incremental
+from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import check_rules
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
-from airflow_provider_robofy.operators.cursors import keeper_of
+from airflow_provider_robofy.operators.cursors import cursor_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,61 +24,45 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
-    from airflow_provider_robofy.extract.cursor_store import CursorKeeper
-    from airflow_provider_robofy.extract.store import Store
+    from airflow_provider_robofy.resources import Resource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Describe a listing of one agent.
-
-    :param resource: What its rows are.
-    :param project_id: The agent's project, None where the listing needs none and none is known.
-    :param chatbot_id: The agent.
-    :param call: The call for its first page.
-    :param id_field: Field of a row's id; ``time_field`` that of its time.
-    :param order: What the connection says of its order.
-    :param keep_ids: May a cursor hold the rows' ids? Not where they can be phone numbers.
-    """
-
-    resource: str
-    project_id: str | None
-    chatbot_id: str
-    call: Call[Rows]
-    id_field: str
-    time_field: str
-    order: str
-    keep_ids: bool = True
+NOT_WITH_CURSOR: Final = "cursor does not go together with since or until: a cursor decides by itself."
 
 
 class RobofyListingOperator(RobofyBaseOperator):
     """Land the rows of one listing and return a manifest; subclasses say which listing.
 
-    The parameters are documented where users meet them: on the subclasses.
+    This is the one signature of all of them. Its parameters are documented where users read of them: on the subclasses.
     """
+
+    #: What the rows are.
+    resource: ClassVar[Resource]
+    #: End of the window; only for listings in which a row's time stays what it is.
+    until: datetime | str | None = None
 
     def __init__(
         self,
         *,
-        output_path: str | None,
-        chatbot_id: str | None,
-        since: datetime | str | None,
-        until: datetime | str | None,
-        lag: timedelta,
-        cursor: str | Asset | None,
-        cursor_name: str | None,
-        full_every: timedelta | None,
-        skip_if_empty: bool,
-        privacy: Mapping[str, str] | None,
-        defuse_formulas: bool,
-        max_rejected: int,
+        output_path: str | None = None,
+        chatbot_id: str | None = None,
+        since: datetime | str | None = None,
+        lag: timedelta = timedelta(minutes=10),
+        cursor: str | Asset | None = None,
+        cursor_name: str | None = None,
+        full_every: timedelta | None = None,
+        skip_if_empty: bool = True,
+        privacy: Mapping[str, str] | None = None,
+        defuse_formulas: bool = True,
+        max_rejected: int = 0,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
         if lag < timedelta(0):
             raise RobofyConfigError("lag must not be negative.")
-        if cursor is not None and (since, until) != (None, None):
-            raise RobofyConfigError("cursor does not go together with since or until: a cursor decides by itself.")
+        if cursor is not None and since is not None:
+            raise RobofyConfigError(NOT_WITH_CURSOR)
         if isinstance(cursor, Asset):
             if not AIRFLOW_V_3_3_PLUS:
                 raise RobofyConfigError("cursor=Asset(...) needs Airflow 3.3 or newer. Give a path instead.")
@@ -89,7 +72,6 @@ class RobofyListingOperator(RobofyBaseOperator):
         self.output_path = output_path
         self.chatbot_id = chatbot_id
         self.since = since
-        self.until = until
         self.lag = lag
         self.cursor = cursor
         self.cursor_name = cursor_name
@@ -100,76 +82,62 @@ class RobofyListingOperator(RobofyBaseOperator):
         self.max_rejected = max_rejected
 
     @abstractmethod
-    def source(self) -> Source:
-        """Return the listing to read, with the ids of this task."""
+    def listing(self) -> tuple[str | None, str, Call[Rows], str]:
+        """Return which listing to read.
+
+        :return: The agent's project, None where the listing needs none and none is known; the agent; the call for the
+            first page; and the order that the connection says the rows come in.
+        """
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
         with failing_at_once():
-            source = self.source()
+            project_id, chatbot_id, call, order = self.listing()
+            resource, times = self.resource, self.hook.connection.times
             window = Window.of(self.since, self.until)
             if window.mode == "full" and (self.since, self.until) != (None, None):
                 self.log.warning("since and until came out empty, so everything is read.")
-            store = landing_store(
-                self.output_path, context, source.resource, source.project_id or "", source.chatbot_id
-            )
-            self.lineage.read(self.location_of(source.resource, source.project_id, source.chatbot_id))
-            keeper, incremental = self._plan(source, context, store)
-            extraction = Extraction(
-                resource=source.resource,
-                project_id=source.project_id,
-                chatbot_id=source.chatbot_id,
-                id_field=source.id_field,
-                time_field=source.time_field,
+            store = landing_store(self.output_path, context, resource.name, project_id or "", chatbot_id)
+            self.lineage.read(self.location_of(resource.name, project_id, chatbot_id))
+            cursor = None
+            if self.cursor is not None:
+                cursor = cursor_run(
+                    self.cursor,
+                    context,
+                    name=self.cursor_name or f"{context['ti'].dag_id}.{context['ti'].task_id}",
+                    resource=resource,
+                    project_id=project_id,
+                    chatbot_id=chatbot_id,
+                    timezone=times.timezone,
+                    lag=self.lag,
+                    full_every=self.full_every,
+                    data=store,
+                )
+            run = ListingRun(
+                resource=resource,
+                project_id=project_id,
+                chatbot_id=chatbot_id,
                 window=window,
                 lag=self.lag,
-                times=self.hook.connection.times,
-                order=source.order,
+                times=times,
+                order=order,
                 run_key=run_key(context),
                 store=store,
                 max_rejected=self.max_rejected,
-                cursor=incremental,
-                keeper=keeper,
-                privacy=self.hook.connection.privacy_policy(source.resource, self.privacy),
+                cursor=cursor,
+                privacy=self.hook.connection.privacy_policy(resource, self.privacy),
                 defuse_formulas=self.defuse_formulas,
-                publish_empty=incremental is None or not self.skip_if_empty,
+                publish_empty=cursor is None or not self.skip_if_empty,
             )
             try:
                 with self.hook.get_conn() as client:
-                    manifest = extraction.run(client.pages(source.call), lambda: client.requests)
+                    manifest = run.land(client.pages(call), lambda: client.requests)
             except RobofyDataError as error:
                 self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
-        if incremental and self.skip_if_empty and not manifest.rows:
+        if cursor and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
-            raise AirflowSkipException(f"No {source.resource} since the mark {manifest.mark_before}.")
+            raise AirflowSkipException(f"No {resource.name} since the mark {manifest.mark_before}.")
         self.lineage.landed(manifest.as_dict())
         return manifest.as_dict()
-
-    def _plan(
-        self, source: Source, context: Context, store: Store
-    ) -> tuple[CursorKeeper, Incremental] | tuple[None, None]:
-        if self.cursor is None:
-            return None, None
-        timezone = self.hook.connection.times.timezone
-        keeper = keeper_of(
-            self.cursor,
-            context,
-            name=self.cursor_name or f"{context['ti'].dag_id}.{context['ti'].task_id}",
-            resource=source.resource,
-            project_id=source.project_id,
-            chatbot_id=source.chatbot_id,
-            timezone=timezone,
-            data=store,
-        )
-        incremental = Incremental(
-            keeper.read(),
-            run_key=run_key(context),
-            timezone=timezone,
-            lag=self.lag,
-            full_every=self.full_every,
-            keep_ids=source.keep_ids,
-            now=datetime.now(UTC),
-        )
-        return keeper, incremental

@@ -11,7 +11,7 @@ from zoneinfo import available_timezones
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.envelopes import TOKEN_LIKE, TOKEN_NAMES, Rows
-from airflow_provider_robofy.extract.order import MIXED, NEWEST_FIRST, OLDEST_FIRST, UNKNOWN
+from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST, UNKNOWN
 from airflow_provider_robofy.probe.times import form_of, moment
 from airflow_provider_robofy.probe.words import (
     FIELD_TYPES,

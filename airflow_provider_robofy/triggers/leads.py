@@ -13,9 +13,8 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.extract.arrivals import CountLeads, LeadPoll, LeadWatch, NewestLeads, ahead_of
-from airflow_provider_robofy.extract.cursor import Cursor
-from airflow_provider_robofy.extract.cursor_store import cursor_body, cursor_key
-from airflow_provider_robofy.extract.order import NEWEST_FIRST
+from airflow_provider_robofy.extract.cursor import Cursor, cursor_body, cursor_key
+from airflow_provider_robofy.extract.rows import NEWEST_FIRST
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
@@ -25,7 +24,8 @@ from airflow_provider_robofy.triggers.polls import shared_polls
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
-    from airflow_provider_robofy.extract.arrivals import Arrival, Head
+    from airflow_provider_robofy.extract.arrivals import Head
+    from airflow_provider_robofy.extract.rows import RowVersion
     from airflow_provider_robofy.hooks.connection import RobofyConnection
     from airflow_provider_robofy.triggers.polls import Polls
 
@@ -194,7 +194,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         return (type(self).__qualname__, self.robofy_conn_id, self.project_id, self.chatbot_id, self.poll_interval)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[Arrival, ...]]:
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[RowVersion, ...]]:
         """Yield the newest rows of the listing at every poll, for ever.
 
         It never raises: Airflow would start it again at once, and again, every two seconds and without sharing.
@@ -217,7 +217,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
                 await asyncio.sleep(kwargs["poll_interval"])
 
     @staticmethod
-    async def _poll(polls: Polls, kwargs: dict[str, Any]) -> tuple[Arrival, ...]:
+    async def _poll(polls: Polls, kwargs: dict[str, Any]) -> tuple[RowVersion, ...]:
         # Read anew each time: a key that was wrong may have been corrected.
         connection = await RobofyHook(kwargs["robofy_conn_id"]).aconnection()
         head: Head = await polls.ask(
@@ -230,10 +230,10 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         return head.rows
 
     async def filter_shared_stream(
-        self, shared_stream: AsyncIterator[tuple[Arrival, ...]]
+        self, shared_stream: AsyncIterator[tuple[RowVersion, ...]]
     ) -> AsyncIterator[TriggerEvent]:
         """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
-        checked: tuple[Arrival, ...] | None = None
+        checked: tuple[RowVersion, ...] | None = None
         checked_at = 0.0
         async for head in shared_stream:
             if head == checked and time.monotonic() - checked_at < self.renudge_after:
@@ -266,15 +266,16 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         }
         return Cursor.decode(body, identity, f"The cursor {key}")
 
-    def _payload(self, new: list[Arrival]) -> dict[str, Any]:
+    def _payload(self, new: list[RowVersion]) -> dict[str, Any]:
+        times = [one.at for one in new if one.at is not None]
         return {
             "resource": "leads",
             "project_id": self.project_id,
             "chatbot_id": self.chatbot_id,
             "count": len(new),
             "lead_ids": [one.row_id for one in new[:EVENT_IDS]],
-            "first_at": min(one.at for one in new).isoformat(),
-            "last_at": max(one.at for one in new).isoformat(),
+            "first_at": min(times).isoformat(),
+            "last_at": max(times).isoformat(),
         }
 
 

@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.assets.robofy import leads_asset
-from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 
@@ -236,7 +236,7 @@ def test_an_asset_out_of_reach(fails):
 
 def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
     said: list[str] = []
-    for name in ("airflow_provider_robofy.extract.extraction", "airflow_provider_robofy.operators.listing"):
+    for name in ("airflow_provider_robofy.extract.listing", "airflow_provider_robofy.operators.listing"):
         monkeypatch.setattr(f"{name}._log" if "extraction" in name else f"{name}.RobofyListingOperator.log", _Log(said))
     fetch("monday", since="", until="None")
     is_quoted(said.pop())

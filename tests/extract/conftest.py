@@ -18,15 +18,16 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.extraction import Extraction
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from airflow_provider_robofy.extract.manifest import Manifest
+    from airflow_provider_robofy.extract.landing import Manifest
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -58,11 +59,10 @@ class Run:
     now: Callable[[], datetime] = field(default=lambda: NOW)
 
     def __call__(self, pages: Iterable[Page], requests: int = 7) -> Manifest:
-        return Extraction(
-            resource=self.resource,
+        return ListingRun(
+            resource=RESOURCES[self.resource],
             project_id=self.project_id,
             chatbot_id=self.chatbot_id,
-            time_field="created_at",
             window=Window.of(self.since, self.until),
             lag=self.lag,
             times=TimeReader(self.timezone),
@@ -72,7 +72,7 @@ class Run:
             max_rejected=self.max_rejected,
             defuse_formulas=self.defuse_formulas,
             now=self.now,
-        ).run(pages, lambda: requests)
+        ).land(pages, lambda: requests)
 
 
 class Target:

@@ -20,19 +20,18 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor_store import CursorKeeper, FileCursorStore
-from airflow_provider_robofy.extract.extraction import Extraction
-from airflow_provider_robofy.extract.incremental import Incremental
+from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landing import Landing
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_robofy.api.client import Page
-    from airflow_provider_robofy.extract.cursor import Cursor
-    from airflow_provider_robofy.extract.manifest import Manifest
+    from airflow_provider_robofy.extract.landing import Manifest
 
 STEPS = (
     "after_page_2",
@@ -91,18 +90,18 @@ def arm(step: str, fs: Any) -> None:  # noqa: C901 (a branch a step)
     elif step == "before_manifest":
         before(Store, "publish", lambda self, *_: self.path.endswith(".manifest.json"))
     elif step == "before_move":
-        before(CursorKeeper, "move", lambda *_: True)
+        before(CursorRun, "move", lambda *_: True)
     elif step == "cursor_spooled":
         before(Store, "publish", lambda self, *_: self.path.endswith("cursor.json"))
     elif step == "after_move":
-        move = CursorKeeper.move
+        move = CursorRun.move
 
-        def last(self: CursorKeeper, cursor: Cursor) -> bool:
-            move(self, cursor)
+        def last(self: CursorRun, started: datetime) -> bool:
+            move(self, started)
             die()
             return True
 
-        CursorKeeper.move = last  # type: ignore[method-assign]
+        CursorRun.move = last  # type: ignore[method-assign]
     elif step == "after_manifest":
         publish = Store.publish
 
@@ -148,11 +147,11 @@ def run(options: dict[str, Any]) -> Manifest:
     step = options.get("step", "")
     if step:
         arm(step, fs)
-    cursor = keeper = None
+    cursor = None
     if "cursor" in options:
-        keeper = CursorKeeper(FileCursorStore(Store(fs, options["cursor"], options["cursor"])), {"name": "crash"})
-        cursor = Incremental(
-            keeper.read(),
+        cursor = CursorRun(
+            FileCursorStore(Store(fs, options["cursor"], options["cursor"])),
+            {"name": "crash"},
             run_key=options["run_key"],
             timezone="UTC",
             lag=timedelta(minutes=10),
@@ -160,21 +159,19 @@ def run(options: dict[str, Any]) -> Manifest:
             now=datetime.now(UTC),
         )
     with RobofyClient(Settings(api_key=options["api_key"], base_url=options["url"])) as client:
-        return Extraction(
-            resource="leads",
+        return ListingRun(
+            resource=LEADS,
             project_id=options["project_id"],
             chatbot_id=options["chatbot_id"],
-            time_field="created_at",
             window=Window.of(options.get("since"), options.get("until")),
             lag=timedelta(minutes=10),
             times=TimeReader(),
             order="unknown",
             run_key=options.get("run_key", "dag/run/task"),
             cursor=cursor,
-            keeper=keeper,
             max_rejected=2,
             store=Store(fs, path, options["uri"]),
-        ).run(
+        ).land(
             pages_until(step, client.pages(list_leads(options["project_id"], options["chatbot_id"]))),
             lambda: client.requests,
         )

@@ -17,14 +17,15 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.extraction import Extraction
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_robofy.extract.manifest import Manifest
+    from airflow_provider_robofy.extract.landing import Manifest
 
 PAGE = 100
 START = datetime(2025, 1, 1)
@@ -53,11 +54,10 @@ def pages(rows: int) -> Iterator[Page]:
 def run(rows: int, folder: str, name: str) -> Manifest:
     """Land so many rows."""
     path = f"{folder}/{rows}-{name}"
-    return Extraction(
-        resource="leads",
+    return ListingRun(
+        resource=LEADS,
         project_id="24017",
         chatbot_id="agent-a",
-        time_field="created_at",
         window=Window(),
         lag=timedelta(),
         times=TimeReader(),
@@ -65,7 +65,7 @@ def run(rows: int, folder: str, name: str) -> Manifest:
         run_key="dag/run/task",
         store=Store(LocalFileSystem(), path, path),
         now=lambda: datetime.now(UTC),
-    ).run(pages(rows), lambda: 0)
+    ).land(pages(rows), lambda: 0)
 
 
 def resident(field: str) -> int:

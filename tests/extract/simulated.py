@@ -14,18 +14,16 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor_store import CursorKeeper, FileCursorStore
-from airflow_provider_robofy.extract.extraction import Extraction
-from airflow_provider_robofy.extract.incremental import Incremental
-from airflow_provider_robofy.extract.landing import rows
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.landed import rows
+from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from zoneinfo import ZoneInfo
-
-    from airflow_provider_robofy.extract.cursor import Cursor
 
 LAG = timedelta(minutes=10)
 IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "1", "chatbot_id": "a"}
@@ -128,10 +126,11 @@ class Worker:
         return Store(LocalFileSystem(), path, path)
 
     def cursor(self) -> Cursor:
-        return self._keeper().read()
+        store = self._cursor_store()
+        return Cursor.decode(store.load(), IDENTITY, store.where)
 
-    def _keeper(self) -> CursorKeeper:
-        return CursorKeeper(FileCursorStore(self.store("cursor.json")), IDENTITY)
+    def _cursor_store(self) -> FileCursorStore:
+        return FileCursorStore(self.store("cursor.json"))
 
     def run(
         self,
@@ -161,41 +160,45 @@ class Worker:
                 raise Killed
             between(number)
 
-        keeper = self._keeper()
-        incremental = Incremental(
-            keeper.read(), run_key=run_key, timezone=robofy.zone.key, lag=LAG, full_every=self.full_every, now=now()
+        cursor = _MortalRun(
+            self._cursor_store(),
+            IDENTITY,
+            run_key=run_key,
+            timezone=robofy.zone.key,
+            lag=LAG,
+            full_every=self.full_every,
+            now=now(),
         )
-        extraction = Extraction(
-            resource="leads",
+        cursor.die_at = die_at
+        listing = ListingRun(
+            resource=LEADS,
             project_id="1",
             chatbot_id="a",
-            time_field="created_at",
             window=Window(),
             lag=LAG,
             times=TimeReader(robofy.zone.key),
             order="newest_first" if self.trust_order else "unknown",
             run_key=run_key,
             store=_Mortal(self.store(f"{run_key}.jsonl"), die_at),
-            cursor=incremental,
-            keeper=_MortalKeeper(keeper, die_at),  # type: ignore[arg-type]
+            cursor=cursor,
             publish_empty=False,
             now=now,
         )
         try:
-            extraction.run(robofy.pages(step, returned, date_skew), lambda: 1)
+            listing.land(robofy.pages(step, returned, date_skew), lambda: 1)
         except Killed:
             return Outcome(landed=False)
         present = frozenset(at_start & set(robofy.leads))
-        early = self.trust_order and not incremental.full
-        lossless = present <= returned or (early and self._all_missing_are_old(present - returned, incremental))
-        return Outcome(landed=True, lossless=lossless, full=incremental.full, present=present)
+        early = self.trust_order and not cursor.full
+        lossless = present <= returned or (early and self._all_missing_are_old(present - returned, cursor))
+        return Outcome(landed=True, lossless=lossless, full=cursor.full, present=present)
 
-    def _all_missing_are_old(self, missing: frozenset[str], incremental: Incremental) -> bool:
-        """A read that stopped early lost nothing if all it did not see lies before the mark."""
-        mark = incremental.before.mark
+    def _all_missing_are_old(self, missing: frozenset[str], cursor: CursorRun) -> bool:
+        """A read that stopped early lost nothing if all it did not see lies before the watermark."""
+        watermark = cursor.before.watermark
         read = TimeReader(self.robofy.zone.key).read
-        return mark is not None and all(
-            read(self.robofy.row(self.robofy.leads[row_id])["created_at"]) < mark for row_id in missing
+        return watermark is not None and all(
+            read(self.robofy.row(self.robofy.leads[row_id])["created_at"]) < watermark for row_id in missing
         )
 
     def files(self) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
@@ -232,16 +235,16 @@ class _Mortal(Store):
         super().publish(spooled, size)
 
 
-class _MortalKeeper:
-    def __init__(self, keeper: CursorKeeper, die_at: str | None) -> None:
-        self._keeper = keeper
-        self._die_at = die_at
+class _MortalRun(CursorRun):
+    """A run whose worker may die before or after it moves the cursor."""
 
-    def move(self, cursor: Cursor) -> bool:
-        if self._die_at == "published":
+    die_at: str | None = None
+
+    def move(self, started: datetime) -> bool:
+        if self.die_at == "published":
             raise Killed
-        moved = self._keeper.move(cursor)
-        if self._die_at == "moved":
+        moved = super().move(started)
+        if self.die_at == "moved":
             raise Killed
         return moved
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from airflow_provider_robofy.extract.dedupe import Seen
+from airflow_provider_robofy.extract.rows import Seen
 
 
 def test_a_row_is_new_once() -> None:
@@ -65,7 +65,7 @@ def test_a_hundred_thousand_ids_are_kept_whole() -> None:
 
 _MEASURE = """
 import json, sys, tracemalloc
-from airflow_provider_robofy.extract.dedupe import Seen
+from airflow_provider_robofy.extract.rows import Seen
 count, length = 200_000, int(sys.argv[1])
 tracemalloc.start()
 seen = Seen()

@@ -10,9 +10,8 @@ import fsspec
 import pytest
 
 from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.landed import hold
-from airflow_provider_robofy.extract.landing import _open_uri
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.landed import hold, open_uri
 
 ROWS = [{"id": number} for number in range(5)]
 CONTENT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
@@ -22,7 +21,7 @@ CONTENT = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
 def store(request, tmp_path) -> Store:
     if request.param == "disk":
         (tmp_path / "leads.jsonl").write_bytes(CONTENT)
-        return _open_uri(str(tmp_path / "leads.jsonl"))
+        return open_uri(str(tmp_path / "leads.jsonl"))
     fs = fsspec.filesystem("memory")
     fs.pipe_file("/held/leads.jsonl", CONTENT)
     return Store(fs, "/held/leads.jsonl", "memory://held/leads.jsonl")
@@ -65,7 +64,7 @@ def test_another_number_of_rows_is_noticed(store):
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    store = _open_uri(str(tmp_path))
+    store = open_uri(str(tmp_path))
     with pytest.raises(RobofyLandingError, match="could not be read"), hold(manifest(store), store):
         pass
 

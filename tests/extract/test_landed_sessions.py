@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.extract.landed_sessions import LandedSessions
-from airflow_provider_robofy.extract.landing import _open_uri
-from airflow_provider_robofy.extract.shards import Shard, shards
+from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri, shards
 
 AWKWARD = "guest/7 a+b=c%41?ü太&#"
 
@@ -38,7 +36,7 @@ def land(folder: Path, found: list, name: str = "sessions.jsonl", **changes) -> 
 
 
 def ids(given, shard=(0, 1)) -> list[str]:
-    return list(LandedSessions.of(given, _open_uri).ids(Shard.of(shard)))
+    return list(LandedSessions.of(given, open_uri).ids(Shard.of(shard)))
 
 
 @pytest.mark.parametrize("name", ["sessions.jsonl", "sessions.jsonl.gz"])
@@ -79,7 +77,7 @@ def test_shards_split_them_without_loss(tmp_path):
 )
 def test_what_is_neither_manifest_nor_path_is_refused_without_being_repeated(given, words):
     with pytest.raises(RobofyConfigError, match="sessions must be the manifest") as caught:
-        LandedSessions.of(given, _open_uri)
+        LandedSessions.of(given, open_uri)
     assert words in str(caught.value)
     assert "4915112345678" not in str(caught.value)
 
@@ -88,21 +86,21 @@ def test_what_is_neither_manifest_nor_path_is_refused_without_being_repeated(giv
 def test_a_manifest_of_another_resource_is_refused_by_name(tmp_path, by_path):
     manifest = land(tmp_path, [{"id": "a"}], resource="leads")
     with pytest.raises(RobofyConfigError, match="manifest of 'leads' and not of 'sessions'"):
-        LandedSessions.of(manifest["uri"] if by_path else manifest, _open_uri)
+        LandedSessions.of(manifest["uri"] if by_path else manifest, open_uri)
 
 
 def test_a_manifest_that_lacks_what_is_needed_is_refused(tmp_path):
     manifest = land(tmp_path, [])
     del manifest["rows"], manifest["chatbot_id"]
     with pytest.raises(RobofyConfigError, match="lacks chatbot_id, rows"):
-        LandedSessions.of(manifest, _open_uri)
+        LandedSessions.of(manifest, open_uri)
 
 
 def test_a_file_that_is_gone_is_named_before_anything_is_asked(tmp_path):
     manifest = land(tmp_path, [{"session_id": "a"}])
     Path(manifest["uri"]).unlink()
     with pytest.raises(RobofyConfigError, match=r"sessions\.jsonl is gone. Run the sessions task again"):
-        LandedSessions.of(manifest, _open_uri)
+        LandedSessions.of(manifest, open_uri)
 
 
 @pytest.mark.parametrize("content", [None, "[]", "no json"])
@@ -112,14 +110,14 @@ def test_a_path_without_a_manifest_beside_it_is_refused(tmp_path, content):
     if content is not None:
         Path(f"{path}.manifest.json").write_text(content)
     with pytest.raises(RobofyConfigError, match=r"sessions\.jsonl\.manifest\.json is (not there|no manifest)"):
-        LandedSessions.of(str(path), _open_uri)
+        LandedSessions.of(str(path), open_uri)
 
 
 def test_a_file_that_was_replaced_is_refused(tmp_path):
     manifest = land(tmp_path, [{"session_id": "a"}])
     Path(manifest["uri"]).write_text('{"session_id": "another"}\n')
     with pytest.raises(RobofyLandingError, match="replaced"):
-        LandedSessions.of(manifest, _open_uri)
+        LandedSessions.of(manifest, open_uri)
 
 
 def test_another_number_of_rows_than_the_manifest_says_is_noticed(tmp_path):

@@ -23,10 +23,10 @@ from pyarrow import parquet
 
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.extract.formats.catalog import Format, format_of
-from airflow_provider_robofy.extract.landing import Landing, rows
-from airflow_provider_robofy.extract.spool import Spool
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Spool, Store
+from airflow_provider_robofy.extract.formats import Format, format_of
+from airflow_provider_robofy.extract.landed import rows
+from airflow_provider_robofy.extract.landing import Landing
 
 MakeRun = Callable[..., Any]
 MakePages = Callable[..., list[Page]]
@@ -61,8 +61,8 @@ def encoded(name: str, *landed: dict[str, Any]) -> bytes:
     """Return a file of rows as a killed attempt may have left it."""
     format_ = Format(format_of(name), "leads", defuse_formulas=True)
     store = Store(LocalFileSystem(), f"{tempfile.gettempdir()}/x", "x")
-    with Spool(store.spool_path(), compress=format_.compressed, encode=format_.encoder) as spool:
-        spool.append([json.dumps(row).encode() + b"\n" for row in landed])
+    with Spool(store.spool_path(), compress=format_.compressed, writer=format_.writer) as spool:
+        spool.append(b"".join(json.dumps(row).encode() + b"\n" for row in landed))
         spool.finish()
         return spool.path.read_bytes()
 

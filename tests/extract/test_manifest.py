@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.manifest import Manifest, identity
+from airflow_provider_robofy.extract.landing import Manifest, identity
 
 
 def manifest(**changes: Any) -> Manifest:

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.emulator import Emulator
-from airflow_provider_robofy.extract.landed_sessions import LandedSessions
-from airflow_provider_robofy.extract.landing import _open_uri
+from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
-from airflow_provider_robofy.extract.shards import Shard
+from airflow_provider_robofy.extract.privacy import Pseudonyms
 
 #: What a fault does to its session; None: it is read all the same.
 FAULTS: dict[str, tuple[str | None, str, dict[str, Any]]] = {
@@ -59,7 +57,7 @@ def sessions_of(emulator: Emulator, folder: Path) -> tuple[list[str], LandedSess
         "resource": "sessions", "uri": str(path), "format": "jsonl", "mode": "full", "chatbot_id": agent,
         "project_id": None, "rows": len(found), "bytes": len(content),
     }  # fmt: skip
-    return [row["session_id"] for row in found], LandedSessions.of(manifest, _open_uri)
+    return [row["session_id"] for row in found], LandedSessions.of(manifest, open_uri)
 
 
 def extraction(emulator: Emulator, sessions: LandedSessions, path: Path, **changes) -> MessagesExtraction:
@@ -69,7 +67,7 @@ def extraction(emulator: Emulator, sessions: LandedSessions, path: Path, **chang
         "settings": Settings(api_key=emulator.api_key, base_url=emulator.url, backoff=0.001, max_attempts=3),
         "max_concurrency": 4,
         "run_key": "dag/run/task",
-        "store": _open_uri(str(path)),
+        "store": open_uri(str(path)),
         "pseudonyms": Pseudonyms("a key"),
         "max_failed_sessions": 10**6,
         **changes,

@@ -20,10 +20,9 @@ from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyAuthError, RobofyCancelledError
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract import messages as module
-from airflow_provider_robofy.extract.landing import _open_uri
+from airflow_provider_robofy.extract.landed import Shard, open_uri
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
-from airflow_provider_robofy.extract.shards import Shard
+from airflow_provider_robofy.extract.privacy import Pseudonyms
 
 
 class Api:
@@ -93,7 +92,7 @@ def extraction(patch, api: Api, ids, path, **changes) -> MessagesExtraction:
         "settings": Settings(api_key="k"),
         "max_concurrency": 4,
         "run_key": "d/r/t",
-        "store": _open_uri(str(path)),
+        "store": open_uri(str(path)),
         "pseudonyms": Pseudonyms("k"),
         **changes,
     }

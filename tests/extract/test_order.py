@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.extract.order import RowOrder
+from airflow_provider_robofy.extract.rows import RowOrder
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
-from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
+from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms, check_rules
+from airflow_provider_robofy.resources import RESOURCES
 
 KEY = "0123456789abcdef-a-long-key"
 LEAD = {
@@ -31,7 +31,7 @@ LEAD = {
 
 
 def policy(rules, resource="leads", key=KEY, own=()) -> PrivacyPolicy:
-    return PrivacyPolicy(check_rules(rules, "privacy"), key, resource, own)
+    return PrivacyPolicy(check_rules(rules, "privacy"), key, RESOURCES[resource], own)
 
 
 def hashed(text: str) -> str:

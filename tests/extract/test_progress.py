@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from airflow_provider_robofy.extract.progress import Progress
+from airflow_provider_robofy.extract.listing import Progress
 
 
 class FakeClock:
@@ -26,7 +26,7 @@ def test_it_speaks_at_most_every_ten_seconds(caplog: pytest.LogCaptureFixture) -
     said: list[float] = []
     for tick in range(1, 401):
         clock.time += 0.1
-        progress.tick(tick, tick * 100)
+        progress.report(tick, tick * 100)
         if len(caplog.messages) > len(said):
             said.append(clock.time)
 
@@ -43,7 +43,7 @@ def test_a_short_read_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     progress = Progress(logging.getLogger("test"), "leads", clock)
     clock.time += 9.99
-    progress.tick(5, 500)
+    progress.report(5, 500)
     assert caplog.messages == []
     assert progress.seconds == pytest.approx(9.99)
 
@@ -53,6 +53,6 @@ def test_after_a_long_silence_it_speaks_once(caplog: pytest.LogCaptureFixture) -
     clock = FakeClock()
     progress = Progress(logging.getLogger("test"), "leads", clock)
     clock.time += 100
-    progress.tick(5, 500)
-    progress.tick(6, 600)
+    progress.report(5, 500)
+    progress.report(6, 600)
     assert caplog.messages == ["Reading leads: 5 pages, 500 rows, 5 rows/s"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.shards import Shard, shards
+from airflow_provider_robofy.extract.landed import Shard, shards
 
 
 def test_shards_are_what_expand_takes():

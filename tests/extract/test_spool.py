@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_robofy.extract.spool import Spool
+from airflow_provider_robofy.extract.files import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def spool_lines(path: Path, lines: list[bytes], *, compress: bool = False) -> None:
     with Spool(path, compress=compress) as spool:
         for line in lines:
-            spool.append([line])
+            spool.append(line)
         spool.finish()
 
 
@@ -29,8 +29,8 @@ def test_it_counts_and_hashes_what_lies_on_disk(tmp_path: Path, compress: bool) 
 
     with Spool(tmp_path / "x", compress=compress) as spool:
         for page in lines:
-            spool.append(page)
-        spool.append([])
+            spool.append(b"".join(page))
+        spool.append(b"")
         spool.finish()
         content = spool.path.read_bytes()
 
@@ -42,7 +42,7 @@ def test_it_counts_and_hashes_what_lies_on_disk(tmp_path: Path, compress: bool) 
 
 def test_compressed_bytes_bear_no_time_and_no_name(tmp_path: Path) -> None:
     with Spool(tmp_path / "name-of-the-file", compress=True) as spool:
-        spool.append([b"x\n"])
+        spool.append(b"x\n")
         spool.finish()
         header = spool.path.read_bytes()[:10]
 
@@ -74,7 +74,7 @@ def test_a_file_or_link_that_lies_there_already_is_never_written_to(tmp_path: Pa
 @pytest.mark.parametrize("finished", [False, True])
 def test_leaving_it_removes_the_file(tmp_path: Path, compress: bool, finished: bool) -> None:
     with Spool(tmp_path / "x", compress=compress) as spool:
-        spool.append([b"x\n"])
+        spool.append(b"x\n")
         if finished:
             spool.finish()
     assert list(tmp_path.iterdir()) == []
@@ -82,7 +82,7 @@ def test_leaving_it_removes_the_file(tmp_path: Path, compress: bool, finished: b
 
 def test_leaving_it_after_the_file_was_moved_away_is_fine(tmp_path: Path) -> None:
     with Spool(tmp_path / "x", compress=False) as spool:
-        spool.append([b"x\n"])
+        spool.append(b"x\n")
         spool.finish()
         spool.path.rename(tmp_path / "final")
     assert [path.name for path in tmp_path.iterdir()] == ["final"]

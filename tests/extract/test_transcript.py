@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.extract.transcript import Transcript
+from airflow_provider_robofy.extract import transcript as transcript_module
+from airflow_provider_robofy.extract.transcript import Transcript, blocks
 
 STAMP = {"_project_id": None, "_chatbot_id": "a/b+c="}
 JSON = st.recursive(
@@ -24,8 +25,8 @@ def lines(pages, tmp_path, session_id="s"):
     transcript = Transcript(session_id, stamp=STAMP, folder=tmp_path)
     for page in pages:
         transcript.add(page)
-    landed = [json.loads(line) for some in transcript.landing.lines() for line in some]
-    rejected = [json.loads(line) for some in transcript.rejected.lines() for line in some]
+    landed = [json.loads(line) for some in blocks(transcript.landing) for line in some.splitlines()]
+    rejected = [json.loads(line) for some in blocks(transcript.rejected) for line in some.splitlines()]
     assert transcript.received == len(landed) + len(rejected)
     transcript.close()
     return landed, rejected
@@ -92,3 +93,25 @@ def test_half_a_character_and_a_giant_number_land(tmp_path):
     row = {"message": "cut \ud83d", "id": 2**80}
     [landed], _ = lines([[row]], tmp_path)
     assert (landed["message"], landed["id"]) == (row["message"], row["id"])
+
+
+@given(pages=st.lists(ROWS, max_size=4), in_memory=st.integers(min_value=1, max_value=200))
+def test_lines_come_back_in_order_however_little_fits_into_memory(tmp_path_factory, pages, in_memory):
+    folder = tmp_path_factory.getbasetemp()
+    whole = lines(pages, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transcript_module, "_IN_MEMORY", in_memory)
+        assert lines(pages, folder) == whole
+
+
+def test_what_does_not_fit_into_memory_goes_to_a_file_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(transcript_module, "_IN_MEMORY", 1000)
+    transcript = Transcript("s", stamp=STAMP, folder=tmp_path)
+    for number in range(500):
+        transcript.add([{"number": number}])
+    assert transcript.landing._rolled  # type: ignore[attr-defined]
+    assert list(tmp_path.iterdir()) == []
+    content = b"".join(blocks(transcript.landing))
+    assert [json.loads(line)["number"] for line in content.splitlines()] == list(range(500))
+    transcript.close()
+    assert transcript.landing.closed

@@ -14,7 +14,7 @@ from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.documents import Source, find
 from airflow_provider_robofy.knowledge.uploads import Uploader

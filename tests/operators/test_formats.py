@@ -13,8 +13,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from pyarrow import parquet
 
-from airflow_provider_robofy.extract.formats.catalog import FORMATS
-from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.extract.formats import FORMATS
+from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 

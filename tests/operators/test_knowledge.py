@@ -19,7 +19,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyDataError,
     RobofyLedgerError,
 )
-from airflow_provider_robofy.extract.store import Store
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
 
 

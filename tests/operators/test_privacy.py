@@ -15,8 +15,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
-from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
-from airflow_provider_robofy.extract.recent import fingerprint
+from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.rows import fingerprint
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator

@@ -13,8 +13,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from airflow_provider_robofy.extract.landed import hold
-from airflow_provider_robofy.extract.landing import _open_uri
+from airflow_provider_robofy.extract.landed import hold, open_uri
 from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load
 from airflow_provider_robofy.warehouse.table import TableName
@@ -60,7 +59,7 @@ def crash(options: dict[str, Any], mode: str, step: str) -> None:
     Load._put, Load._write = counting_put, dying_write  # type: ignore[method-assign]
     manifest = options["manifest"]
     with (
-        hold(manifest, _open_uri(manifest["uri"])) as held,
+        hold(manifest, open_uri(manifest["uri"])) as held,
         open_database(
             lambda: connect(options["kind"], options["connection"]), "Connection 'x'", lambda: None
         ) as database,

@@ -14,9 +14,9 @@ import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.arrivals import Arrival, Head, ahead_of
-from airflow_provider_robofy.extract.cursor import Cursor, Kept
-from airflow_provider_robofy.extract.cursor_store import cursor_key
+from airflow_provider_robofy.extract.arrivals import Head, ahead_of
+from airflow_provider_robofy.extract.cursor import Cursor, cursor_key
+from airflow_provider_robofy.extract.rows import RowVersion
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import leads as module
 from airflow_provider_robofy.triggers import polls
@@ -156,23 +156,25 @@ def test_a_trigger_that_is_cancelled_ends(robofy):
 # ------------------------------------------------------------------------------------------ ahead of the cursor
 
 
-def kept(row_id: str, minutes_ago: float = 0, fingerprint: str = "f") -> Kept:
-    return Kept(row_id, fingerprint, NOW - timedelta(minutes=minutes_ago))
+def kept(row_id: str, minutes_ago: float = 0, fingerprint: str = "f") -> RowVersion:
+    return RowVersion(row_id, fingerprint, NOW - timedelta(minutes=minutes_ago))
 
 
 @pytest.mark.parametrize(
     ("cursor", "ids"),
     [
         (Cursor(), ["a", "b", "c"]),
-        (Cursor(mark=NOW - timedelta(minutes=5)), ["a", "b"]),
-        (Cursor(mark=NOW - timedelta(minutes=5), kept=(kept("a", 0), kept("b", 5))), []),
-        (Cursor(mark=NOW - timedelta(minutes=5), kept=(kept("a", 0, "an older version"),)), ["a", "b"]),
-        (Cursor(mark=NOW + timedelta(minutes=5)), []),
+        (Cursor(watermark=NOW - timedelta(minutes=5)), ["a", "b"]),
+        (Cursor(watermark=NOW - timedelta(minutes=5), overlap=(kept("a", 0), kept("b", 5))), []),
+        (Cursor(watermark=NOW - timedelta(minutes=5), overlap=(kept("a", 0, "an older version"),)), ["a", "b"]),
+        (Cursor(watermark=NOW + timedelta(minutes=5)), []),
     ],
     ids=["never synced", "behind", "all landed", "one has changed", "in the future"],
 )
 def test_ahead_are_the_rows_at_or_after_the_mark_that_have_not_landed(cursor, ids):
-    head = tuple(Arrival(row_id, "f", NOW - timedelta(minutes=ago)) for row_id, ago in (("a", 0), ("b", 5), ("c", 6)))
+    head = tuple(
+        RowVersion(row_id, "f", NOW - timedelta(minutes=ago)) for row_id, ago in (("a", 0), ("b", 5), ("c", 6))
+    )
     assert [one.row_id for one in ahead_of(head, cursor)] == ids
 
 
@@ -252,7 +254,7 @@ def test_it_nudges_again_while_the_sync_does_not_follow(robofy):
 def test_it_is_silent_once_the_sync_has_caught_up_and_speaks_of_the_next_lead(robofy):
     state = State()
     newest = datetime.fromisoformat(robofy.leads(robofy.chatbot_ids[0])[0]["created_at"]).replace(tzinfo=UTC)
-    state.body = body_of(robofy, Cursor(mark=newest + timedelta(seconds=1)))
+    state.body = body_of(robofy, Cursor(watermark=newest + timedelta(seconds=1)))
     assert watch(event_trigger(robofy), state, 0.5) == []
     robofy.add_leads(1, chatbot_id=robofy.chatbot_ids[0], created_at=NOW)
     [event] = watch(event_trigger(robofy), state, 0.5)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.extract.formats.columns import Kind, table_of
-from airflow_provider_robofy.extract.transcript import Transcript
+from airflow_provider_robofy.extract.columns import ESCAPE, table_of
+from airflow_provider_robofy.extract.transcript import Transcript, blocks
+from airflow_provider_robofy.resources import Kind
 
 AGENT = {"_project_id": "24017", "_chatbot_id": "agent-a"}
 LEAD = {
@@ -27,7 +29,9 @@ LEAD = {
 
 def cells(resource: str, row: dict[str, Any]) -> dict[str, Any]:
     table = table_of(resource)
-    return dict(zip(table.names, table.cells(codec.dump_line(row)), strict=True))
+    plain = ESCAPE not in codec.dump_line(row)
+    found = dict[str, Any](zip(table.names, (cell for (cell,) in table.columns([row], plain=plain)), strict=True))
+    return {name: cell.isoformat() if isinstance(cell, datetime) else cell for name, cell in found.items()}
 
 
 def test_the_columns_are_these_and_no_others() -> None:
@@ -130,10 +134,10 @@ def test_lead_data_is_always_json_or_null(value: Any) -> None:
 def test_a_message_is_one_column_with_all_that_the_api_said(tmp_path: Any) -> None:
     transcript = Transcript("s1", stamp=AGENT, folder=tmp_path)
     transcript.add([{"text": "Hi", "message": None}, {}])
-    ((first, second),) = transcript.landing.lines()
-    table = table_of("messages")
+    (block,) = blocks(transcript.landing)
+    first, second = block.splitlines()
 
-    one, two = (dict[str, Any](zip(table.names, table.cells(line), strict=True)) for line in (first, second))
+    one, two = (cells("messages", codec.loads(line)) for line in (first, second))
 
     assert (one["_position"], two["_position"]) == (0, 1)
     assert (one["_session_id"], one["_project_id"], one["_chatbot_id"]) == ("s1", "24017", "agent-a")
@@ -150,7 +154,7 @@ def test_a_position_that_is_no_64_bit_number_is_kept_beside_the_column(position:
 
 def test_a_message_without_what_this_provider_adds_is_refused_without_its_content() -> None:
     with pytest.raises(RobofyLandingError, match="lacks _message_key, _session_id, _position, _chatbot_id") as raised:
-        table_of("messages").cells(codec.dump_line({"text": "secret", "_project_id": None}))
+        cells("messages", {"text": "secret", "_project_id": None})
     assert "secret" not in str(raised.value)
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.extract.formats.columns import table_of
-from airflow_provider_robofy.extract.formats.csv_file import CsvEncoder, defused, read_csv
+from airflow_provider_robofy.extract.columns import table_of
+from airflow_provider_robofy.extract.formats import CsvWriter, defused, read_csv
 
 LEADS = table_of("leads")
 HEADER = "id,created_at,source,page_url,ip_address,lead_data,_project_id,_chatbot_id,_created_at,_extra,_absent\n"
@@ -23,9 +23,9 @@ HEADER = "id,created_at,source,page_url,ip_address,lead_data,_project_id,_chatbo
 
 def written(*rows: dict[str, Any], defuse: bool = True, resource: str = "leads") -> bytes:
     sink = io.BytesIO()
-    encoder = CsvEncoder(sink, table_of(resource), defuse=defuse)
-    encoder.append([codec.dump_line(row) for row in rows])
-    encoder.finish()
+    writer = CsvWriter(sink, table_of(resource), defuse=defuse)
+    writer.write(b"".join(map(codec.dump_line, rows)), rows)
+    writer.finish()
     return sink.getvalue()
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_robofy.extract.landing import rows
+from airflow_provider_robofy.extract.landed import rows
 
 if TYPE_CHECKING:
     from types import ModuleType

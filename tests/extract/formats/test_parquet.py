@@ -15,10 +15,10 @@ from pyarrow import parquet
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.formats import parquet_file
-from airflow_provider_robofy.extract.formats.columns import table_of
-from airflow_provider_robofy.extract.formats.parquet_file import ParquetEncoder, read_parquet
-from airflow_provider_robofy.extract.spool import Spool
+from airflow_provider_robofy.extract import parquet as parquet_module
+from airflow_provider_robofy.extract.columns import table_of
+from airflow_provider_robofy.extract.files import Spool
+from airflow_provider_robofy.extract.parquet import ParquetWriter, read_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +32,10 @@ def lead(row_id: Any, **fields: Any) -> dict[str, Any]:
 
 def written(*pages: list[dict[str, Any]], resource: str = "leads") -> bytes:
     sink = io.BytesIO()
-    encoder = ParquetEncoder(sink, table_of(resource))
+    writer = ParquetWriter(sink, table_of(resource))
     for page in pages:
-        encoder.append([codec.dump_line(row) for row in page])
-    encoder.finish()
+        writer.write(b"".join(map(codec.dump_line, page)), page)
+    writer.finish()
     return sink.getvalue()
 
 
@@ -105,8 +105,8 @@ def groups(content: bytes) -> list[tuple[int, int]]:
 
 
 def test_row_groups_are_bounded_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet_file, "BATCH_ROWS", 10)
-    monkeypatch.setattr(parquet_file, "GROUP_ROWS", 40)
+    monkeypatch.setattr(parquet_module, "BATCH_ROWS", 10)
+    monkeypatch.setattr(parquet_module, "GROUP_ROWS", 40)
     assert [rows for rows, _ in groups(written([lead(str(number)) for number in range(95)]))] == [40, 40, 15]
 
 
@@ -118,11 +118,11 @@ def test_row_groups_are_bounded_in_bytes() -> None:
     assert sum(rows for rows, _ in found) == 200
     assert len(found) > 2
     # By how much it may be more: what came with the last batch.
-    assert max(size for _, size in found) < parquet_file.GROUP_BYTES + 2 * parquet_file.BATCH_BYTES
+    assert max(size for _, size in found) < parquet_module.GROUP_BYTES + 2 * parquet_module.BATCH_BYTES
 
 
 def test_a_row_that_is_larger_than_a_row_group_is_one_by_itself() -> None:
-    big = "x" * (parquet_file.GROUP_BYTES + 1)
+    big = "x" * (parquet_module.GROUP_BYTES + 1)
     content = written([lead("a"), lead("b", source=big), lead("c")])
 
     assert [rows for rows, _ in groups(content)] == [2, 1]
@@ -190,7 +190,7 @@ def test_pyarrow_is_not_imported_before_it_is_needed() -> None:
 def test_without_pyarrow_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(RobofyConfigError, match=r"pip install 'airflow-provider-robofy\[parquet\]'") as raised:
-        parquet_file.check_pyarrow()
+        parquet_module.check_pyarrow()
     assert raised.value.permanent
 
 
@@ -198,9 +198,9 @@ def test_a_full_disk_is_told_of_and_nothing_complains_afterwards(
     small_disk: Path, recwarn: pytest.WarningsRecorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def write() -> None:
-        with Spool(small_disk / "x", compress=False, encode=lambda sink: ParquetEncoder(sink, LEADS)) as spool:
+        with Spool(small_disk / "x", compress=False, writer=lambda sink: ParquetWriter(sink, LEADS)) as spool:
             for _ in range(100):
-                spool.append([codec.dump_line(lead(os.urandom(100_000).hex()))])
+                spool.append(codec.dump_line(lead(os.urandom(100_000).hex())))
             spool.finish()
 
     with pytest.raises(OSError, match="No space left"):
@@ -216,18 +216,18 @@ def test_leaving_a_half_written_file_removes_it_and_writes_no_footer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups_written: bool
 ) -> None:
     if groups_written:
-        monkeypatch.setattr(parquet_file, "BATCH_ROWS", 1)
-        monkeypatch.setattr(parquet_file, "GROUP_ROWS", 1)
+        monkeypatch.setattr(parquet_module, "BATCH_ROWS", 1)
+        monkeypatch.setattr(parquet_module, "GROUP_ROWS", 1)
     sizes: list[int] = []
 
     def write() -> None:
-        with Spool(tmp_path / "x", compress=False, encode=lambda sink: ParquetEncoder(sink, LEADS)) as spool:
+        with Spool(tmp_path / "x", compress=False, writer=lambda sink: ParquetWriter(sink, LEADS)) as spool:
             try:
-                spool.append([codec.dump_line(lead("a"))] * 3)
+                spool.append(codec.dump_line(lead("a")) * 3)
                 sizes.append(spool.bytes)
                 raise KeyError
             finally:
-                spool._encoder.abandon()  # type: ignore[union-attr]
+                spool._writer.abandon()
                 sizes.append(spool.bytes)
 
     with pytest.raises(KeyError):

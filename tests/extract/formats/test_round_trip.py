@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.extract.formats.catalog import FORMATS, Format
-from airflow_provider_robofy.extract.formats.columns import table_of
-from airflow_provider_robofy.extract.spool import Spool
-from airflow_provider_robofy.extract.transcript import Transcript
+from airflow_provider_robofy.extract.columns import table_of
+from airflow_provider_robofy.extract.files import Spool
+from airflow_provider_robofy.extract.formats import FORMATS, Format
+from airflow_provider_robofy.extract.transcript import Transcript, blocks
 
 WITH_COLUMNS = [("csv", True), ("csv", False), ("parquet", True)]
 
@@ -53,13 +53,10 @@ def rows_of(resource: str) -> st.SearchStrategy[dict[str, Any]]:
 def encoded(format_: Format, pages: list[list[bytes]]) -> bytes:
     """Return a file's content before compression, which is nobody's business here."""
     sink = io.BytesIO()
-    if format_.encoder is None:
-        sink.writelines(line for page in pages for line in page)
-    else:
-        encoder = format_.encoder(sink)
-        for page in pages:
-            encoder.append(page)
-        encoder.finish()
+    writer = format_.writer(sink)
+    for page in pages:
+        writer.write(b"".join(page), map(codec.loads, page))
+    writer.finish()
     return sink.getvalue()
 
 
@@ -95,20 +92,20 @@ def test_any_messages_come_back_the_same(session: str, project: str | None, rows
     with TemporaryDirectory() as folder:
         transcript = Transcript(session, stamp={"_project_id": project, "_chatbot_id": "agent-a"}, folder=Path(folder))
         transcript.add(rows)
-        pages = list(transcript.landing.lines())
+        pages = [block.splitlines(keepends=True) for block in blocks(transcript.landing)]
         transcript.close()
     check_all_formats("messages", pages)
 
 
 def landed(path: Path, format_: Format, lines: list[bytes]) -> list[Any]:
     """Write through a spool, and read back from the disk."""
-    with Spool(path, compress=format_.compressed, encode=format_.encoder) as spool:
+    with Spool(path, compress=format_.compressed, writer=format_.writer) as spool:
         for start in range(0, len(lines), 100):
-            spool.append(lines[start : start + 100])
+            spool.append(b"".join(lines[start : start + 100]))
         spool.finish()
         assert (spool.rows, spool.bytes) == (len(lines), path.stat().st_size)
-        with path.open("rb") as raw, format_.unpacked(raw) as file:
-            return list(format_.rows(file))
+        with path.open("rb") as raw:
+            return list(format_.rows(raw))
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -21,8 +21,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyLandingError,
 )
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.extract import extraction as extraction_module
-from airflow_provider_robofy.extract import progress as progress_module
+from airflow_provider_robofy.extract import listing as listing_module
 from airflow_provider_robofy.extract.landing import Landing
 
 if TYPE_CHECKING:
@@ -465,7 +464,7 @@ def test_progress_is_logged_at_most_every_ten_seconds_and_a_summary_once(
     run: MakeRun, pages: MakePages, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1000, 4))
-    monkeypatch.setattr(extraction_module, "Progress", _with_clock(lambda: float(next(clock))))
+    monkeypatch.setattr(listing_module, "Progress", _with_clock(lambda: float(next(clock))))
 
     run()(pages(*[[lead(f"a{page}"), lead(f"b{page}")] for page in range(1, 8)]), requests=9)
 
@@ -480,8 +479,9 @@ def test_progress_is_logged_at_most_every_ten_seconds_and_a_summary_once(
     assert summary.startswith("Landed 14 leads in /")
 
 
-def _with_clock(monotonic: Callable[[], float]) -> Callable[..., progress_module.Progress]:
-    return lambda log, what: progress_module.Progress(log, what, monotonic)
+def _with_clock(monotonic: Callable[[], float]) -> Callable[..., listing_module.Progress]:
+    progress = listing_module.Progress
+    return lambda log, what: progress(log, what, monotonic)
 
 
 def test_a_failed_run_logs_no_summary(run: MakeRun, pages: MakePages, caplog: pytest.LogCaptureFixture) -> None:

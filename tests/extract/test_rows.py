@@ -14,46 +14,53 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.sieve import NO_ID, NO_OBJECT, NO_TIME, TAKEN_NAME, Sieve, Sifted
+from airflow_provider_robofy.extract.rows import NO_ID, NO_OBJECT, NO_TIME, TAKEN_NAME, FilteredPage, RowFilter
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.resources import LEADS
 
 FULL = Window()
 DAY = Window.of("2025-01-15", "2025-01-16")
 STAMP = {"_project_id": "24017", "_chatbot_id": "agent-a"}
 
 
-def sieve(window: Window = FULL, timezone: str = "UTC", **options: Any) -> Sieve:
-    return Sieve(window=window, read_time=TimeReader(timezone).read, stamp=STAMP, time_field="created_at", **options)
+def row_filter(window: Window = FULL, timezone: str = "UTC", **options: Any) -> RowFilter:
+    return RowFilter(LEADS, window=window, read_time=TimeReader(timezone).read, stamp=STAMP, **options)
 
 
 def lead(row_id: Any, at: Any = "2025-01-15 10:30:00", **fields: Any) -> dict[str, Any]:
     return {"id": row_id, "created_at": at, **fields}
 
 
-def landed(sifted: Sifted) -> list[Any]:
-    return [json.loads(line) for line in sifted.lines]
+def lines_of(page_: FilteredPage) -> list[bytes]:
+    lines = bytes(page_.lines).splitlines(keepends=True)
+    assert lines == [dump_line(row) for row in page_.rows]
+    return lines
 
 
-def ids(sifted: Sifted) -> list[Any]:
-    return [row["id"] for row in landed(sifted)]
+def landed(page_: FilteredPage) -> list[Any]:
+    return [json.loads(line) for line in lines_of(page_)]
+
+
+def ids(page_: FilteredPage) -> list[Any]:
+    return [row["id"] for row in landed(page_)]
 
 
 # ----------------------------------------------------------------------------------------------------------- landing
 def test_a_row_lands_with_every_field_it_came_with_and_three_more() -> None:
     row = lead("a", name="Ánna", data=[{"field_name": "x", "field_value": None}], score=1.5, deep={"b": [1, {}]})
 
-    sifted = sieve().sift([row])
+    page_ = row_filter().filter([row])
 
-    assert landed(sifted) == [
+    assert landed(page_) == [
         {**row, "_project_id": "24017", "_chatbot_id": "agent-a", "_created_at": "2025-01-15T10:30:00+00:00"}
     ]
-    assert sifted.lines[0].endswith(b"\n")
-    assert sifted.lines[0].count(b"\n") == 1
-    assert sifted.rejected == []
+    assert lines_of(page_)[0].endswith(b"\n")
+    assert len(lines_of(page_)) == 1
+    assert page_.rejected == []
 
 
 def test_a_line_break_in_a_value_does_not_break_the_line() -> None:
-    (line,) = sieve().sift([lead("a", note="one\ntwo\r\nthree\u2028four\x00")]).lines
+    (line,) = lines_of(row_filter().filter([lead("a", note="one\ntwo\r\nthree\u2028four\x00")]))
 
     assert line.count(b"\n") == 1
     assert json.loads(line)["note"] == "one\ntwo\r\nthree\u2028four\x00"
@@ -61,7 +68,7 @@ def test_a_line_break_in_a_value_does_not_break_the_line() -> None:
 
 def test_the_rows_of_the_caller_stay_as_they_were() -> None:
     row = lead("a")
-    sieve().sift([row])
+    row_filter().filter([row])
     assert row == {"id": "a", "created_at": "2025-01-15 10:30:00"}
 
 
@@ -84,38 +91,38 @@ def test_the_rows_of_the_caller_stay_as_they_were() -> None:
     ],
 )
 def test_a_time_lands_in_utc_beside_the_one_the_api_gave(text: Any, timezone: str, utc: str) -> None:
-    (row,) = landed(sieve(timezone=timezone).sift([lead("a", text)]))
+    (row,) = landed(row_filter(timezone=timezone).filter([lead("a", text)]))
 
     assert row["_created_at"] == utc
     assert row["created_at"] == text
 
 
 def test_the_first_and_last_times_are_those_of_what_landed() -> None:
-    sifter = sieve(DAY)
+    rows_ = row_filter(DAY)
 
-    sifter.sift([lead("b", "2025-01-15 09:00:00"), lead("early", "2025-01-14 09:00:00")])
-    sifter.sift([lead("late", "2025-01-16 00:00:00"), lead(None, "2025-01-15 23:00:00")])
-    sifter.sift([lead("a", "2025-01-15T09:00:00+05:00"), lead("c", "2025-01-15 08:00:00")])
+    rows_.filter([lead("b", "2025-01-15 09:00:00"), lead("early", "2025-01-14 09:00:00")])
+    rows_.filter([lead("late", "2025-01-16 00:00:00"), lead(None, "2025-01-15 23:00:00")])
+    rows_.filter([lead("a", "2025-01-15T09:00:00+05:00"), lead("c", "2025-01-15 08:00:00")])
 
-    assert sifter.first_at == datetime(2025, 1, 15, 4, tzinfo=UTC)
-    assert sifter.last_at == datetime(2025, 1, 15, 9, tzinfo=UTC)
+    assert rows_.first_at == datetime(2025, 1, 15, 4, tzinfo=UTC)
+    assert rows_.last_at == datetime(2025, 1, 15, 9, tzinfo=UTC)
 
 
 def test_nothing_landed_has_no_first_and_last_time() -> None:
-    sifter = sieve()
-    assert sifter.sift([]).lines == []
-    sifter.sift([lead("a", "soon")])
-    assert (sifter.first_at, sifter.last_at) == (None, None)
+    rows_ = row_filter()
+    assert rows_.filter([]).lines == b""
+    rows_.filter([lead("a", "soon")])
+    assert (rows_.first_at, rows_.last_at) == (None, None)
 
 
 # --------------------------------------------------------------------------------------------------------- rejecting
 @pytest.mark.parametrize("row", ["text", 5, 1.5, None, True, [lead("a")], []])
 @pytest.mark.parametrize("window", [FULL, DAY])
 def test_a_row_that_is_no_object_is_rejected_whole(row: Any, window: Window) -> None:
-    sifted = sieve(window).sift([lead("a"), row, lead("b")])
+    page_ = row_filter(window).filter([lead("a"), row, lead("b")])
 
-    assert sifted.rejected == [(1, NO_OBJECT, row)]
-    assert ids(sifted) == ["a", "b"]
+    assert page_.rejected == [(1, NO_OBJECT, row)]
+    assert ids(page_) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -134,25 +141,25 @@ def test_a_row_that_is_no_object_is_rejected_whole(row: Any, window: Window) -> 
 )
 @pytest.mark.parametrize("window", [FULL, DAY])
 def test_a_row_without_an_id_is_rejected_whole(row: dict[str, Any], window: Window) -> None:
-    sifted = sieve(window).sift([row, lead("b")])
+    page_ = row_filter(window).filter([row, lead("b")])
 
-    assert sifted.rejected == [(0, NO_ID, row)]
-    assert ids(sifted) == ["b"]
+    assert page_.rejected == [(0, NO_ID, row)]
+    assert ids(page_) == ["b"]
 
 
 @pytest.mark.parametrize("row_id", [0, -1, 17, 2**63, "0", " ", "a b/c", "\ud83d", "日本"])
 def test_numbers_and_any_text_are_ids(row_id: Any) -> None:
-    sifter = sieve()
+    rows_ = row_filter()
 
-    assert ids(sifter.sift([lead(row_id)])) == [row_id]
-    assert ids(sifter.sift([lead(row_id)])) == []
-    assert sifter.duplicates == 1
+    assert ids(rows_.filter([lead(row_id)])) == [row_id]
+    assert ids(rows_.filter([lead(row_id)])) == []
+    assert rows_.duplicates == 1
 
 
 def test_a_number_and_its_text_are_two_ids() -> None:
-    sifter = sieve()
-    assert ids(sifter.sift([lead(1), lead("1"), lead(1), lead("1")])) == [1, "1"]
-    assert sifter.duplicates == 2
+    rows_ = row_filter()
+    assert ids(rows_.filter([lead(1), lead("1"), lead(1), lead("1")])) == [1, "1"]
+    assert rows_.duplicates == 2
 
 
 @pytest.mark.parametrize(
@@ -161,26 +168,26 @@ def test_a_number_and_its_text_are_two_ids() -> None:
 def test_a_row_without_a_readable_time_lands_in_full_mode_and_is_rejected_in_window_mode(time: Any) -> None:
     row = lead("a", time, name="Anna")
 
-    full, windowed = sieve(), sieve(DAY)
-    in_full, in_window = full.sift([row]), windowed.sift([row])
+    full, windowed = row_filter(), row_filter(DAY)
+    in_full, in_window = full.filter([row]), windowed.filter([row])
 
     assert landed(in_full) == [{**row, **STAMP, "_created_at": None}]
     assert (full.undated, full.first_at) == (1, None)
-    assert in_window.lines == []
+    assert in_window.lines == b""
     assert in_window.rejected == [(0, NO_TIME, row)]
     assert (windowed.undated, windowed.outside_window) == (0, 0)
 
 
 def test_a_row_without_the_time_field_is_undated_too() -> None:
     row = {"id": "a"}
-    assert landed(sieve().sift([row])) == [{**row, **STAMP, "_created_at": None}]
-    assert sieve(Window.of(None, "2025-01-16")).sift([row]).rejected == [(0, NO_TIME, row)]
+    assert landed(row_filter().filter([row])) == [{**row, **STAMP, "_created_at": None}]
+    assert row_filter(Window.of(None, "2025-01-16")).filter([row]).rejected == [(0, NO_TIME, row)]
 
 
 def test_an_undated_row_is_counted_once_however_often_it_comes() -> None:
-    sifter = sieve()
-    sifter.sift([lead("a", "soon"), lead("a", "soon"), lead("b", None)])
-    assert (sifter.undated, sifter.duplicates) == (2, 1)
+    rows_ = row_filter()
+    rows_.filter([lead("a", "soon"), lead("a", "soon"), lead("b", None)])
+    assert (rows_.undated, rows_.duplicates) == (2, 1)
 
 
 @pytest.mark.parametrize("name", ["_created_at", "_project_id", "_chatbot_id"])
@@ -189,90 +196,90 @@ def test_an_undated_row_is_counted_once_however_often_it_comes() -> None:
 def test_a_row_with_a_field_under_a_name_of_ours_is_rejected_whole(name: str, value: Any, window: Window) -> None:
     row = lead("a", **{name: value})
 
-    sifted = sieve(window).sift([lead("b"), row])
+    page_ = row_filter(window).filter([lead("b"), row])
 
-    assert sifted.rejected == [(1, TAKEN_NAME, row)]
-    assert ids(sifted) == ["b"]
+    assert page_.rejected == [(1, TAKEN_NAME, row)]
+    assert ids(page_) == ["b"]
 
 
 def test_other_fields_that_begin_with_a_low_line_land() -> None:
     row = lead("a", _id="x", _created_at_local="y", __v=3)
-    assert landed(sieve().sift([row])) == [{**row, **STAMP, "_created_at": "2025-01-15T10:30:00+00:00"}]
+    assert landed(row_filter().filter([row])) == [{**row, **STAMP, "_created_at": "2025-01-15T10:30:00+00:00"}]
 
 
 def test_positions_count_within_the_page() -> None:
-    sifter = sieve()
-    first = sifter.sift(["x", lead("a"), "y"])
-    second = sifter.sift([lead("b"), "z"])
+    rows_ = row_filter()
+    first = rows_.filter(["x", lead("a"), "y"])
+    second = rows_.filter([lead("b"), "z"])
     assert [(position, row) for position, _, row in first.rejected] == [(0, "x"), (2, "y")]
     assert [(position, row) for position, _, row in second.rejected] == [(1, "z")]
 
 
 # -------------------------------------------------------------------------------------------------------- duplicates
 def test_a_row_that_comes_again_on_the_next_page_lands_once() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
 
-    first = sifter.sift([lead("a"), lead("b")])
-    second = sifter.sift([lead("b"), lead("c")])
-    third = sifter.sift([lead("a"), lead("c"), lead("d")])
+    first = rows_.filter([lead("a"), lead("b")])
+    second = rows_.filter([lead("b"), lead("c")])
+    third = rows_.filter([lead("a"), lead("c"), lead("d")])
 
     assert (ids(first), ids(second), ids(third)) == (["a", "b"], ["c"], ["d"])
-    assert sifter.duplicates == 3
+    assert rows_.duplicates == 3
 
 
 def test_two_versions_of_one_lead_both_land_and_the_later_lands_last() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
 
-    first = sifter.sift([lead("a", status="new"), lead("b")])
-    second = sifter.sift([lead("a", status="won"), lead("a", status="new"), lead("a", status="won")])
+    first = rows_.filter([lead("a", status="new"), lead("b")])
+    second = rows_.filter([lead("a", status="won"), lead("a", status="new"), lead("a", status="won")])
 
     assert [row.get("status") for row in landed(first)] == ["new", None]
     assert [row["status"] for row in landed(second)] == ["won"]
-    assert sifter.duplicates == 2
+    assert rows_.duplicates == 2
 
 
 def test_two_versions_that_differ_deep_inside_or_in_type_only_are_two() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
 
-    sifter.sift([lead("a", data=[{"v": 1}]), lead("a", data=[{"v": 2}]), lead("a", data=[{"v": "1"}])])
-    sifter.sift([lead("a", data=[{"v": 1.0}]), lead("a", data=[{"v": True}]), lead("a", data=[{"v": None}])])
-    sifter.sift([lead("a", data=[{}]), lead("a", data=[]), lead("a", data=None), lead("a")])
+    rows_.filter([lead("a", data=[{"v": 1}]), lead("a", data=[{"v": 2}]), lead("a", data=[{"v": "1"}])])
+    rows_.filter([lead("a", data=[{"v": 1.0}]), lead("a", data=[{"v": True}]), lead("a", data=[{"v": None}])])
+    rows_.filter([lead("a", data=[{}]), lead("a", data=[]), lead("a", data=None), lead("a")])
 
-    assert sifter.duplicates == 0
+    assert rows_.duplicates == 0
 
 
 def test_the_same_content_with_its_fields_in_another_order_is_the_same() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
     row = {"id": "a", "created_at": "2025-01-15 10:30:00", "data": {"x": 1, "y": [{"p": 1, "q": 2}]}}
     turned = {"data": {"y": [{"q": 2, "p": 1}], "x": 1}, "created_at": "2025-01-15 10:30:00", "id": "a"}
 
-    assert sieve().sift([row]).lines == sieve().sift([turned]).lines
-    assert len(sifter.sift([row, turned]).lines) == 1
-    assert sifter.duplicates == 1
+    assert row_filter().filter([row]).lines == row_filter().filter([turned]).lines
+    assert len(lines_of(rows_.filter([row, turned]))) == 1
+    assert rows_.duplicates == 1
 
 
 def test_list_elements_in_another_order_are_other_content() -> None:
-    sifter = sieve()
-    sifter.sift([lead("a", data=[1, 2]), lead("a", data=[2, 1])])
-    assert sifter.duplicates == 0
+    rows_ = row_filter()
+    rows_.filter([lead("a", data=[1, 2]), lead("a", data=[2, 1])])
+    assert rows_.duplicates == 0
 
 
 def test_fields_of_a_row_with_half_a_surrogate_are_sorted_likewise() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
     row = {"id": "a", "note": "\ud83d", "b": {"y": 1, "x": 2}, "created_at": "2025-01-15"}
 
-    sifted = sifter.sift([row, {"created_at": "2025-01-15", "b": {"x": 2, "y": 1}, "note": "\ud83d", "id": "a"}])
+    page_ = rows_.filter([row, {"created_at": "2025-01-15", "b": {"x": 2, "y": 1}, "note": "\ud83d", "id": "a"}])
 
-    assert landed(sifted) == [{**row, **STAMP, "_created_at": "2025-01-15T00:00:00+00:00"}]
-    assert codec.loads(sifted.lines[0])["note"] == "\ud83d"
-    assert sifted.lines[0].isascii()
-    assert sifter.duplicates == 1
+    assert landed(page_) == [{**row, **STAMP, "_created_at": "2025-01-15T00:00:00+00:00"}]
+    assert codec.loads(lines_of(page_)[0])["note"] == "\ud83d"
+    assert lines_of(page_)[0].isascii()
+    assert rows_.duplicates == 1
 
 
 def test_duplicates_outside_the_window_count_as_outside() -> None:
-    sifter = sieve(DAY)
-    sifter.sift([lead("a", "2025-01-14"), lead("a", "2025-01-14")])
-    assert (sifter.outside_window, sifter.duplicates) == (2, 0)
+    rows_ = row_filter(DAY)
+    rows_.filter([lead("a", "2025-01-14"), lead("a", "2025-01-14")])
+    assert (rows_.outside_window, rows_.duplicates) == (2, 0)
 
 
 # ------------------------------------------------------------------------------------------------------------ window
@@ -294,17 +301,17 @@ def test_duplicates_outside_the_window_count_as_outside() -> None:
     ],
 )
 def test_the_window_holds_its_first_moment_and_not_its_last(at: Any, inside: bool) -> None:
-    sifter = sieve(DAY)
+    rows_ = row_filter(DAY)
 
-    sifted = sifter.sift([lead("a", at)])
+    page_ = rows_.filter([lead("a", at)])
 
-    assert ids(sifted) == (["a"] if inside else [])
-    assert sifter.outside_window == (0 if inside else 1)
+    assert ids(page_) == (["a"] if inside else [])
+    assert rows_.outside_window == (0 if inside else 1)
 
 
 def test_naive_times_meet_the_window_in_the_zone_of_the_connection() -> None:
     rows = [lead("a", "2025-01-15 05:29:59"), lead("b", "2025-01-15 05:30:00"), lead("c", "2025-01-16 05:29:59")]
-    assert ids(sieve(DAY, "Asia/Kolkata").sift(rows)) == ["b", "c"]
+    assert ids(row_filter(DAY, "Asia/Kolkata").filter(rows)) == ["b", "c"]
 
 
 @pytest.mark.parametrize(
@@ -318,7 +325,7 @@ def test_naive_times_meet_the_window_in_the_zone_of_the_connection() -> None:
 )
 def test_an_open_side_takes_everything_on_it(window: Window, kept: list[str]) -> None:
     rows = [lead("a", "1970-01-01"), lead("b", "2025-01-15"), lead("c", "9999-12-31")]
-    assert ids(sieve(window).sift(rows)) == kept
+    assert ids(row_filter(window).filter(rows)) == kept
 
 
 # --------------------------------------------------------------------------------------------------------- all older
@@ -340,12 +347,12 @@ def test_an_open_side_takes_everything_on_it(window: Window, kept: list[str]) ->
     ],
 )
 def test_a_page_is_all_older_only_if_every_row_on_it_bears_an_older_time(rows: list[Any], all_older: bool) -> None:
-    assert sieve(DAY).sift(rows).all_older is all_older
+    assert row_filter(DAY).filter(rows).all_older is all_older
 
 
 def test_without_a_beginning_nothing_is_older() -> None:
-    assert not sieve(FULL).sift([lead("a", "1970-01-01")]).all_older
-    assert not sieve(Window.of(None, "1960-01-01")).sift([lead("a", "1970-01-01")]).all_older
+    assert not row_filter(FULL).filter([lead("a", "1970-01-01")]).all_older
+    assert not row_filter(Window.of(None, "1960-01-01")).filter([lead("a", "1970-01-01")]).all_older
 
 
 # ------------------------------------------------------------------------------------------------------------- order
@@ -354,62 +361,62 @@ def minutes(*pairs: tuple[str, int]) -> list[Any]:
 
 
 def test_rows_that_new_ones_pushed_onto_the_next_page_are_no_disorder() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
 
-    sifter.sift(minutes(("d", 40), ("c", 30), ("b", 20)))
-    sifter.sift(minutes(("c", 30), ("b", 20), ("a", 10)))
+    rows_.filter(minutes(("d", 40), ("c", 30), ("b", 20)))
+    rows_.filter(minutes(("c", 30), ("b", 20), ("a", 10)))
 
-    assert sifter.order.verdict == "newest_first"
-    assert sifter.duplicates == 2
+    assert rows_.order.verdict == "newest_first"
+    assert rows_.duplicates == 2
 
 
 def test_a_pushed_row_whose_content_changed_meanwhile_is_no_disorder_either() -> None:
-    sifter = sieve()
-    sifter.sift(minutes(("c", 30), ("b", 20)))
-    sifter.sift([lead("c", "2025-01-15 10:30:00", status="won"), *minutes(("b", 20), ("a", 10))])
-    assert sifter.order.verdict == "newest_first"
+    rows_ = row_filter()
+    rows_.filter(minutes(("c", 30), ("b", 20)))
+    rows_.filter([lead("c", "2025-01-15 10:30:00", status="won"), *minutes(("b", 20), ("a", 10))])
+    assert rows_.order.verdict == "newest_first"
 
 
 def test_a_later_row_that_was_not_on_the_page_before_is_disorder() -> None:
-    sifter = sieve()
-    sifter.sift(minutes(("c", 30), ("b", 20)))
-    sifter.sift(minutes(("x", 30), ("a", 10)))
-    assert sifter.order.verdict == "mixed"
+    rows_ = row_filter()
+    rows_.filter(minutes(("c", 30), ("b", 20)))
+    rows_.filter(minutes(("x", 30), ("a", 10)))
+    assert rows_.order.verdict == "mixed"
 
 
 def test_a_row_of_two_pages_ago_is_disorder() -> None:
-    sifter = sieve()
+    rows_ = row_filter()
     for page in (minutes(("c", 30)), minutes(("b", 20)), minutes(("c", 30))):
-        sifter.sift(page)
-    assert sifter.order.verdict == "mixed"
+        rows_.filter(page)
+    assert rows_.order.verdict == "mixed"
 
 
 def test_rows_outside_the_window_tell_about_the_order_too() -> None:
-    sifter = sieve(Window.of("2025-01-16", None))
-    sifter.sift(minutes(("a", 10), ("b", 5), ("c", 7)))
-    assert sifter.order.verdict == "mixed"
+    rows_ = row_filter(Window.of("2025-01-16", None))
+    rows_.filter(minutes(("a", 10), ("b", 5), ("c", 7)))
+    assert rows_.order.verdict == "mixed"
 
 
 def test_rows_without_a_time_or_an_id_say_nothing_about_the_order() -> None:
-    sifter = sieve()
-    sifter.sift([*minutes(("a", 10)), lead("u", "soon"), lead(None, "2025-01-15 11:00:00"), "x", *minutes(("b", 5))])
-    assert sifter.order.verdict == "newest_first"
+    rows_ = row_filter()
+    rows_.filter([*minutes(("a", 10)), lead("u", "soon"), lead(None, "2025-01-15 11:00:00"), "x", *minutes(("b", 5))])
+    assert rows_.order.verdict == "newest_first"
 
 
 # ------------------------------------------------------------------------------------------------------------ future
 def test_landed_rows_later_than_a_moment_are_counted_and_no_others() -> None:
-    sifter = sieve(Window.of(None, "2025-01-20"), ahead_of=datetime(2025, 1, 15, 12, tzinfo=UTC))
+    rows_ = row_filter(Window.of(None, "2025-01-20"), ahead_of=datetime(2025, 1, 15, 12, tzinfo=UTC))
 
-    sifter.sift([lead("a", "2025-01-15 12:00:00"), lead("b", "2025-01-15 12:00:01"), lead("c", "2025-01-16")])
-    sifter.sift([lead("b", "2025-01-15 12:00:01"), lead("d", "2025-01-21"), lead("e", "2025-01-01")])
+    rows_.filter([lead("a", "2025-01-15 12:00:00"), lead("b", "2025-01-15 12:00:01"), lead("c", "2025-01-16")])
+    rows_.filter([lead("b", "2025-01-15 12:00:01"), lead("d", "2025-01-21"), lead("e", "2025-01-01")])
 
-    assert sifter.future == 2
+    assert rows_.future == 2
 
 
 def test_without_a_clock_nothing_lies_in_the_future() -> None:
-    sifter = sieve()
-    sifter.sift([lead("a", "9999-12-31")])
-    assert sifter.future == 0
+    rows_ = row_filter()
+    rows_.filter([lead("a", "9999-12-31")])
+    assert rows_.future == 0
 
 
 # -------------------------------------------------------------------------------------------------- for any rows ...
@@ -470,21 +477,21 @@ def test_every_row_is_accounted_for_and_the_split_into_pages_changes_nothing(
     edges = [0, *cuts, len(rows)]
     split = [rows[low:high] for low, high in itertools.pairwise(edges)]
 
-    whole, parts = sieve(window), sieve(window)
-    one = whole.sift(rows)
-    many = [parts.sift(page) for page in split]
+    whole, parts = row_filter(window), row_filter(window)
+    one = whole.filter(rows)
+    many = [parts.filter(page) for page in split]
 
-    lines = [line for sifted in many for line in sifted.lines]
-    rejected = [(reason, exact(row)) for sifted in many for _, reason, row in sifted.rejected]
-    assert lines == one.lines
+    lines = [line for page_ in many for line in lines_of(page_)]
+    rejected = [(reason, exact(row)) for page_ in many for _, reason, row in page_.rejected]
+    assert lines == lines_of(one)
     assert rejected == [(reason, exact(row)) for _, reason, row in one.rejected]
     for name in ("duplicates", "outside_window", "undated", "future", "first_at", "last_at"):
         assert getattr(parts, name) == getattr(whole, name), name
     assert len(rows) == len(lines) + parts.duplicates + parts.outside_window + len(rejected)
 
     # Each page's positions lead back to the rejected rows.
-    for page, sifted in zip(split, many, strict=True):
-        assert all(page[position] is row for position, _, row in sifted.rejected)
+    for page, page_ in zip(split, many, strict=True):
+        assert all(page[position] is row for position, _, row in page_.rejected)
 
     # What landed are rows of the API, each version once, with three fields more.
     sent = {exact(row) for row in rows}
@@ -512,11 +519,11 @@ def test_every_version_of_every_lead_lands_in_the_order_of_its_first_coming(rows
     rows = codec.loads(json.dumps(rows))
     expected = list(dict.fromkeys(exact(row) for row in rows))
 
-    sifted = sieve().sift(rows)
+    page_ = row_filter().filter(rows)
 
     back = [
         {name: value for name, value in codec.loads(line).items() if name not in {*STAMP, "_created_at"}}
-        for line in sifted.lines
+        for line in lines_of(page_)
     ]
     assert [exact(row) for row in back] == expected
 
@@ -525,5 +532,5 @@ def test_every_version_of_every_lead_lands_in_the_order_of_its_first_coming(rows
 @given(row=VALUES)
 def test_any_rejected_row_can_be_written_down(row: Any) -> None:
     row = codec.loads(json.dumps(row))
-    (rejected,) = sieve().sift([[row]]).rejected
+    (rejected,) = row_filter().filter([[row]]).rejected
     assert exact(codec.loads(dump_line({"row": rejected[2]}))["row"]) == exact([row])

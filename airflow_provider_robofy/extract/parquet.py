@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.formats.columns import Kind
+from airflow_provider_robofy.extract.columns import ESCAPE, Writer
+from airflow_provider_robofy.resources import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from airflow_provider_robofy.extract.formats.columns import Cell, Table
-    from airflow_provider_robofy.extract.formats.encoder import Sink
+    from airflow_provider_robofy.extract.columns import Cell, Sink, Table
 
-#: Rows become columns after so many of them, or so many bytes of lines. Python's objects take more room than Arrow's.
+#: Rows become columns after so many of them, or so many bytes of lines. Python's objects take more memory than Arrow's.
 BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 1 << 20
-#: A row group is written when it holds so much. It is what waits in memory.
+#: A row group is written when it contains so much. It is what waits in memory.
 GROUP_ROWS: Final = 50_000
 GROUP_BYTES: Final = 8 << 20
 
@@ -26,9 +27,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def check_pyarrow() -> None:
-    """Say what to install where pyarrow is missing, before anything is asked of Robofy.
+    """Refuse Parquet where pyarrow is missing, before anything is asked of Robofy.
 
-    :raises RobofyConfigError: It is.
+    :raises RobofyConfigError: It is missing; the message names the remedy.
     """
     try:
         import pyarrow.parquet  # noqa: F401
@@ -39,11 +40,11 @@ def check_pyarrow() -> None:
         ) from None
 
 
-class ParquetEncoder:
+class ParquetWriter(Writer):
     """Write rows as Parquet.
 
     The same rows give the same bytes with the same version of pyarrow, however they are split over calls: the file
-    bears no time, and row groups end where the rows say.
+    contains no time, and where row groups end depends on the rows alone.
 
     :param sink: Where to write.
     :param table: The columns.
@@ -53,17 +54,20 @@ class ParquetEncoder:
         self._sink = _Gate(sink)
         self._table = table
         self._schema = _schema(table)
-        self._rows: list[list[Cell]] = []
+        self._rows: list[dict[str, Any]] = []
         self._bytes = 0
+        self._plain = True
         self._batches: list[Any] = []
         self._group_rows = self._group_bytes = 0
         self._writer: Any = None
 
-    def append(self, lines: list[bytes]) -> None:
-        """Add encoded rows."""
-        for line in lines:
-            self._rows.append(self._table.cells(line))
+    def write(self, lines: bytes | bytearray, rows: Iterable[dict[str, Any]]) -> None:
+        """Write some rows; see :meth:`Writer.write`."""
+        plain = ESCAPE not in lines
+        for line, row in zip(BytesIO(lines), rows, strict=True):
+            self._rows.append(row)
             self._bytes += len(line)
+            self._plain = self._plain and plain
             if len(self._rows) >= BATCH_ROWS or self._bytes >= BATCH_BYTES:
                 self._end_batch()
                 if self._group_rows >= GROUP_ROWS or self._group_bytes >= GROUP_BYTES:
@@ -76,7 +80,7 @@ class ParquetEncoder:
         self._open().close()
 
     def abandon(self) -> None:
-        """Write nothing any more."""
+        """Write nothing more."""
         self._sink.shut = True
         self._rows, self._batches = [], []
         if self._writer is not None:
@@ -89,13 +93,13 @@ class ParquetEncoder:
 
         if not self._rows:
             return
-        columns = zip(*self._rows, strict=True)
-        arrays = [_array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        columns = self._table.columns(self._rows, plain=self._plain)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         self._batches.append(batch)
         self._group_rows += batch.num_rows
         self._group_bytes += batch.nbytes
-        self._rows, self._bytes = [], 0
+        self._rows, self._bytes, self._plain = [], 0, True
 
     def _end_group(self) -> None:
         import pyarrow as pa
@@ -121,7 +125,7 @@ class ParquetEncoder:
 
 
 class _Gate:
-    """Stand between pyarrow and a sink, as much of a file as pyarrow asks for, and can be shut."""
+    """Pass pyarrow's writes on to a sink until it is shut. It has as much of a file as pyarrow asks for."""
 
     closed: Final = False
 
@@ -133,11 +137,11 @@ class _Gate:
         return len(content) if self.shut else self._sink.write(content)
 
     def flush(self) -> None:
-        """Exist because pyarrow may call it."""
+        """Do nothing; pyarrow may call it."""
 
 
 def read_parquet(file: IO[bytes], table: Table) -> Iterator[dict[str, Any]]:
-    """Read back what :class:`ParquetEncoder` wrote; in memory is no more than a row group.
+    """Read what :class:`ParquetWriter` wrote; no more than a row group is in memory.
 
     :param file: Opened for bytes, and able to seek.
     :param table: The columns. Those that the file lacks are left out.
@@ -164,7 +168,7 @@ def _batches(file: IO[bytes], table: Table) -> Iterator[Any]:
     except pa.ArrowException:
         raise _not_ours() from None
     except OSError as error:
-        # A page that cannot be read is an OSError of pyarrow's own; one of the store's bears a number or a type.
+        # A page that cannot be read is an OSError of pyarrow's own; one of the store's has a number or another type.
         if type(error) is OSError and error.errno is None:
             raise _not_ours() from None
         raise
@@ -180,14 +184,6 @@ def _schema(table: Table) -> Any:
         Kind.TIME: pa.timestamp("us", "UTC"),
     }
     return pa.schema([(name, types[kind]) for name, kind in table.kinds.items()])
-
-
-def _array(column: tuple[Cell, ...], type_: Any) -> Any:
-    import pyarrow as pa
-
-    if pa.types.is_timestamp(type_):
-        return pa.array(column, pa.string()).cast(type_)
-    return pa.array(column, type_)
 
 
 def _cells(column: Any) -> list[Cell]:

@@ -1,0 +1,341 @@
+"""What becomes of each row of a listing: it lands, or it is a duplicate, outside the window, or rejected.
+
+A hundred thousand rows pass through this loop, so it works on plain dictionaries, and what can be done once a page is
+done once a page.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_robofy.api.codec import dump_line
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime, timedelta
+
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.extract.window import Window
+    from airflow_provider_robofy.resources import Resource
+
+NO_OBJECT: Final = "the row is not an object"
+NO_ID: Final = "the row has no id"
+NO_TIME: Final = "the row has no readable time, so it is not known whether it lies in the window"
+TAKEN_NAME: Final = "the row has a field of its own under a name that this provider adds"
+
+NEWEST_FIRST: Final = "newest_first"
+OLDEST_FIRST: Final = "oldest_first"
+MIXED: Final = "mixed"
+UNKNOWN: Final = "unknown"
+
+_pack = Struct("<q").pack
+
+
+@dataclass(slots=True)
+class FilteredPage:
+    """What became of one page.
+
+    :param lines: Rows to land, in order, as lines of JSON. One buffer: each result of orjson takes some 4 KB as long as
+        it lives.
+    :param rows: The same rows, where the filter keeps them.
+    :param times: The times of those that have a readable one.
+    :param rejected: Position in the page, reason, and what may be kept of the row.
+    :param ids: Ids that were read.
+    :param ordered: The times that show the listing's order.
+    :param older: Rows that are older than the window.
+    :param all_older: Is every row older than the window? False where one has no readable time.
+    """
+
+    lines: bytearray = field(default_factory=bytearray)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    times: list[datetime] = field(default_factory=list)
+    rejected: list[tuple[int, str, Any]] = field(default_factory=list)
+    ids: set[str | int] = field(default_factory=set)
+    ordered: list[datetime] = field(default_factory=list)
+    older: int = 0
+    all_older: bool = False
+
+
+class RowFilter:
+    """Decide about each row of a listing, and count.
+
+    Usage::
+
+        rows = RowFilter(LEADS, window=window, read_time=times.read, stamp={"_chatbot_id": ...})
+        for page in pages:
+            filtered = rows.filter(page.rows)
+
+    :param resource: What the rows are.
+    :param window: Which rows are wanted.
+    :param read_time: Returns the API's time as an aware datetime in UTC; raises ValueError.
+    :param stamp: Fields to add to every row that lands.
+    :param landed_before: Fingerprints of rows that an earlier run with the same cursor has landed. Default none.
+    :param overlap: Collects the rows that the next run may meet again; None without a cursor.
+    :param privacy: What becomes of personal data; None keeps everything.
+    :param keep_rows: Return the rows beside their lines. False for JSON lines, which need only the lines: a page of
+        live dictionaries costs a tenth of this loop. Default True.
+    :param ahead_of: Rows later than this are counted as :attr:`future`: the time zone is probably set wrongly.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        *,
+        window: Window,
+        read_time: Callable[[object], datetime],
+        stamp: Mapping[str, Any],
+        landed_before: frozenset[str] = frozenset(),
+        overlap: Overlap | None = None,
+        privacy: PrivacyPolicy | None = None,
+        keep_rows: bool = True,
+        ahead_of: datetime | None = None,
+    ) -> None:
+        self.ahead_of = ahead_of
+        self.order = RowOrder()
+        self.duplicates = self.outside_window = self.undated = self.future = 0
+        self.first_at: datetime | None = None
+        self.last_at: datetime | None = None
+        self._id, self._time, self._landed_time = resource.key, resource.time, f"_{resource.time}"
+        self._since, self._until, self._windowed = window.since, window.until, window.mode != "full"
+        self._read_time = read_time
+        self._stamp = {**stamp, self._landed_time: None}
+        self._landed_before = landed_before
+        self._overlap = overlap
+        self._privacy = privacy
+        self._keep_rows = keep_rows
+        self._seen = Seen()
+        self._page_before: set[str | int] = set()
+
+    def filter(self, rows: list[Any]) -> FilteredPage:
+        """Return what becomes of the rows of the next page.
+
+        :param rows: The rows as the API sent them; they are not changed.
+        """
+        page = FilteredPage()
+        for position, row in enumerate(rows):
+            reason = self._filter_row(row, page)
+            if reason is not None:
+                kept = row if self._privacy is None else self._privacy.rejected(row)
+                page.rejected.append((position, reason, kept))
+        self.order.watch(page.ordered)
+        self._page_before = page.ids
+        page.all_older = bool(rows) and page.older == len(rows)
+        if page.times:
+            first, last = min(page.times), max(page.times)
+            self.first_at = first if self.first_at is None else min(first, self.first_at)
+            self.last_at = last if self.last_at is None else max(last, self.last_at)
+            if self.ahead_of is not None and last > self.ahead_of:
+                self.future += sum(at > self.ahead_of for at in page.times)
+        return page
+
+    def _filter_row(self, row: Any, page: FilteredPage) -> str | None:
+        """Decide about one row; return why it is rejected, or None."""
+        if type(row) is not dict:
+            return NO_OBJECT
+        row_id = row.get(self._id)
+        if not (row_id and type(row_id) is str) and type(row_id) is not int:
+            return NO_ID
+        page.ids.add(row_id)
+        at: datetime | None
+        try:
+            at = self._read_time(row.get(self._time))
+        except ValueError:
+            # With a cursor it lands once: refused again and again, one such row would hold up the sync for ever.
+            if self._windowed and self._overlap is None:
+                return NO_TIME
+            at = None
+        else:
+            # A row that was on the page before too was pushed on by new ones; it says nothing about the order.
+            if row_id not in self._page_before:
+                page.ordered.append(at)
+            if self._windowed and self._is_outside(at, page):
+                self.outside_window += 1
+                return None
+        return self._land(row, row_id, at, page)
+
+    def _land(self, row: dict[str, Any], row_id: str | int, at: datetime | None, page: FilteredPage) -> str | None:
+        """Land a wanted row unless it is a duplicate; return why it is rejected, or None."""
+        if self._privacy is not None:
+            # From here on nothing knows what the policy removes: neither the file, nor the hashes that a cursor keeps.
+            if not self._privacy.added.isdisjoint(row):
+                return TAKEN_NAME
+            row = self._privacy.land(row)
+        if self._landed_before and fingerprint(row) in self._landed_before:
+            self.duplicates += 1
+            page.older += at is None
+            return None
+        stamped = row | self._stamp
+        if len(stamped) != len(row) + len(self._stamp):
+            return TAKEN_NAME
+        stamped[self._landed_time] = at
+        line = dump_line(stamped)
+        if not self._seen.is_new(row_id, line):
+            self.duplicates += 1
+            return None
+        page.lines += line
+        if self._keep_rows:
+            page.rows.append(stamped)
+        if self._overlap is not None:
+            self._overlap.add(row[self._id], at, row)
+        if at is None:
+            self.undated += 1
+        else:
+            page.times.append(at)
+        return None
+
+    def _is_outside(self, at: datetime, page: FilteredPage) -> bool:
+        if self._since is not None and at < self._since:
+            page.older += 1
+            return True
+        return self._until is not None and at >= self._until
+
+
+class Seen:
+    """Remember which rows have landed in this run, by id and content, at about a hundred bytes a row.
+
+    Ids are kept whole. Of the content only a 64-bit keyed hash is kept, so that two versions of one lead could be taken
+    for one with a chance of one in 2**64; two different leads never.
+
+    A set of byte strings, because a dictionary from id to hash takes twice the memory at a million rows.
+    """
+
+    __slots__ = ("_keys",)
+
+    def __init__(self) -> None:
+        self._keys: set[bytes] = set()
+
+    def is_new(self, row_id: str | int, line: bytes) -> bool:
+        """Remember a row, and return whether it had not been met before.
+
+        :param row_id: The row's id.
+        :param line: The row as it lands. Only ever compared within this process: Python keys its hash per process.
+        """
+        try:
+            key = str(row_id).encode()
+        except UnicodeEncodeError:  # half a surrogate pair
+            key = str(row_id).encode(errors="surrogatepass")
+        before = len(self._keys)
+        self._keys.add(key + _pack(hash(line)))
+        return len(self._keys) > before
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+class RowOrder:
+    """Observe in which order the rows of a listing come, a page at a time."""
+
+    __slots__ = ("_last", "falls", "rises", "warned")
+
+    def __init__(self) -> None:
+        #: Has a row been later than the one before it? Earlier?
+        self.rises = False
+        self.falls = False
+        #: Has it been logged that the order is not as expected?
+        self.warned = False
+        self._last: datetime | None = None
+
+    def watch(self, times: list[datetime]) -> None:
+        """Take the times of the next rows.
+
+        :param times: In the order the rows came.
+        """
+        if not times:
+            return
+        if self._last is not None:
+            times = [self._last, *times]
+        self._last = times[-1]
+        # Sorting what is sorted already costs one pass in C; comparing pair by pair in Python costs more.
+        if not (self.rises and self.falls):
+            self.rises = self.rises or times != sorted(times, reverse=True)
+            self.falls = self.falls or times != sorted(times)
+
+    @property
+    def verdict(self) -> str:
+        """Return ``newest_first``, ``oldest_first``, ``mixed``, or ``unknown`` where all times were equal."""
+        if self.rises and self.falls:
+            return MIXED
+        if self.falls:
+            return NEWEST_FIRST
+        return OLDEST_FIRST if self.rises else UNKNOWN
+
+
+# ------------------------------------------------------------------------------------------------------------- overlap
+@dataclass(frozen=True, slots=True)
+class RowVersion:
+    """One row as it stood when it was read.
+
+    :param row_id: Its id; empty where ids may not be kept.
+    :param fingerprint: A hash of its content.
+    :param at: Its time, or None where that cannot be read.
+    """
+
+    row_id: str
+    fingerprint: str
+    at: datetime | None
+
+
+def fingerprint(row: dict[str, Any]) -> str:
+    """Return a hash of a row's content, the same in every process and for every order of its fields.
+
+    Cursors store it, so it must not change.
+
+    :param row: The row after the privacy policy, without the fields that this provider adds.
+    """
+    return blake2b(dump_line(row), digest_size=12).hexdigest()
+
+
+class Overlap:
+    """Collect the landed rows that the next run with the same cursor may meet again.
+
+    These are the rows no older than the newest less the lag, and those without a readable time.
+
+    :param lag: How late a row may turn up.
+    :param keep_ids: Keep ids beside the hashes. False for sessions: an id may be a phone number, and a cursor may be
+        stored in Airflow's database. The hash covers the id too.
+    """
+
+    def __init__(self, lag: timedelta, *, keep_ids: bool = True) -> None:
+        #: When the listing began; rows later than this do not raise the lower limit.
+        self.started: datetime | None = None
+        #: Time of the newest landed row.
+        self.newest: datetime | None = None
+        self._lag = lag
+        self._keep_ids = keep_ids
+        self._lower: datetime | None = None
+        self._dated: list[RowVersion] = []
+        self._undated: list[RowVersion] = []
+        self._prune_at = 2000
+
+    def add(self, row_id: str | int, at: datetime | None, row: dict[str, Any]) -> None:
+        """Keep a landed row, unless it is too old for the next run.
+
+        :param row_id: Its id, as it lands.
+        :param at: Its time, or None.
+        :param row: The row, for its hash.
+        """
+        name = str(row_id) if self._keep_ids else ""
+        if at is None:
+            self._undated.append(RowVersion(name, fingerprint(row), None))
+            return
+        if self.newest is None or at > self.newest:
+            self.newest = at
+            self._lower = (at if self.started is None else min(at, self.started)) - self._lag
+        if self._lower is None or at >= self._lower:
+            self._dated.append(RowVersion(name, fingerprint(row), at))
+            if len(self._dated) >= self._prune_at:
+                self._prune()
+                self._prune_at = 2 * max(1000, len(self._dated))
+
+    @property
+    def rows(self) -> list[RowVersion]:
+        """Return the rows that the next run may meet again."""
+        self._prune()
+        return [*self._dated, *self._undated]
+
+    def _prune(self) -> None:
+        lower = self._lower
+        self._dated = [one for one in self._dated if lower is None or one.at is None or one.at >= lower]
