@@ -51,7 +51,7 @@ ESCAPE: Final = b"\\u"
 #: Half a surrogate pair is not UTF-8, and databases take no NUL in text.
 _UNFIT: Final = re.compile("[\0\ud800-\udfff]")
 _REPLACEMENT: Final = "\ufffd"
-#: What stands for a field that a row does not have. No value of a row is of its type.
+#: The value of a field that a row does not have. No value of a row is of its type.
 _ABSENT: Final = object()
 #: Types of the values that are cells as they are.
 _AS_IT_IS: Final = {Kind.TEXT: {str, type(None)}, Kind.TIME: {datetime, type(None)}}

@@ -325,7 +325,7 @@ class CursorRun:
     def check_not_older(self, found: dict[str, Any] | None) -> None:
         """Refuse a run that has landed already and after which later runs have moved the cursor on.
 
-        It would start where the cursor stands now, and replace its own file by an emptier one.
+        It would start from the cursor as it is now, and replace its own file by an emptier one.
 
         :param found: Manifest that this run left at its destination, or None.
         :raises RobofyConfigError: It is such a run.

@@ -215,7 +215,7 @@ class Format:
     def rows(self, raw: IO[bytes]) -> Iterator[Any]:
         """Read the rows of a file.
 
-        :param raw: The file as it lies in the store, compressed or not.
+        :param raw: The file as it is in the store, compressed or not.
         :raises Exception: One of :data:`SPOILT`, where it is another file, or cut.
         """
         with gzip.GzipFile(fileobj=raw) if self.compressed else nullcontext(raw) as opened:

@@ -10,7 +10,7 @@ from airflow_provider_robofy.extract.landing import Manifest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessagesManifest(Manifest):
-    """Describe one landed file of messages. Plain JSON, no personal data.
+    """What a run over sessions landed, in counts that add up. No personal data.
 
     ``since`` and ``mode`` are those of the sessions; ``first_at``, ``last_at``, ``undated`` and ``row_order`` say
     nothing, since it is not known which field of a message is its time.

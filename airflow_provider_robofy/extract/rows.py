@@ -159,7 +159,7 @@ class RowFilter:
     def _land(self, row: dict[str, Any], row_id: str | int, at: datetime | None, page: FilteredPage) -> str | None:
         """Land a wanted row unless it is a duplicate; return why it is rejected, or None."""
         if self._privacy is not None:
-            # From here on nothing knows what the policy removes: neither the file, nor the hashes that a cursor keeps.
+            # What the policy removes is in nothing from here on: neither in the file, nor in the hashes of a cursor.
             if not self._privacy.added.isdisjoint(row):
                 return TAKEN_NAME
             row = self._privacy.land(row)

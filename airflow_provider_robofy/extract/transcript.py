@@ -31,7 +31,7 @@ class Transcript:
         for page in pages:
             transcript.add(page.rows)
 
-    A row lands as it came, with ``_session_id``, ``_position`` (its place in the API's order, from 0) and
+    A row lands as it came, with ``_session_id``, ``_position`` (its position in the API's order, from 0) and
     ``_message_key``. The API is not known to give messages an id, so the key is a hash of the session, of all that the
     row says, and of how many equal rows of the session came before it. Equal rows cannot be told apart, so whichever
     of them comes first, the keys are the same in every order.

@@ -1,4 +1,4 @@
-"""The stretch of time that a run reads: half-open, stateless, the same again when run again."""
+"""The time window that a run reads: half-open, stateless, the same when it runs again."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ _ZERO_LENGTH = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Hold from when (included) to when (excluded) rows are wanted; None leaves a side open."""
+    """From when (included) to when (excluded) rows are wanted.
+
+    :param since: Begin, or None for no limit.
+    :param until: End, or None for no limit.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
 
     @classmethod
     def of(cls, since: Bound, until: Bound) -> Self:
-        """Read the bounds as an operator got them.
+        """Parse the bounds as an operator got them.
 
         :param since: Datetime, ISO 8601 text, None or empty text. Without a zone it means UTC, as dates in Airflow's
             templates do.
@@ -55,7 +59,11 @@ class Window:
         return "full" if self.since is None and self.until is None else "window"
 
     def may_miss_late_rows(self, now: datetime, lag: timedelta) -> bool:
-        """Tell whether rows of the window may still turn up after it was read."""
+        """Return whether rows of the window may still turn up after it was read.
+
+        :param now: When it is read.
+        :param lag: How late a row may turn up.
+        """
         return self.until is not None and self.until > now - lag
 
 

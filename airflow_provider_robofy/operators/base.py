@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RobofyBaseOperator(RobofyConnected, BaseOperator):
-    """Hold the connection, end it when the task is killed, and fail at once where a retry cannot help.
+    """Base of every Robofy operator: its connection, which ends when the task is killed, and its lineage.
 
     :param robofy_conn_id: Id of the Robofy connection.
     """
@@ -42,7 +42,7 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         return Lineage(self.hook)
 
     def location_of(self, resource: str, project_id: str | None, chatbot_id: str) -> Location:
-        """Name what Robofy holds of an agent, for lineage.
+        """Return the name of what Robofy stores of an agent, for lineage.
 
         :param resource: One of :data:`~airflow_provider_robofy.assets.robofy.RESOURCES`.
         :param project_id: The agent's project, None where it is not known.
@@ -58,7 +58,7 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
 
 @contextmanager
 def failing_at_once() -> Iterator[None]:
-    """Turn an error that a retry cannot mend into one that Airflow does not retry.
+    """Turn an error that a retry cannot fix into one that Airflow does not retry.
 
     The cause is cut off: its traceback could show a URL.
     """
@@ -71,7 +71,10 @@ def failing_at_once() -> Iterator[None]:
 
 
 def run_key(context: Context) -> str:
-    """Name the task of the run: the same for a retry and for a cleared task."""
+    """Return the key of the task in its run: the same for a retry and for a cleared task.
+
+    :param context: The task's context.
+    """
     ti = context["ti"]
     mapped = f"/{ti.map_index}" if getattr(ti, "map_index", -1) >= 0 else ""
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}{mapped}"
@@ -104,6 +107,9 @@ def _file(context: Context) -> tuple[str, ...]:
 
 
 def path_component(name: str) -> str:
-    """Make one path component of an id, which may hold slashes."""
+    """Return an id, which may contain slashes, as one path component.
+
+    :param name: The id.
+    """
     encoded = quote(name, safe=":+=@ ")
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded

@@ -43,7 +43,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
 
         RobofyFetchSessionsOperator(task_id="sessions", since="{{ prev_data_interval_start_success or '' }}")
 
-    The same with a cursor, which lands each state of a session once and knows by itself where it was::
+    The same with a cursor, which lands each state of a session once and continues from the last run::
 
         RobofyFetchSessionsOperator(task_id="sessions", cursor="cursors")
 
@@ -61,15 +61,15 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     either of them inside ``data`` are read, and so are all usual time formats.
 
     :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
-        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path lies
+        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path is
         below ``[robofy] landing_root``. Default: there too, by project, agent, DAG, run and task, as ``.jsonl``.
         (templated)
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param since: Land sessions whose last message came at or after this; datetime or ISO 8601 text, UTC where it names
         no zone. None or empty lands all. The API has no time filter, so it costs the requests of a full read, unless
         the connection says ``sessions_order=newest_first``. (templated)
-    :param lag: With a cursor, how late a session may turn up in the listing; the mark stays this far behind. Default
-        ten minutes.
+    :param lag: With a cursor, how late a session may turn up in the listing; the watermark stays this far behind.
+        Default ten minutes.
     :param cursor: Keep a cursor, and land the sessions that were written in since the last run that landed, as
         :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator` does with leads. It holds hashes and
         no session ids, which can be phone numbers. Not together with ``since``. (templated)
@@ -116,9 +116,9 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
     The API gives messages a session at a time, so this makes at least one request a session, many at a time.
 
     A row lands as the API sent it, with ``_project_id``, ``_chatbot_id``, ``_session_id`` (always text), ``_position``
-    (its place in the API's order, from 0) and ``_message_key`` added. The key is the same for the same message in every
-    run, whatever the order, and differs between two equal messages of a session; load by it, and a message that lands
-    in several runs counts once. Rows come in the order of the sessions file, and within a session in the API's.
+    (its position in the API's order, from 0) and ``_message_key`` added. The key is the same for the same message in
+    every run, whatever the order, and differs between two equal messages of a session; load by it, and a message that
+    lands in several runs counts once. Rows come in the order of the sessions file, and within a session in the API's.
 
     A session that is deleted before it is read is *gone*, which is no failure. One that cannot be read after the
     connection's ``max_attempts`` has *failed*: it is named in ``<file>.failed.jsonl``, with none of its messages in the
@@ -130,7 +130,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
     :param sessions: The manifest that a :class:`RobofyFetchSessionsOperator` returned (``task.output``), or the path of
         the file it landed. Not a list of ids: Airflow stores what an operator is given. (templated)
     :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
-        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path lies
+        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path is
         below ``[robofy] landing_root``. For shards it must hold ``{{ ti.map_index }}``. Default: below the landing
         root, by project, agent, DAG, run, task and map index, as ``.jsonl``. (templated)
     :param max_concurrency: Sessions read at a time, at least 1. The connection's ``requests_per_minute`` holds all the

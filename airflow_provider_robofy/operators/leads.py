@@ -50,7 +50,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     a full read, unless the connection says ``leads_order=newest_first``.
 
     :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
-        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path lies
+        needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path is
         below ``[robofy] landing_root``. Default: there too, by project, agent, DAG, run and task, as ``.jsonl``.
         (templated)
     :param project_id: The agent's project. Default: the connection's. (templated)
@@ -59,9 +59,9 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         empty leaves that side open. (templated)
     :param until: Land leads created before this; likewise. (templated)
     :param lag: How late a lead may turn up in the listing. A window that ends later than this before now is read, with
-        a warning; a cursor's mark stays this far behind. Default ten minutes.
+        a warning; a cursor's watermark stays this far behind. Default ten minutes.
     :param cursor: Keep a cursor, and land what is new since the last run that landed. Where to keep it: a folder, in
-        which each sync gets a file of its own (a relative one lies below ``[robofy] landing_root``); a path ending in
+        which each sync gets a file of its own (a relative one is below ``[robofy] landing_root``); a path ending in
         ``.json``; or an asset, whose state holds it
         (Airflow 3.3; :func:`~airflow_provider_robofy.assets.robofy.leads_asset`), in a mapped task with
         ``inlets=[asset]`` in ``.partial()``. Not together with ``since`` or ``until``. Set ``max_active_runs=1``. A run

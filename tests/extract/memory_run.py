@@ -1,6 +1,6 @@
 """Sift and spool many rows, and print by how much resident memory grew. Started by test_memory.py.
 
-Usage: python memory_run.py <rows> <folder> <file name>
+Usage: python memory_run.py <rows> <folder> <file name> [<rows a page>]
 """
 
 from __future__ import annotations
@@ -27,31 +27,30 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.extract.landing import Manifest
 
-PAGE = 100
 START = datetime(2025, 1, 1)
 
 
-def pages(rows: int) -> Iterator[Page]:
+def pages(rows: int, size: int) -> Iterator[Page]:
     """Yield leads as they look on the wire, decoded a page at a time."""
-    for number in range(1, rows // PAGE + 1):
+    for number in range(1, rows // size + 1):
         body = orjson.dumps(
             [
                 {
                     "id": f"{number:012x}-{position:04x}-4abc-8def-0123",
-                    "created_at": (START + timedelta(seconds=number * PAGE - position)).isoformat(" "),
+                    "created_at": (START + timedelta(seconds=number * size - position)).isoformat(" "),
                     "source": "chatbot",
                     "lead_data": [
                         {"field_name": "name", "field_type": "text", "field_value": f"Lead {number} {position}"},
                         {"field_name": "email", "field_type": "email", "field_value": f"l{number}@example.org"},
                     ],
                 }
-                for position in range(PAGE)
+                for position in range(size)
             ]
         )
-        yield Page(number, codec.loads(body), None if number < rows // PAGE else "absent", None)
+        yield Page(number, codec.loads(body), None if number < rows // size else "absent", None)
 
 
-def run(rows: int, folder: str, name: str) -> Manifest:
+def run(rows: int, folder: str, name: str, size: int = 100) -> Manifest:
     """Land so many rows."""
     path = f"{folder}/{rows}-{name}"
     return ListingRun(
@@ -65,7 +64,7 @@ def run(rows: int, folder: str, name: str) -> Manifest:
         run_key="dag/run/task",
         store=Store(LocalFileSystem(), path, path),
         now=lambda: datetime.now(UTC),
-    ).land(pages(rows), lambda: 0)
+    ).land(pages(rows, size), lambda: 0)
 
 
 def resident(field: str) -> int:
@@ -81,7 +80,7 @@ def main() -> None:
     run(2_000, folder, name)
     Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
     before = resident("VmRSS")
-    manifest = run(rows, folder, name)
+    manifest = run(rows, folder, name, *map(int, sys.argv[4:]))
     grown = resident("VmHWM") - before
     print(json.dumps({"rows": manifest.rows, "grown": grown, "before": before}))  # noqa: T201 (that is its answer)
 

@@ -23,3 +23,16 @@ def test_a_hundred_thousand_rows_grow_resident_memory_by_less_than_40_mb(tmp_pat
     measured = json.loads(done.stdout)
     assert measured["rows"] == 100_000
     assert measured["grown"] < 40 * 1024 * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from Linux's /proc")
+@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv"])
+def test_one_page_of_fifty_thousand_rows_costs_no_4_kb_a_row_beside_the_page(tmp_path: Path, name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(CHILD), "50000", str(tmp_path), name, "50000"], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert measured["rows"] == 50_000
+    assert measured["grown"] < 220 * 1024 * 1024
