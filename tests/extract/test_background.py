@@ -58,6 +58,7 @@ def test_the_callers_context_is_there_for_its_log():
     assert Background().run(work) == "in the task"
 
 
+@pytest.mark.serial
 def test_a_cancel_from_another_thread_ends_it_at_once():
     background = Background()
     ended: list[str] = []
@@ -93,6 +94,7 @@ class Terminated(BaseException):
     """What Airflow 2 raises out of its signal handler."""
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("how", ["raises", "goes on"])
 def test_a_signal_ends_it_within_a_second_whether_its_handler_raises_or_not(how):
     background = Background()
