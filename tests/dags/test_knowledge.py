@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 KEY = "rk_planted_key_5e0b11aa"
 WORDS = "planted words of a document"
