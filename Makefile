@@ -78,12 +78,12 @@ $(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
 
 test-matrix: $(addprefix test-,$(MATRIX)) ## the whole suite on the Airflows between (test-3.0, test-3.1, test-3.2)
 
-# Each part of the suite adds to one file. Processes that tests start are not counted.
+# Both parts of the suite add to one file. Processes that tests start are not counted.
 .PHONY: coverage
 coverage: env ## the lines and branches that the suite runs on the newest Airflow, for each package
 	@rm -f .coverage
-	@sh scripts/suite.sh $(RUN) --cov --cov-append --cov-report= $(PYTEST_ARGS)
-	@$(RUN) scripts/coverage_table.py
+	@sh scripts/suite.sh $(RUN) --cov --cov-append --cov-report= $(PYTEST_ARGS); status=$$?; \
+	$(RUN) scripts/coverage_table.py && exit $$status
 
 # By itself, because the rest of the suite does without a browser and the package that drives one.
 .PHONY: ui-test screenshots

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Run the suite in two parts: suite.sh PYTHON [PYTEST ARGUMENT...]
-# First the tests that can run side by side, two at a time, then one by one those that are marked serial.
+# First two workers share the tests that can run side by side, then those that are marked serial run one by one.
 set -u
 
 python=$1
 shift
 
+# By file: its tests share servers, and some depend on each other. In the order of their names, the slowest files (dags,
+# docs) come early; xdist's own order begins with those that have the most tests.
 "$python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --part=parallel "$@"
 parallel=$?
 # Whatever else ended the first part (a wrong argument, Ctrl-C, -x) would end the second too, or is meant to.
