@@ -68,15 +68,22 @@ env-2.11: $(call home,$(OLDEST))/.stamp ## .venv-2.11 with the oldest Airflow su
 # ----------------------------------------------------------------------------------------------------------- tests
 .PHONY: test test-2.11 test-matrix $(addprefix test-,$(MATRIX))
 test: env ## the whole suite on the newest Airflow
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	@sh scripts/suite.sh $(RUN) $(PYTEST_ARGS)
 
 test-2.11: env-2.11 ## the whole suite on Airflow 2.11
-	$(call home,$(OLDEST))/bin/python -m pytest $(PYTEST_ARGS)
+	@sh scripts/suite.sh $(call home,$(OLDEST))/bin/python $(PYTEST_ARGS)
 
 $(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
-	.venv-$*/bin/python -m pytest $(PYTEST_ARGS)
+	@sh scripts/suite.sh .venv-$*/bin/python $(PYTEST_ARGS)
 
 test-matrix: $(addprefix test-,$(MATRIX)) ## the whole suite on the Airflows between (test-3.0, test-3.1, test-3.2)
+
+# Both parts of the suite add to one file. Processes that tests start are not counted.
+.PHONY: coverage
+coverage: env ## the lines and branches that the suite runs on the newest Airflow, for each package
+	@rm -f .coverage
+	@sh scripts/suite.sh $(RUN) --cov --cov-append --cov-report= $(PYTEST_ARGS); status=$$?; \
+	$(RUN) scripts/coverage_table.py && exit $$status
 
 # By itself, because the rest of the suite does without a browser and the package that drives one.
 .PHONY: ui-test screenshots
@@ -133,5 +140,5 @@ constraints: env ## pin every Airflow's packages anew
 
 clean: ## remove environments, caches and everything made here
 	rm -rf .venv $(addprefix .venv-,$(OLDEST) $(MATRIX)) .demo .airflow-ui build dist
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

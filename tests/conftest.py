@@ -1,10 +1,15 @@
-"""Airflow reads its environment when it is first imported, so it is set here, before any test module is."""
+"""Set the environment that Airflow reads when it is first imported, and divide the suite into its two parts.
+
+Each worker of pytest-xdist imports this module, so each has an Airflow home of its own.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 _home = tempfile.mkdtemp(prefix="robofy-tests-")
@@ -22,3 +27,31 @@ pytest_plugins = ["airflow_provider_robofy.emulator.pytest_plugin"]
 # Two shared cores: how long a property takes says nothing about the code.
 settings.register_profile("robofy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("robofy")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option by which ``make test`` runs the suite in two parts.
+
+    Not an expression for ``-m``: pytest takes only the last one, which is left to whoever runs the tests.
+    """
+    parser.addoption(
+        "--part",
+        choices=["parallel", "serial"],
+        help="only the tests that can run side by side, or only those that cannot",
+    )
+
+
+@pytest.hookimpl(trylast=True)  # some folders mark their tests when they are collected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect the tests of the other part."""
+    if part := config.getoption("--part"):
+        others = [item for item in items if (part == "serial") != bool(item.get_closest_marker("serial"))]
+        if others:
+            config.hook.pytest_deselected(items=others)
+            left_out = set(others)
+            items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_unconfigure() -> None:
+    """Remove the Airflow home."""
+    shutil.rmtree(_home, ignore_errors=True)

@@ -451,6 +451,7 @@ def test_a_listing_that_runs_in_a_circle_is_an_error(connect, emulator, leads, p
 
 
 # --------------------------------------------------------------------------------------------- time and budget
+@pytest.mark.serial
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_that_trickles_ends_within_the_total_timeout(connect, emulator, leads, chunked):
     emulator.fault("trickle", delay=0.05, chunked=chunked, times=0)

@@ -13,6 +13,8 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCancelledError
 from airflow_provider_robofy.api.settings import Settings
 
+pytestmark = pytest.mark.serial
+
 LEADS = endpoints.list_leads(24017, "agent")
 
 

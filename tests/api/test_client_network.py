@@ -236,6 +236,7 @@ def test_a_proxy_that_refuses_is_a_failure_to_connect_and_its_password_is_not_sh
     proxy.stop()
 
 
+@pytest.mark.serial
 def test_a_proxy_whose_answer_trickles_ends_within_the_total_timeout(connect, raw_server, monkeypatch, tls):
     proxy = Proxy(slow=0.05)
     monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy.address}")
@@ -352,6 +353,7 @@ def test_a_server_that_speaks_no_tls_is_not_sent_the_key(connect, raw_server, an
     assert b"rk_test" not in b"".join(seen)
 
 
+@pytest.mark.serial
 def test_a_body_that_trickles_over_tls_ends_within_the_total_timeout(connect, raw_server, tls, authority, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority / "ca.pem"))
 
@@ -367,6 +369,7 @@ def test_a_body_that_trickles_over_tls_ends_within_the_total_timeout(connect, ra
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.serial
 def test_cancel_ends_a_call_over_tls_within_a_second(raw_server, tls, authority, monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority / "ca.pem"))
     server = raw_server(lambda _, server: server.over.wait(20), tls=tls)

@@ -45,6 +45,7 @@ def reset(connection, server):
 
 
 # --------------------------------------------------------------------------------------------- time and size
+@pytest.mark.serial
 @pytest.mark.parametrize(
     "step",
     [
@@ -86,6 +87,7 @@ def test_whatever_trickles_ends_within_the_total_timeout(connect, raw_server, st
     assert face.requests == 1
 
 
+@pytest.mark.serial
 def test_the_total_timeout_covers_attempts_and_pauses_together(connect, raw_server):
     server = raw_server(pieces(b"HTTP/1.1 200 OK\r\n", pause=0.2))
     face = connect(server.url, real_time=True, total_timeout=0.7, read_timeout=0.15, backoff=0.05, max_attempts=100)

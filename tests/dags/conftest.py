@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +15,20 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TIMEOUT = 240
+#: What the examples wait for a retry or between two polls, and what they wait here: the shortest poll that is allowed.
+SHORTER = {
+    r'"retry_delay": timedelta\(\w+=\d+\)': '"retry_delay": timedelta(seconds=1)',
+    r"\bpoll_interval=30\b": "poll_interval=10",
+}
+
+
+def copy_examples(folder: Path) -> None:
+    folder.mkdir()
+    for path in EXAMPLES.glob("*.py"):
+        text = path.read_text()
+        for long, short in SHORTER.items():
+            text = re.sub(long, short, text)
+        (folder / path.name).write_text(text)
 
 
 @dataclass
@@ -56,7 +71,7 @@ class AirflowHome:
 @pytest.fixture(scope="session")
 def migrated_home(tmp_path_factory: pytest.TempPathFactory) -> AirflowHome:
     folder = tmp_path_factory.mktemp("airflow")
-    shutil.copytree(EXAMPLES, folder / "dags", ignore=shutil.ignore_patterns("__pycache__"))
+    copy_examples(folder / "dags")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment.update(
         AIRFLOW_HOME=str(folder),

@@ -14,7 +14,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 if TYPE_CHECKING:
     from tests.dags.conftest import AirflowHome
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 #: Examples that this Airflow cannot run; they say so themselves.
 NEEDS_NEWER = [] if AIRFLOW_V_3_3_PLUS else ["robofy_lead_events"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 KEY = "rk_planted_key_5e0b11aa"
 WORDS = "planted words of a document"
@@ -97,7 +97,7 @@ knowledge_waiting()
 
 def test_sensors_wait_rescheduled_and_deferred_for_a_crawl_started_elsewhere(airflow_home, robofy):
     Path(airflow_home.folder / "dags" / "knowledge_waiting.py").write_text(WAITING)
-    robofy.configure(crawl_seconds=15)
+    robofy.configure(crawl_seconds=5)  # less than one interval: each sensor waits once
     done = airflow_home.airflow(
         "dags", "test", "knowledge_waiting", "2025-03-04", AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json()
     )

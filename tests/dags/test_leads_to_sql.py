@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 EMAIL = "planted.person@example.com"
 

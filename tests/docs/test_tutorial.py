@@ -152,6 +152,8 @@ def environment(tmp_path):
         "PYTHONUNBUFFERED": "1",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
+        # pip's own word for --no-compile: of thousands of modules, few are imported here.
+        "PIP_NO_COMPILE": "0",
         # pip's own settings and cache lie in the home that is hidden here.
         **{name: str(path) for name, path in _pip().items() if path.exists()},
         "AIRFLOW__API__PORT": port,

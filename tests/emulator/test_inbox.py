@@ -151,6 +151,7 @@ def test_sessions_may_be_empty_or_long_and_may_vanish(wire):
     assert "long" not in [row["session_id"] for row in sessions_of(wire)["sessions"]]
 
 
+@pytest.mark.serial
 def test_twenty_thousand_sessions_are_listed_quickly(serve):
     wire = serve(sessions=20_000, messages=50, sessions_page_size=100)
     answer = wire.get(f"/v1/ai-agent/inbox/sessions/{wire.agent}")

@@ -180,6 +180,7 @@ def test_leads_of_one_session_are_paged_too(serve):
     assert [row for page in pages for row in page] == added[::-1]
 
 
+@pytest.mark.serial
 def test_a_million_leads_start_at_once_and_any_page_is_quick(serve):
     wire = serve(leads=1_000_000, agents=2, page_size=100)
     token = base64.b64encode(b'{"page":10000}').decode()

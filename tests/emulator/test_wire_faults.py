@@ -154,6 +154,7 @@ def test_an_answer_may_be_no_json_or_json_of_another_shape(wire):
     assert wire.get(AGENTS).json() == {"data": "soon"}
 
 
+@pytest.mark.serial
 def test_a_delay_holds_one_answer_and_no_other(wire):
     wire.emulator.fault("delay", seconds=0.8, endpoint="list_agents")
     began = time.monotonic()
@@ -164,6 +165,7 @@ def test_a_delay_holds_one_answer_and_no_other(wire):
     assert time.monotonic() - began >= 0.8
 
 
+@pytest.mark.serial
 def test_latency_holds_every_answer_but_several_at_once(serve):
     wire = serve(latency=0.2)
     at = urlsplit(wire.emulator.url)
@@ -189,6 +191,7 @@ def test_a_clock_that_is_wrong_shows_in_the_date_header_and_in_new_leads(serve):
     assert 3590 < wire.emulator.add_leads()[0]["created_at"] - time.time() < 3610
 
 
+@pytest.mark.serial
 def test_stopping_does_not_wait_for_hanging_answers(serve):
     wire = serve()
     wire.emulator.fault("delay", seconds=3600)

@@ -18,6 +18,8 @@ import pytest
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.serial
+
 CHILD = Path(__file__).with_name("crashing_run.py")
 
 

@@ -77,6 +77,7 @@ print(json.dumps([now / count, peak / count]))
 """
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("length", [10, 36])
 def test_an_id_costs_at_most_130_bytes(length: int) -> None:
     done = subprocess.run([sys.executable, "-c", _MEASURE, str(length)], capture_output=True, text=True, check=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.serial
+
 CHILD = Path(__file__).with_name("memory_run.py")
 
 

@@ -122,6 +122,7 @@ def test_sessions_land_in_order_and_within_bounds_whatever_each_takes(tmp_path_f
     assert api.most_busy <= concurrency
 
 
+@pytest.mark.serial
 def test_a_slow_session_holds_up_no_more_than_what_may_wait(monkeypatch, tmp_path):
     gate = threading.Event()
 
@@ -141,6 +142,7 @@ def test_a_slow_session_holds_up_no_more_than_what_may_wait(monkeypatch, tmp_pat
     assert len(api.begun) == 100
 
 
+@pytest.mark.serial
 def test_an_error_that_concerns_all_sessions_does_not_wait_for_its_turn(monkeypatch, tmp_path):
     def serve(session_id, client):
         if session_id == "3":
@@ -185,6 +187,7 @@ def test_threads_log_in_the_callers_context(monkeypatch, tmp_path):
     assert seen == {"in the task"}
 
 
+@pytest.mark.serial
 def test_a_cancel_from_another_thread_ends_it_at_once(monkeypatch, tmp_path):
     api = Api(lambda _, client: client.hang() or [])
     run = extraction(monkeypatch, api, map(str, range(50)), tmp_path / "m.jsonl")
@@ -209,6 +212,7 @@ class Terminated(BaseException):
     """What Airflow 2 raises out of its signal handler."""
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("how", ["raises", "goes on"])
 def test_a_signal_ends_it_whether_its_handler_raises_or_not(monkeypatch, tmp_path, how):
     api = Api(lambda _, client: client.hang() or [])

@@ -10,6 +10,8 @@ from collections import Counter
 
 import pytest
 
+pytestmark = pytest.mark.serial
+
 CHILD = """
 import json, os, signal, sys
 from fsspec.implementations.local import LocalFileSystem

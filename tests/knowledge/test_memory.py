@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.serial
+
 CHILD = """
 import json, sys
 from pathlib import Path

@@ -408,6 +408,7 @@ def unused_port() -> int:
         return int(taken.getsockname()[1])
 
 
+@pytest.mark.serial
 def test_a_kill_ends_the_uploads_within_a_second_and_leaves_what_was_sent_in_doubt(desk):
     desk.emulator.configure(latency=30)
     for number in range(9):
@@ -435,6 +436,7 @@ def test_a_kill_ends_the_uploads_within_a_second_and_leaves_what_was_sent_in_dou
 # --------------------------------------------------------------------------------------------------- fast and lean
 
 
+@pytest.mark.serial
 def test_four_uploads_run_at_a_time_and_no_more(desk):
     desk.emulator.configure(latency=0.1)
     for number in range(12):
@@ -454,6 +456,7 @@ def test_the_budget_holds_for_all_four_together(desk):
     assert times[-1] - times[0] >= 0.8, "ten requests at 600 a minute take nine gaps of a tenth of a second"
 
 
+@pytest.mark.serial
 def test_five_thousand_unchanged_files_take_no_request_and_less_than_two_seconds(desk):
     for number in range(5000):
         desk.write(f"{number % 50}/{number}.md", f"document {number} " * 100)

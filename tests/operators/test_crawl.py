@@ -163,6 +163,7 @@ def test_a_status_that_robofy_does_not_know_yet_is_waited_for_only_so_long(robof
         task().execute(context)
 
 
+@pytest.mark.serial
 def test_a_killed_wait_ends_within_a_second(robofy, context):
     robofy.configure(crawl_seconds=60)
     one = task(poll_interval=30, timeout=60)

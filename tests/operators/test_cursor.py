@@ -221,7 +221,9 @@ def test_full_every_reads_everything_again(world):
         world.run("r4", full_every=timedelta(days=1))
 
 
-@pytest.mark.parametrize(("wish", "rows"), [("reset", 14), ((NOW - timedelta(minutes=30)).isoformat(), 2)])
+@pytest.mark.parametrize(
+    ("wish", "rows"), [("reset", 14), ((NOW - timedelta(minutes=30)).isoformat(), 2)], ids=["reset", "a time"]
+)
 def test_a_run_may_be_told_where_to_start(world, wish, rows):
     world.run("r1")
     world.arrive(2, minutes_ago=5)

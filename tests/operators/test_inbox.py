@@ -408,6 +408,7 @@ class Terminated(BaseException):
     """What Airflow 2 raises out of its signal handler."""
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("how", ["raises", "goes on"])
 def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, context, tmp_path, how):
     sessions = fetch_sessions(context, tmp_path)

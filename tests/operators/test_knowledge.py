@@ -307,6 +307,7 @@ def test_an_empty_folder_is_no_error(robofy, context, tmp_path, caplog):
         upload(context, tmp_path / "nowhere")
 
 
+@pytest.mark.serial
 def test_a_killed_task_ends_within_a_second(robofy, context, docs):
     robofy.configure(latency=30)
     task = RobofyUploadKnowledgeOperator(task_id="docs", source=str(docs))

@@ -365,6 +365,7 @@ def test_a_retry_writes_the_same_file_again(robofy, context, output):
     }
 
 
+@pytest.mark.serial
 def test_a_killed_task_ends_within_a_second_and_lands_nothing(robofy, context, output):
     robofy.configure(latency=30)
     task = RobofyFetchLeadsOperator(task_id="leads", output_path=str(output))

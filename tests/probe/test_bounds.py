@@ -92,6 +92,7 @@ def test_redirects_are_bounded_too(robofy_emulator_factory, probe):
     assert not found.survey.complete
 
 
+@pytest.mark.serial
 def test_time_is_bounded_also_where_an_answer_hangs(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory()
     emulator.fault("delay", seconds=60, times=0)

@@ -144,6 +144,7 @@ def test_a_host_that_cannot_be_reached_is_status_1(robofy_emulator_factory):
     assert json.loads(done.stdout)["ended_early"] == "no connection, or no complete answer"
 
 
+@pytest.mark.serial
 def test_an_account_that_limits_the_rate_is_status_1_within_the_time_that_is_given(robofy_emulator):
     robofy_emulator.fault("rate_limit", retry_after=60, times=0)
     began = time.monotonic()

@@ -31,6 +31,7 @@ PLANTED = "planted.person@example.com"
 # ------------------------------------------------------------------------------------------------------ killed
 
 
+@pytest.mark.serial
 def test_killed_at_any_step_the_table_is_as_before_and_the_next_run_loads_all(warehouse, land, load):
     old = land([lead(n, source="before") for n in range(4)], at="2025-01-01T00:00:00+00:00")
     manifest = land([lead(n, source="after") for n in range(2, 9)], at="2025-01-02T00:00:00+00:00")

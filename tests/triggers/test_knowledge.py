@@ -84,6 +84,7 @@ def test_it_sleeps_before_it_looks(robofy):
     assert robofy.count("get_crawl_status") == 1
 
 
+@pytest.mark.serial
 def test_at_its_deadline_it_polls_once_more_and_times_out(robofy):
     robofy.configure(crawl_seconds=60)
     start_crawl(robofy)
@@ -156,6 +157,7 @@ def test_a_fault_of_our_own_is_an_event_too_and_its_text_stays_in_the_log(robofy
     assert "planted" not in json.dumps(event)
 
 
+@pytest.mark.serial
 def test_the_event_loop_never_stands_still(robofy):
     """Fifty triggers in one loop, as a triggerer has them, the reading of their connections included."""
     start_crawl(robofy)

@@ -114,6 +114,7 @@ async def longest_stall(work, seconds: float) -> tuple[float, float]:
     return worst, busiest
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("hanging", [False, True], ids=["the API answers", "the API hangs"])
 def test_one_trigger_never_holds_the_loop(robofy, hanging):
     if hanging:
@@ -135,6 +136,7 @@ def test_one_trigger_never_holds_the_loop(robofy, hanging):
     assert computing < 0.1
 
 
+@pytest.mark.serial
 def test_a_trigger_that_is_cancelled_ends(robofy):
     robofy.configure(latency=60)
 

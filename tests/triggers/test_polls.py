@@ -68,6 +68,7 @@ def test_whoever_asks_while_a_poll_is_under_way_shares_the_next_one():
     assert [questions for _, questions, _ in made] == [["1"], ["2", "3"]]
 
 
+@pytest.mark.serial
 def test_two_polls_of_one_agent_keep_their_distance(monkeypatch):
     monkeypatch.setattr(module, "SPACING", 0.3)
     made: list[Any] = []
@@ -103,6 +104,7 @@ def test_an_error_reaches_everybody_who_asked_and_not_the_next_poll():
     assert after == "up"
 
 
+@pytest.mark.serial
 def test_one_account_never_holds_more_than_half_of_the_threads():
     made: list[Any] = []
     gate = threading.Event()
@@ -203,6 +205,7 @@ def test_the_triggers_of_a_loop_share_until_the_last_one_leaves_and_each_loop_ha
     assert not module._polls
 
 
+@pytest.mark.serial
 def test_when_the_last_trigger_leaves_the_request_under_way_ends(robofy_emulator):
     robofy_emulator.configure(latency=30)
     settings = Settings(api_key=robofy_emulator.api_key, base_url=robofy_emulator.url)
@@ -232,6 +235,7 @@ def test_when_the_last_trigger_leaves_the_request_under_way_ends(robofy_emulator
     assert "killed" in str(ended[0])
 
 
+@pytest.mark.serial
 def test_a_process_ends_while_a_call_hangs(robofy_emulator):
     robofy_emulator.configure(latency=60)
     code = f"""

@@ -56,6 +56,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ours = [item for item in items if HERE in item.path.parents]
     for item in ours:
         item.add_marker(pytest.mark.ui)
+        item.add_marker(pytest.mark.serial)
         item.add_marker(pytest.mark.timeout(400))
     named = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     if ours and not any(path == HERE or HERE in path.parents for path in named):

@@ -18,6 +18,8 @@ from airflow_provider_robofy.extract.landed import rows
 if TYPE_CHECKING:
     from types import ModuleType
 
+pytestmark = pytest.mark.serial
+
 CHILD = Path(__file__).parents[1] / "crashing_run.py"
 
 

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Run the suite in two parts: suite.sh PYTHON [PYTEST ARGUMENT...]
+# First two workers share the tests that can run side by side, then those that are marked serial run one by one.
+set -u
+
+python=$1
+shift
+
+# By file: its tests share servers, and some depend on each other. In the order of their names, the slowest files (dags,
+# docs) come early; xdist's own order begins with those that have the most tests.
+"$python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --part=parallel "$@"
+parallel=$?
+# Whatever else ended the first part (a wrong argument, Ctrl-C, -x) would end the second too, or is meant to.
+case $parallel in
+0 | 1 | 5) ;;
+*) exit "$parallel" ;;
+esac
+
+"$python" -m pytest --part=serial "$@" --numprocesses=0
+serial=$?
+# 5 says that the arguments select nothing of a part.
+if [ "$parallel" = 5 ]; then exit "$serial"; fi
+if [ "$parallel" = 1 ] || [ "$serial" = 5 ]; then exit "$parallel"; fi
+exit "$serial"
