@@ -205,6 +205,7 @@ class MessagesExtraction:
         for _ in range(self.max_concurrency):
             self._clients.append(RobofyClient(self._settings()))
             self._idle.put(self._clients[-1])
+        self._check_cancelled()  # whoever cancelled before knew none of these clients
         workers = Workers(self.max_concurrency, "robofy-messages")
         folder = data.path.parent
         pending: deque[Future[ReadSession]] = deque()

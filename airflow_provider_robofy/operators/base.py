@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -15,7 +15,6 @@ from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
-from airflow_provider_robofy.operators.connected import RobofyConnected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,57 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
 
+    from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.extract.files import Store
+
+
+class Cancellable(Protocol):
+    """What can be ended from a signal handler."""
+
+    def cancel(self) -> None:
+        """End it; it raises in the thread that runs it."""
+
+
+C = TypeVar("C", bound=Cancellable)
+
+
+class EndsWhenKilled:
+    """End what a task has under way when the task is killed. To stand before Airflow's own class among the bases."""
+
+    _killed = False
+
+    def on_kill(self) -> None:
+        """End what is under way, and what begins from here on: on Airflow 3 the task goes on after this call."""
+        self._killed = True
+        for work in self.__dict__.get("_under_way", ()):
+            work.cancel()
+
+    def ending_when_killed(self, work: C) -> C:
+        """Return what is given, which :meth:`on_kill` cancels.
+
+        :param work: What the task begins.
+        """
+        self.__dict__.setdefault("_under_way", []).append(work)
+        if self._killed:
+            work.cancel()
+        return work
+
+
+class RobofyConnected(EndsWhenKilled):
+    """A task with a Robofy connection."""
+
+    robofy_conn_id: str
+    ui_color = "#e7f0ff"
+
+    @cached_property
+    def hook(self) -> RobofyHook:
+        """Return the hook of the connection."""
+        return RobofyHook(self.robofy_conn_id)
+
+    @cached_property
+    def client(self) -> RobofyClient:
+        """Return the hook's client, which ends when the task is killed."""
+        return self.ending_when_killed(self.hook.client)
 
 
 class RobofyBaseOperator(RobofyConnected, BaseOperator):

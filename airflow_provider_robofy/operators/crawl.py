@@ -174,7 +174,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         while (left := deadline - time.time()) > 0:
             self._sleep(min(self.poll_interval, left))
             try:
-                payload = self.hook.client.call(get_crawl_status(**ids))
+                payload = self.client.call(get_crawl_status(**ids))
             except RobofyError as error:
                 watch.tolerate(error)
                 continue
@@ -185,7 +185,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
     def _sleep(self, seconds: float) -> None:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self.hook.client.cancelled:
+            if self.client.cancelled:
                 raise RobofyCancelledError("The task was killed while it was waiting for a crawl, which goes on.")
             time.sleep(min(_NAP, left))
 
@@ -197,7 +197,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
 
     def _start(self, body: dict[str, Any]) -> dict[str, Any]:
         call = add_website(body)
-        answer = self.hook.client.call(call)
+        answer = self.client.call(call)
         run = parse(CrawlRun, answer, call, self.hook.connection.times)
         if meaning_of(run.status) is not None:
             raise RobofyCrawlError(f"Robofy did not start a crawl: it answered with the status {run.status!r}.")
@@ -212,7 +212,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
     def _found(self, context: Context, ids: dict[str, str]) -> CrawlStatus | None:
         """Return the crawl that an earlier attempt has started, or may have started; None if there is none."""
         try:
-            status = CrawlStatus.read(self.hook.client.call(get_crawl_status(**ids)))
+            status = CrawlStatus.read(self.client.call(get_crawl_status(**ids)))
         except RobofyNotFoundError:
             return None
         began = getattr(context.get("dag_run"), "start_date", None)

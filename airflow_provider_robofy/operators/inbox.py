@@ -182,8 +182,6 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self.defuse_formulas = defuse_formulas
         self.max_failed_sessions = max_failed_sessions
         self.max_rejected = max_rejected
-        self._extraction: MessagesExtraction | None = None
-        self._killed = False
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
@@ -195,7 +193,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
             sessions = LandedSessions.of(self.sessions, lambda path: open_store(place(path, "sessions")))
             self.lineage.read(self.location_of("messages", sessions.project_id, sessions.chatbot_id))
             self.lineage.read(Location.of(sessions.store.uri))
-            self._extraction = extraction = MessagesExtraction(
+            extraction = MessagesExtraction(
                 sessions=sessions,
                 shard=Shard.of(self.shard),
                 settings=connection.settings,
@@ -211,19 +209,11 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
                 max_failed_sessions=self.max_failed_sessions,
                 max_rejected=self.max_rejected,
             )
-            if self._killed:
-                extraction.cancel()
             try:
-                manifest = extraction.run().as_dict()
+                manifest = self.ending_when_killed(extraction).run().as_dict()
             except RobofyDataError as error:
                 self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
         self.lineage.landed(manifest)
         return manifest
-
-    def on_kill(self) -> None:
-        """End all calls under way, within a second; nothing is published."""
-        self._killed = True
-        if self._extraction is not None:
-            self._extraction.cancel()

@@ -128,7 +128,6 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.ledger_path = ledger_path
         self.max_failed = max_failed
         self.on_uncertain = on_uncertain
-        self._uploader: Uploader | None = None
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload what is new or changed and return the manifest."""
@@ -146,7 +145,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             found = find(sources) if sources else Found(documents=[self._text_document()])
             for source in sources:
                 self.lineage.read(Location.of(source.folder_uri()))
-            self._uploader = Uploader(
+            uploader = Uploader(
                 **ids,
                 metadata=self._metadata(),
                 ledger=ledger,
@@ -155,7 +154,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 resend=self.on_uncertain == "resend",
             )
             try:
-                report = self._uploader.run(found.documents, found.refused)
+                report = self.ending_when_killed(uploader).run(found.documents, found.refused)
             finally:
                 ledger.close()
             about = {
@@ -164,7 +163,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 "ledger_uri": store.uri,
                 "run_key": run_key(context),
                 "hidden": found.hidden,
-                "requests": self._uploader.requests,
+                "requests": uploader.requests,
                 "started_at": started_at,
                 "finished_at": _now(),
             }
@@ -182,12 +181,6 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 context["ti"].xcom_push(key="manifest", value=manifest)
                 raise error
         return manifest
-
-    def on_kill(self) -> None:
-        """End the uploads under way; what they sent stays ``intended`` in the ledger."""
-        super().on_kill()
-        if self._uploader is not None:
-            self._uploader.cancel()
 
     def _sources(self) -> list[Source]:
         if self.source is None:

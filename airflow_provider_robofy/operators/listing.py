@@ -130,7 +130,7 @@ class RobofyListingOperator(RobofyBaseOperator):
                 publish_empty=cursor is None or not self.skip_if_empty,
             )
             try:
-                with self.hook.get_conn() as client:
+                with self.client as client:
                     manifest = run.land(client.pages(call), lambda: client.requests)
             except RobofyDataError as error:
                 self.lineage.landed(error.manifest)

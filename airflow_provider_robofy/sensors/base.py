@@ -18,8 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.base import failing_at_once
-from airflow_provider_robofy.operators.connected import RobofyConnected
+from airflow_provider_robofy.operators.base import RobofyConnected, failing_at_once
 from airflow_provider_robofy.triggers.events import value_of
 from airflow_provider_robofy.triggers.polling import at_least, default_deferrable
 
@@ -76,7 +75,7 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
         watch = self._trigger.watch
         poll = self._trigger.poll(self.hook.connection)
         try:
-            answers = poll(self.hook.client, [watch.question])
+            answers = poll(self.client, [watch.question])
         except RobofyError as error:
             watch.tolerate(error)
             return None
