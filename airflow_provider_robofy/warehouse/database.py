@@ -207,14 +207,20 @@ class Database(ABC):
         :param target: The table.
         """
 
-    def write(self, target: Target, lines: Sequence[Line]) -> int:
+    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:
         """Write rows, and return how many the table has taken, where :attr:`counts_rows` says that this is known.
 
+        :param statement: What :meth:`insert` returns for the table.
         :param target: The table.
         :param lines: The rows; no two of them have one key where ``target`` upserts.
         """
-        keys = [column.key for column in target.columns.values()]
-        self.connection.execute(self.insert(target), [dict(zip(keys, line.values, strict=True)) for line in lines])
+        # Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
+        compiled = statement.compile(dialect=self.connection.dialect)
+        rows: list[Any] = [line.values for line in lines]
+        if not compiled.positional:
+            keys = [column.key for column in target.columns.values()]
+            rows = [dict(zip(keys, row, strict=True)) for row in rows]
+        self.connection.exec_driver_sql(str(compiled), rows)
         return len(lines)
 
     def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -229,7 +235,7 @@ class Database(ABC):
         wanted = wanted.where(project == owner[0], agent == owner[1])
         found: dict[str, Sequence[Any]] = {}
         for begin in range(0, len(keys), _KEYS):
-            rows = self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS])))
+            rows = self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS]))).all()
             found |= {row[0]: row[1:] for row in rows}
         return found
 

@@ -186,6 +186,7 @@ class Load:
     def _write(self, target: Target, lines: Iterable[Line]) -> None:
         """Write all rows, and delete what the mode says."""
         counts, database = self.counts, self.database
+        self._insert = database.insert(target)
         project, agent, fetched_at, run_key = (target.columns[name] for name in target.constants)
         # Without a type, as rows are bound: the server takes the text for what the column holds.
         ours = literal(target.constants[FETCHED_AT], NullType())
@@ -246,7 +247,7 @@ class Load:
         return "updated", True
 
     def _put(self, target: Target, lines: Sequence[Line]) -> None:
-        written = self.database.write(target, lines)
+        written = self.database.write(self._insert, target, lines)
         if target.upserts and not self.database.counts_rows:
             found = self.database.find(target, self.owner, [line.key for line in lines])
             shown = {key: (instant(at), *known) for key, (at, *known, _) in found.items()}

@@ -77,7 +77,7 @@ class Postgresql(Database):
             .offset(literal_column("0"))
             .lateral("f")
         )
-        rows = self.connection.execute(select(found).select_from(wanted.join(found, true())))
+        rows = self.connection.execute(select(found).select_from(wanted.join(found, true()))).all()
         return {row[0]: row[1:] for row in rows}
 
     def insert(self, target: Target) -> Insert:
@@ -92,11 +92,11 @@ class Postgresql(Database):
             for name, type_ in target.types.items()
         ]
         statement = postgresql.insert(target.table).from_select(list(target.columns.values()), select(*values))
-        return on_conflict_update(statement, target) if target.upserts else statement
+        statement = on_conflict_update(statement, target) if target.upserts else statement
+        return statement.execution_options(preserve_rowcount=True)
 
-    def write(self, target: Target, lines: Sequence[Line]) -> int:
+    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:
         document = b"[" + b",".join([_element(target.key, line) for line in lines]) + b"]"
-        statement = self.insert(target).execution_options(preserve_rowcount=True)
         return int(self.connection.execute(statement, {"rows": document.decode()}).rowcount)
 
 

@@ -105,6 +105,9 @@ def test_times_are_bound_in_utc_and_read_back_the_same(time):
     [
         (types.DateTime(), "2025-01-15T10:30:00+00:00", "2025-01-15 10:30:00.000000"),
         (types.DateTime(), "2025-01-15T10:30:00+02:00", "2025-01-15 08:30:00.000000"),
+        (types.DateTime(), "2025-W03-3T10:30:00+00:00", "2025-01-15 10:30:00.000000"),
+        (types.DateTime(), "20250115T103000.500+00:00", "2025-01-15 10:30:00.500000"),
+        (types.DateTime(), "2025-01-15T103000.5+00:00", "2025-01-15 10:30:00.500000"),
         (types.DateTime(), datetime(2025, 1, 15, tzinfo=UTC), "2025-01-15 00:00:00.000000"),
         (types.Integer(), "7", 7),
         (types.Integer(), True, 1),
