@@ -39,11 +39,12 @@ C = TypeVar("C", bound=Cancellable)
 class EndsWhenKilled:
     """End what a task has under way when the task is killed. To stand before Airflow's own class among the bases."""
 
-    _killed = False
+    #: Has Airflow killed the task? What has chunks to do checks it before each.
+    killed = False
 
     def on_kill(self) -> None:
         """End what is under way, and what begins from here on: on Airflow 3 the task goes on after this call."""
-        self._killed = True
+        self.killed = True
         for work in self.__dict__.get("_under_way", ()):
             work.cancel()
 
@@ -53,7 +54,7 @@ class EndsWhenKilled:
         :param work: What the task begins.
         """
         self.__dict__.setdefault("_under_way", []).append(work)
-        if self._killed:
+        if self.killed:
             work.cancel()
         return work
 

@@ -13,7 +13,7 @@ from airflow_provider_robofy.extract.landed import Wanted, hold
 from airflow_provider_robofy.hooks.lineage import Amount, Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.operators.base import failing_at_once
+from airflow_provider_robofy.operators.base import EndsWhenKilled, failing_at_once
 from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ WANTED: Final = Wanted(
 )
 
 
-class RobofyManifestToSqlOperator(BaseOperator):
+class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
     """Load landed leads, sessions or messages into a table of PostgreSQL, MySQL, MariaDB or SQLite.
 
     The leads of every run, each lead once, in its latest version::
@@ -113,7 +113,6 @@ class RobofyManifestToSqlOperator(BaseOperator):
         self.create_table = create_table
         self.chunk_size = chunk_size
         self.lead_fields = lead_fields
-        self._killed = False
         self._lineage: Lineage | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
@@ -143,10 +142,6 @@ class RobofyManifestToSqlOperator(BaseOperator):
                     total[name] = total.get(name, 0) + count
                 total["files"] += 1
             return total
-
-    def on_kill(self) -> None:
-        """End the load before its next chunk; the transaction is undone."""
-        self._killed = True
 
     def _load(self, hook: DbApiHook, given: object, table: TableName, lead_fields: dict[str, str]) -> dict[str, int]:
         from airflow_provider_robofy.warehouse.database import open_database
@@ -185,7 +180,7 @@ class RobofyManifestToSqlOperator(BaseOperator):
         return counts
 
     def _check_alive(self) -> None:
-        if self._killed:
+        if self.killed:
             raise RobofyCancelledError("The task was killed; nothing of the file is in the table.")
 
     def _hook(self) -> DbApiHook:
