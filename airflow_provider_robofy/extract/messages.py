@@ -25,9 +25,8 @@ from airflow_provider_robofy.api.errors import (
     RobofyNotFoundError,
 )
 from airflow_provider_robofy.api.workers import Workers
-from airflow_provider_robofy.extract.landing import Landing, identity
+from airflow_provider_robofy.extract.landing import Landing, MessagesManifest, identity
 from airflow_provider_robofy.extract.listing import Progress
-from airflow_provider_robofy.extract.messages_manifest import MessagesManifest
 from airflow_provider_robofy.extract.rows import UNKNOWN
 from airflow_provider_robofy.extract.transcript import Transcript, blocks
 

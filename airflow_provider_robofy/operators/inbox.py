@@ -150,7 +150,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
     :param max_rejected: Rows that are no messages (not an object, or with a field of a name that is added here) before
         the task fails, likewise; they are in ``<file>.rejected.jsonl``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.messages_manifest.MessagesManifest`. No personal
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.MessagesManifest`. No personal
         data.
     :raises AirflowFailException: Key, connection, ``sessions`` or ``shard`` are wrong, or every session is gone.
     :raises RobofyDataError: More sessions failed, or rows were rejected, than is allowed; the task's retries apply.

@@ -1,4 +1,4 @@
-"""How waiting is set up: how often it looks, and whether a worker is held meanwhile."""
+"""How waiting is set up: how often it polls, and whether a worker waits meanwhile."""
 
 from __future__ import annotations
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.landing import identity
-from airflow_provider_robofy.extract.messages_manifest import MessagesManifest
+from airflow_provider_robofy.extract.landing import MessagesManifest, identity
 from airflow_provider_robofy.extract.privacy import Pseudonyms
 
 COUNTS = st.integers(min_value=0, max_value=9)
