@@ -116,10 +116,10 @@ docs: env ## these documents and the API reference as web pages in build/docs; a
 
 # --------------------------------------------------------------------------------------------------- seeing it work
 .PHONY: demo airflow bench
-demo: env ## leads travel from a stand-in Robofy through a real DAG into a file that adds up
+demo: env ## leads travel from the emulator through a real DAG into a file that adds up
 	@$(RUN) -m scripts.demo
 
-airflow: env ## the Airflow UI with the example DAGs and a stand-in Robofy; Ctrl-C ends both
+airflow: env ## the Airflow UI with the example DAGs and the emulator; Ctrl-C ends both
 	@$(RUN) -m scripts.airflow_ui
 
 bench: env ## how fast and how lean (several minutes)

@@ -1,4 +1,4 @@
-"""`make airflow`: the whole Airflow with its UI, the example DAGs and a stand-in Robofy. Ctrl-C ends everything."""
+"""`make airflow`: the whole Airflow with its UI, the example DAGs and the emulator. Ctrl-C ends everything."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def connect(airflow: LocalAirflow, connection: dict[str, Any]) -> None:
     extra = dict.fromkeys(kind["conn-fields"]) | connection.pop("extra")
     path = FOLDER / "connections.json"
     path.write_text(json.dumps({"robofy_default": {**connection, "port": 0, "extra": extra}}), encoding="utf-8")
-    failure = "Airflow did not accept the connection to the stand-in Robofy."
+    failure = "Airflow did not accept the connection to the emulator."
     airflow.run("connections", "import", "--overwrite", str(path), seconds=60, failure=failure)
 
 
@@ -94,7 +94,7 @@ def run(stack: ExitStack) -> None:
     else:
         emulator = stack.enter_context(stand_in(FOLDER / "robofy.log"))
         connect(airflow, emulator.connection)
-        robofy = f"a stand-in on {emulator.url}, connection robofy_default"
+        robofy = f"an emulator on {emulator.url}, connection robofy_default"
     command = [sys.executable, "-m", "airflow", "standalone"]
     process = stack.enter_context(started(command, airflow.log, airflow.env, patience=20))
     wait_until_healthy(process, url, airflow.log)

@@ -1,6 +1,6 @@
 """`make demo`: leads travel from a Robofy through a real Airflow DAG into a file with a manifest that adds up.
 
-By default the Robofy is a stand-in on this machine. With AIRFLOW_CONN_ROBOFY_DEFAULT set it is a real account; then
+By default Robofy is an emulator on this machine. With AIRFLOW_CONN_ROBOFY_DEFAULT set it is a real account; then
 counts and paths are shown, and no row, since rows are personal data.
 """
 
@@ -20,7 +20,7 @@ from scripts.local import CONNECTION, ONE_LINE, ROOT, LocalAirflow, Trouble, sho
 DAG = "robofy_lead_sync"
 FOLDER = ROOT / ".demo"
 WIDTH = 108
-# A stand-in that only behaves would prove little. It refuses and fails once, and has rows twice: the counts show it.
+# An emulator that only behaves would prove little. It refuses and fails once, and has rows twice: the counts show it.
 STAND_IN = (
     "--leads=1200",
     "--fault=rate_limit:retry_after=1,endpoint=list_leads,page=2",
@@ -80,7 +80,7 @@ def show(manifest_path: Path, *, rows_too: bool) -> None:
 def run(stack: ExitStack) -> None:
     """The whole demo."""
     own_account = bool(os.environ.get(CONNECTION))
-    landing = FOLDER / "landing" / ("account" if own_account else "stand-in")
+    landing = FOLDER / "landing" / ("account" if own_account else "emulator")
     if not own_account:
         shutil.rmtree(landing, ignore_errors=True)
     airflow = LocalAirflow(FOLDER, landing)
@@ -89,7 +89,7 @@ def run(stack: ExitStack) -> None:
     else:
         robofy = stack.enter_context(stand_in(FOLDER / "robofy.log", *STAND_IN))
         airflow.use(robofy)
-        say("Robofy", f"a stand-in on {robofy.url} with {len(robofy.agents)} agents")
+        say("Robofy", f"an emulator on {robofy.url} with {len(robofy.agents)} agents")
         say("", "told to be difficult: one 429, one 503, some rows sent twice")
     say("Airflow", f"{airflow.version}, its noise in {shown(airflow.log)}")
     if not airflow.home.exists():

@@ -1,4 +1,4 @@
-"""A local Airflow and a stand-in Robofy for it: what `make demo` and `make airflow` have in common."""
+"""A local Airflow and the emulator for it: what `make demo` and `make airflow` have in common."""
 
 import json
 import os
@@ -122,13 +122,13 @@ def stand_in(log: Path, *options: str) -> Iterator[StandIn]:
         until = time.monotonic() + 30
         while not (ready := READY.search(log.read_text(encoding="utf-8", errors="replace"))):
             if process.poll() is not None:
-                raise Trouble("The stand-in Robofy did not start.", log)
+                raise Trouble("The emulator did not start.", log)
             if time.monotonic() > until:
-                raise Trouble("The stand-in Robofy did not say within 30 seconds where it listens.", log)
+                raise Trouble("The emulator did not print within 30 seconds where it listens.", log)
             time.sleep(0.05)
         agents = tuple(agent.strip() for agent in ready["agents"].split(",") if agent.strip())
         if not agents:
-            raise Trouble("The stand-in Robofy has no agents.", log)
+            raise Trouble("The emulator has no agents.", log)
         yield StandIn(ready["url"], ready["key"].strip(), ready["project"].strip(), agents)
 
 

@@ -237,7 +237,7 @@ def test_an_asset_out_of_reach(fails):
 def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
     said: list[str] = []
     for name in ("airflow_provider_robofy.extract.listing", "airflow_provider_robofy.operators.listing"):
-        monkeypatch.setattr(f"{name}._log" if "extraction" in name else f"{name}.RobofyListingOperator.log", _Log(said))
+        monkeypatch.setattr(f"{name}._log" if "extract" in name else f"{name}.RobofyListingOperator.log", _Log(said))
     fetch("monday", since="", until="None")
     is_quoted(said.pop())
     fetch("protected", privacy={"ip_adress": "drop"})
