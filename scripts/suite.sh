@@ -1,6 +1,7 @@
 #!/bin/sh
 # Run the suite in two parts: suite.sh PYTHON [PYTEST ARGUMENT...]
-# First two workers share the tests that can run side by side, then those that are marked serial run one by one.
+# First three workers share the tests that can run side by side: on two cores, since the tests of a whole Airflow, which
+# come first, wait most of the time. Then those that are marked serial run one by one.
 set -u
 
 python=$1
@@ -8,7 +9,7 @@ shift
 
 # By file: its tests share servers, and some depend on each other. In the order of their names, the slowest files (dags,
 # docs) come early; xdist's own order begins with those that have the most tests.
-"$python" -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --part=parallel "$@"
+"$python" -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --part=parallel "$@"
 parallel=$?
 # Whatever else ended the first part (a wrong argument, Ctrl-C, -x) would end the second too, or is meant to.
 case $parallel in

@@ -43,7 +43,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)  # some folders mark their tests when they are collected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the tests of the other part."""
+    """Deselect the tests of the other part, and begin with those that wait longest."""
+    items.sort(key=lambda item: "processes" not in item.path.parts)
     if part := config.getoption("--part"):
         others = [item for item in items if (part == "serial") != bool(item.get_closest_marker("serial"))]
         if others:

@@ -26,7 +26,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.realprocesses)
-            item.add_marker(pytest.mark.serial)
             item.add_marker(pytest.mark.timeout(400))
             if old:
                 item.add_marker(pytest.mark.skip(reason="these components are Airflow 3's"))
