@@ -18,17 +18,23 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.util import parse_url
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+)
+from urllib3.util import Timeout, parse_url
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from urllib3 import PoolManager
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
 
     from airflow_provider_robofy.api.body import Body
     from airflow_provider_robofy.api.settings import Settings
@@ -97,19 +103,26 @@ class Transport:
         :param settings: Timeouts and the largest answer.
         :param deadline: Second of ``time.monotonic()`` at which the answer must be complete.
         """
-        prepared = requests.PreparedRequest()
-        prepared.method, prepared.url = request.method, request.url
-        prepared.body = request.body  # type: ignore[assignment] # whatever has a length and yields bytes will do
-        prepared.headers = CaseInsensitiveDict(request.headers)
+        headers = dict(request.headers)
         if request.body is not None:
-            prepared.headers["Content-Length"] = str(len(request.body))
-        timeout = (settings.connect_timeout, settings.read_timeout)
+            headers["Content-Length"] = str(len(request.body))
+        timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
         with self._adapter.until(deadline):
             try:
-                response = self._adapter.send(
-                    prepared, stream=True, timeout=timeout, verify=self._ca_bundle, proxies=self._proxies
+                pool, target = self._adapter.route(request.url, self._ca_bundle, self._proxies)
+                response = pool.urlopen(
+                    request.method,
+                    target,
+                    body=request.body,
+                    headers=headers,
+                    timeout=timeout,
+                    retries=False,
+                    redirect=False,
+                    assert_same_host=False,
+                    preload_content=False,
+                    decode_content=False,
                 )
-            except requests.RequestException as error:
+            except (HTTPError, OSError) as error:
                 return Lost("deadline" if self._adapter.expired else _how(error))
             return self._read(request.method, response, settings.max_bytes)
 
@@ -121,17 +134,17 @@ class Transport:
         """Close the connection. The transport can be used again."""
         self._adapter.close()
 
-    def _read(self, method: str, response: requests.Response, max_bytes: int) -> Received | Lost:
+    def _read(self, method: str, response: BaseHTTPResponse, max_bytes: int) -> Received | Lost:
         headers = {name.lower(): value for name, value in response.headers.items()}
         pieces: list[bytes] = []
         size = 0
 
         def lost(how: How) -> Lost:
             response.close()
-            return Lost("deadline" if self._adapter.expired else how, response.status_code, media_type(headers))
+            return Lost("deadline" if self._adapter.expired else how, response.status, media_type(headers))
 
         try:
-            for piece in response.raw.stream(_PIECE, decode_content=True):
+            for piece in response.stream(_PIECE, decode_content=True):
                 pieces.append(piece)
                 size += len(piece)
                 if size > max_bytes:
@@ -142,9 +155,9 @@ class Transport:
             return lost("truncated")
         if self._adapter.expired:
             return lost("deadline")  # a body without a length looks complete when its connection is cut
-        if not size and method != "HEAD" and response.status_code != 204 and not _FRAMING & headers.keys():
+        if not size and method != "HEAD" and response.status != 204 and not _FRAMING & headers.keys():
             return lost("truncated")  # http.client takes a connection that ends within the headers for their end
-        return Received(response.status_code, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        return Received(response.status, headers, pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
 
 def media_type(headers: Mapping[str, str]) -> str:
@@ -155,18 +168,15 @@ def media_type(headers: Mapping[str, str]) -> str:
     return headers.get("content-type", "").partition(";")[0].strip().lower()[:100]
 
 
-def _how(error: requests.RequestException) -> How:
+def _how(error: Exception) -> How:
     """Return how far a request got that has no answer."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, SSLError):
         # A connection that ends in the middle of TLS is no matter of certificates.
-        inner = reason.args[0] if isinstance(reason, HTTPError) and reason.args else None
+        inner = error.args[0] if error.args else None
         return "dropped" if isinstance(inner, ssl.SSLEOFError | ssl.SSLZeroReturnError) else "tls"
-    if isinstance(error, requests.exceptions.ConnectTimeout | requests.exceptions.ProxyError):
+    if isinstance(error, ConnectTimeoutError | NewConnectionError | ProxyError):
         return "connect"
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return "stalled"
-    return "connect" if isinstance(reason, NewConnectionError) else "dropped"
+    return "stalled" if isinstance(error, ReadTimeoutError) else "dropped"
 
 
 def _environment(base_url: str) -> tuple[dict[str, str], str]:
@@ -208,6 +218,8 @@ class _DeadlineAdapter(HTTPAdapter):
         self._stopped = False
         self._watcher: threading.Thread | None = None
         self._lock = threading.Lock()
+        # One, since the key goes to one origin.
+        self._pool: Any = None
         #: Has the latest request run into its deadline?
         self.expired = False
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
@@ -225,6 +237,23 @@ class _DeadlineAdapter(HTTPAdapter):
             yield
         finally:
             self._deadline = None
+
+    def route(self, url: str, ca_bundle: str, proxies: dict[str, str]) -> tuple[HTTPConnectionPool, str]:
+        """Return the pool that sends to an address, and what stands in the request line.
+
+        Both as ``requests`` finds them. Its own ``send`` wraps answer and errors in classes of its own, which takes as
+        long as all that is done with the answer here.
+        """
+        request = requests.PreparedRequest()
+        request.url = url
+        if self._pool is None:
+            self._pool = self.get_connection_with_tls_context(request, ca_bundle, proxies)
+            self.cert_verify(self._pool, url, ca_bundle, None)  # type: ignore[no-untyped-call]
+        return self._pool, self.request_url(request, proxies)
+
+    def close(self) -> None:
+        self._pool = None
+        super().close()
 
     def stop(self) -> None:
         self._stopped = True

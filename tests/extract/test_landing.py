@@ -60,8 +60,15 @@ def unpacked(name: str, content: bytes) -> list[Any]:
 def encoded(name: str, *landed: dict[str, Any]) -> bytes:
     """Return a file of rows as a killed attempt may have left it."""
     format_ = Format(format_of(name), "leads", defuse_formulas=True)
-    store = Store(LocalFileSystem(), f"{tempfile.gettempdir()}/x", "x")
-    with Spool(store.spool_path(), compress=format_.compressed, writer=format_.writer) as spool:
+    # A folder of its own: workers of pytest-xdist call this at the same time, while they collect.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Spool(
+            Store(LocalFileSystem(), f"{folder}/x", "x").spool_path(),
+            compress=format_.compressed,
+            writer=format_.writer,
+        ) as spool,
+    ):
         spool.append(b"".join(json.dumps(row).encode() + b"\n" for row in landed))
         spool.finish()
         return spool.path.read_bytes()
