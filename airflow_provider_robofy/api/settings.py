@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from airflow_provider_robofy import __version__
@@ -17,6 +17,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Self
 
 DEFAULT_BASE_URL = "https://agents.robofy.ai"
 
@@ -128,6 +129,22 @@ class Settings:
             raise RobofyConfigError("Connection extra requests_per_minute must be above 0, or left out.")
         for name, template in self.endpoints.items():
             check_override(name, template)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: the key would lie in a file or a database, readable.
+
+        :raises TypeError: Always.
+        """
+        raise TypeError(
+            "Settings contain the API key, so they cannot be pickled. Pass the connection's id on, and read the "
+            "connection where it is used."
+        )
+
+    def __copy__(self) -> Self:
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     @property
     def max_bytes(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_robofy.api.endpoints import list_leads
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.api.client import Page, RobofyClient
     from airflow_provider_robofy.api.errors import RobofyError
     from airflow_provider_robofy.extract.cursor import Cursor
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
 
     ReadTime = Callable[[object], datetime]
 
@@ -199,6 +200,16 @@ class NewestLeads:
         return Head(read_time, newest_first=newest_first)
 
 
+@dataclass(frozen=True, slots=True)
+class HeadRow(RowVersion):
+    """One of the newest rows as the API sent it, its id and hash included.
+
+    :param row: The row. It contains personal data, so it is shown nowhere and dropped once it has been compared.
+    """
+
+    row: dict[str, Any] = field(repr=False, compare=False)
+
+
 class Head:
     """The newest rows of a listing.
 
@@ -209,26 +220,40 @@ class Head:
     def __init__(self, read_time: ReadTime, *, newest_first: bool) -> None:
         self._read_time = read_time
         self._newest_first = newest_first
-        self._rows: list[tuple[datetime, str, str]] = []
+        self._rows: list[tuple[datetime, HeadRow]] = []
 
     def is_enough(self, page: Page) -> bool:
         """Take a page, and return whether the newest rows are known: after one page, if the newest come first."""
         for row in page.rows:
             row_id, at = _id_and_time(row, self._read_time)
             if row_id is not None and at is not None:
-                self._rows.append((at, row_id, fingerprint(row)))
+                self._rows.append((at, HeadRow(row_id, fingerprint(row), at, row)))
         if len(self._rows) > 2 * HEAD_ROWS:
-            self._rows = heapq.nlargest(HEAD_ROWS, self._rows)
+            self._rows = self._newest()
         return self._newest_first
 
     @property
-    def rows(self) -> tuple[RowVersion, ...]:
+    def rows(self) -> tuple[HeadRow, ...]:
         """Return the newest rows, newest first."""
-        newest = heapq.nlargest(HEAD_ROWS, self._rows)
-        return tuple(RowVersion(row_id, print_, at) for at, row_id, print_ in newest)
+        return tuple(row for _, row in self._newest())
+
+    def _newest(self) -> list[tuple[datetime, HeadRow]]:
+        return heapq.nlargest(HEAD_ROWS, self._rows, key=lambda one: (one[0], one[1].row_id, one[1].fingerprint))
 
 
-def ahead_of(head: tuple[RowVersion, ...], cursor: Cursor) -> list[RowVersion]:
+def as_landed(head: Iterable[HeadRow], policy: PrivacyPolicy | None) -> tuple[RowVersion, ...]:
+    """Return the newest rows with the ids and hashes that they have once they have landed.
+
+    :param head: The rows as the API sent them.
+    :param policy: What becomes of their personal data, or None where all is kept.
+    """
+    if policy is None:
+        return tuple(RowVersion(one.row_id, one.fingerprint, one.at) for one in head)
+    landed = [(policy.land(one.row), one.at) for one in head]
+    return tuple(RowVersion(str(row[LEADS.key]), fingerprint(row), at) for row, at in landed)
+
+
+def ahead_of(head: Iterable[RowVersion], cursor: Cursor) -> list[RowVersion]:
     """Return the rows that a sync has still to land: at or after its watermark, and not landed yet.
 
     :param head: The newest rows of the listing.

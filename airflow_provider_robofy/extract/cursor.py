@@ -19,7 +19,7 @@ from airflow_provider_robofy.extract.rows import Overlap, RowVersion
 from airflow_provider_robofy.extract.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow_provider_robofy.extract.files import Store
 
@@ -44,6 +44,9 @@ class Cursor:
         anywhere, so it stays for good.
     :param full_at: When everything was last read.
     :param generation: Changes with every move; empty before the first.
+    :param privacy: The privacy rules under which the overlap was hashed, as
+        :func:`~airflow_provider_robofy.extract.privacy.applied_rules` returns them; None where that is not known,
+        because an earlier version wrote the cursor.
     :param run_key: The run that moved it last, and ``before`` where it stood then; None before the first move.
     """
 
@@ -52,6 +55,7 @@ class Cursor:
     overlap: tuple[RowVersion, ...] = field(default=(), repr=False)
     full_at: datetime | None = None
     generation: str = ""
+    privacy: Mapping[str, Any] | None = field(default=None, hash=False)  # a dict has no hash
     run_key: str | None = None
     before: Cursor | None = field(default=None, repr=False)
 
@@ -72,6 +76,7 @@ class Cursor:
         landed: Iterable[RowVersion],
         lag: timedelta,
         full: bool,
+        privacy: Mapping[str, Any] | None = None,
     ) -> Cursor:
         """Return the cursor after a run that started here and landed what it found.
 
@@ -85,6 +90,7 @@ class Cursor:
         :param landed: What landed, at least all of it that is at or after the new watermark.
         :param lag: How late a row may turn up.
         :param full: Whether everything was read.
+        :param privacy: The privacy rules under which it landed; None where they are not known.
         """
         watermark = self.watermark
         if newest is not None:
@@ -99,6 +105,7 @@ class Cursor:
             ),
             full_at=started if full else self.full_at,
             generation=hashlib.blake2b(f"{self.generation}|{run_key}|{started}".encode(), digest_size=8).hexdigest(),
+            privacy=privacy,
             run_key=run_key,
             before=replace(self, before=None, run_key=None),
         )
@@ -109,6 +116,7 @@ class Cursor:
             {"schema_version": 1, "name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "a",
              "timezone": "UTC", "mark": "2025-01-15T11:48:00+00:00", "full_at": null, "generation": "27ad267fa83580d9",
              "kept": [["lead-1", "3dd9c15430344c7d135b9f33", "2025-01-15T11:58:00+00:00"]],
+             "privacy": {"rules": {"ip_address": "drop", ...}, "own": [], "key": null},
              "last": {"run_key": "dag/run/leads", "before": {...}}}
 
         :param identity: Whose cursor it is; checked when it is read.
@@ -152,13 +160,14 @@ class Cursor:
 
 
 def _encode(cursor: Cursor) -> dict[str, Any]:
-    return {
+    body = {
         "timezone": cursor.timezone,
         "mark": cursor.watermark and cursor.watermark.isoformat(),
         "full_at": cursor.full_at and cursor.full_at.isoformat(),
         "generation": cursor.generation,
         "kept": [[one.row_id, one.fingerprint, one.at and one.at.isoformat()] for one in cursor.overlap],
     }
+    return body if cursor.privacy is None else {**body, "privacy": cursor.privacy}
 
 
 def _decode(body: dict[str, Any]) -> Cursor:
@@ -167,8 +176,19 @@ def _decode(body: dict[str, Any]) -> Cursor:
         watermark=_time(body["mark"]),
         full_at=_time(body["full_at"]),
         generation=str(body["generation"]),
+        privacy=_privacy(body.get("privacy")),
         overlap=tuple(RowVersion(str(row_id), str(print_), _time(at)) for row_id, print_, at in body["kept"]),
     )
+
+
+def _privacy(applied: Any) -> dict[str, Any] | None:
+    if applied is None:
+        return None
+    return {
+        "rules": dict(applied["rules"].items()),
+        "own": [str(name) for name in applied["own"]],
+        "key": applied["key"],
+    }
 
 
 def _time(text: str | None) -> datetime | None:
@@ -268,6 +288,7 @@ class CursorRun:
     :param now: Our clock.
     :param keep_ids: May the cursor contain ids of rows? Default True.
     :param start_again: Where a person asked this run to start, instead of the stored cursor. Default None.
+    :param privacy: The privacy rules under which this run's rows land; None where they are not known. Default None.
     :raises RobofyConfigError: The stored cursor is damaged, of a newer version, or the cursor of another sync.
     """
 
@@ -283,6 +304,7 @@ class CursorRun:
         now: datetime,
         keep_ids: bool = True,
         start_again: Cursor | None = None,
+        privacy: Mapping[str, Any] | None = None,
     ) -> None:
         self._store = store
         self._identity = identity
@@ -291,8 +313,12 @@ class CursorRun:
         self._run_key = run_key
         self._timezone = timezone
         self._lag = lag
+        self._privacy = privacy
         #: The cursor that this run starts from.
         self.before = self._stored.start_for(run_key)
+        #: Was the cursor written under other privacy rules? Then it moves even where nothing is new: a watcher compares
+        #: the listing with it under the rules that it names.
+        self.rules_changed = self.before.privacy != privacy
         #: Takes the rows that land.
         self.overlap = Overlap(lag, keep_ids=keep_ids)
         reason = self._reason_for_full(full_every, now)
@@ -351,6 +377,7 @@ class CursorRun:
             landed=self.overlap.rows,
             lag=self._lag,
             full=self.full,
+            privacy=self._privacy,
         )
 
     def move(self, started: datetime) -> bool:

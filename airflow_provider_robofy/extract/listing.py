@@ -162,7 +162,7 @@ class ListingRun:
         self._summarise(manifest, progress.seconds, manifest.uri if published else "no file")
         if manifest.rejected > self.max_rejected:
             raise self._too_many_rejected(manifest)
-        if cursor and (manifest.rows or cursor.full):
+        if cursor and (manifest.rows or cursor.full or cursor.rules_changed):
             cursor.move(started)
         return manifest
 

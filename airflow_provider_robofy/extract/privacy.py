@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
+from unicodedata import normalize
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.extract.fields import field_key, opened
 from airflow_provider_robofy.resources import MESSAGES, SESSION_KEY, SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from logging import Logger
 
     from airflow_provider_robofy.resources import Resource
@@ -26,10 +29,16 @@ _ENTRY: Final = frozenset({"field_name", "field_type", "field_value"})
 _NOTHING: Final = object()
 #: An id is hashed as it is: trimmed and case-folded, two could become one, and a row be lost.
 _HASH_ID: Final = "hash id"
+#: What no rule names is kept, and rules may name fields within it.
+_KEEP_REST: Final = "keep, and look within"
+#: A value is searched for fields to this depth; what is nested deeper is dropped, since no rule is followed there.
+_DEEPEST: Final = 32
 _ANY: Final = "*"
 _TYPE: Final = "type:"
 #: Shorter keys are found by trying.
 _SHORTEST_KEY: Final = 16
+#: Names that are this similar, from 0 to 1, are probably meant to be one.
+_NEARLY: Final = 0.8
 #: Names beyond so many are looked up anew each time, so that invented ones cannot fill the memory.
 _REMEMBERED: Final = 4096
 
@@ -44,7 +53,8 @@ class Pseudonyms:
         row["email"] = names.full(row["email"])
 
     A plain hash of a phone number is found out by trying all numbers. With a key it is not, as long as the key is kept.
-    Whoever has the key can compute the same hash: ``hmac(key, value.strip().casefold())`` in UTF-8, in hexadecimal.
+    Whoever has the key can compute the same hash: that of the value trimmed, case-folded and in NFC, in UTF-8, in
+    hexadecimal.
 
     :param key: The same key gives the same hashes.
     """
@@ -55,15 +65,19 @@ class Pseudonyms:
     def full(self, value: Any) -> str | None:
         """Return the hash of a value, 64 hexadecimal digits.
 
-        The value is trimmed and case-folded first, so that ``" Ann@Example.com"`` and ``ann@example.com`` are one
-        person. What is no text is hashed as its JSON. None and empty text are returned as they are.
+        The value is trimmed, case-folded and brought into Unicode's form NFC first, so that ``" Ann@Example.com"`` and
+        ``ann@example.com`` are one person, and so is ``José`` however its é is composed. What is no text is hashed as
+        its JSON. None and empty text are returned as they are.
 
         :param value: Any JSON.
         """
         if value is None:
             return None
         text = value if isinstance(value, str) else dump_line(value).decode()
-        text = text.strip().casefold()
+        # Folding can decompose a letter, and meets another one in another form: so before and after.
+        text = (
+            text.strip().casefold() if text.isascii() else normalize("NFC", normalize("NFC", text).casefold()).strip()
+        )
         return self.exact(text) if text else ""
 
     def exact(self, name: str) -> str:
@@ -95,7 +109,7 @@ def check_rules(rules: Any, where: str) -> dict[str, str]:
         raise RobofyConfigError(f'{where} must be an object of rules such as {{"ip_address": "drop"}}.')
     checked: dict[str, str] = {}
     for field, action in rules.items():
-        name = _folded(field) if isinstance(field, str) else ""
+        name = _rule_name(field) if isinstance(field, str) else ""
         parent, dot, child = name.partition(".")
         if not parent or (dot and child in {"", _TYPE}):
             raise RobofyConfigError(f"{where}: {field!r} names no field.")
@@ -107,8 +121,31 @@ def check_rules(rules: Any, where: str) -> dict[str, str]:
                 "it."
             )
         if checked.setdefault(name, action) != action:
-            raise RobofyConfigError(f"{where} has two actions for {name!r}; upper and lower case are the same.")
+            raise RobofyConfigError(
+                f"{where} has two actions for {name!r}; case, spaces and Unicode form make no difference."
+            )
     return checked
+
+
+def _rule_name(field: str) -> str:
+    parent, dot, child = field_key(field).partition(".")
+    child = child.strip()
+    if child.startswith(_TYPE):
+        child = f"{_TYPE}{child.removeprefix(_TYPE).strip()}"
+    return f"{parent.strip()}{dot}{child}"
+
+
+def check_pseudonym_key(key: str) -> None:
+    """Refuse a key that is too short.
+
+    :param key: The connection's ``pseudonym_key``.
+    :raises RobofyConfigError: It is.
+    """
+    if len(key) < _SHORTEST_KEY:
+        raise RobofyConfigError(
+            f"The connection's extra pseudonym_key has {len(key)} characters, so it could be found by trying. Take "
+            f"{_SHORTEST_KEY} or more; a new key gives new hashes."
+        )
 
 
 class PrivacyPolicy:
@@ -121,7 +158,12 @@ class PrivacyPolicy:
 
     A rule names a field of the row (``ip_address``), a field within one (``lead_data.email``, by its ``field_name`` or,
     in an object, its key), or a form field's type (``lead_data.type:email``). ``*`` and ``lead_data.*`` are for what no
-    rule names. A name counts before a type, a type before ``*``. Names are compared trimmed and without case.
+    rule names. A name counts before a type, a type before ``*``. Names are compared as
+    :func:`~airflow_provider_robofy.extract.fields.field_key` says.
+
+    A field that some rule looks into may be JSON in a text: the rules hold for what is in it, and what they leave of it
+    lands as text again, since a field should not change its type with the policy. Where ``lead_data.*`` keeps the
+    others, rules are followed at any depth.
 
     Rows keep their time, and leads their id or its hash, whatever ``*`` says: rows are told apart and put in time by
     them. Sessions and messages are named by a hash of the session's id, unless a rule says ``keep``. Sessions land with
@@ -157,6 +199,8 @@ class PrivacyPolicy:
             parent, dot, child = name.partition(".")
             if dot:
                 self._children.setdefault(parent, _Rules()).add(child, action, name)
+                # A field of the row may be called so as a whole.
+                self._top.add(name, action, name)
             else:
                 self._top.add(name, _HASH_ID if name in ids and action == HASH else action, name)
         for parent, children in self._children.items():
@@ -167,8 +211,16 @@ class PrivacyPolicy:
                     f"privacy names fields of {parent}, but does not say what becomes of others, which somebody may "
                     f"add to the form tomorrow. Add {f'{parent}.{_ANY}'!r} with keep, drop or hash."
                 )
+            children.rest = _KEEP_REST if children.fallback == KEEP else children.fallback
+        self._top.rest = self._top.fallback or KEEP
         #: None where no rule hashes; then nothing asks for it.
         self._pseudonyms: Any = _pseudonyms(self.rules, pseudonym_key)
+
+    @property
+    def applied(self) -> dict[str, Any]:
+        """Return what :func:`applied_rules` does."""
+        key = self._pseudonyms and self._pseudonyms.short("which key made the hashes of a cursor")
+        return {"rules": dict(sorted(self.rules.items())), "own": sorted(self._own), "key": key}
 
     def _require(self, field: str | None, *allowed: str) -> None:
         if field is not None and self.rules.setdefault(field, KEEP) not in allowed:
@@ -225,12 +277,12 @@ class PrivacyPolicy:
     def report(self, log: Logger, rows: int) -> None:
         """Log which rules have matched no field: a misspelt one protects nothing.
 
-        :param log: Where to. A field of a row that a rule of this task names is worth a warning, since every row has
-            its fields; but not every lead has filled in every field of a form.
+        :param log: Where to. A rule of this task that was to protect a field is worth a warning, and so is a rule of
+            the connection whose name is nearly that of a field of these rows. Its other rules may be for other rows.
         :param rows: How many rows there were; without any, nothing is logged.
         """
         unmet = self._unmet if rows else []
-        loud = [name for name in unmet if name in self._own and "." not in name]
+        loud = [name for name in unmet if self._is_doubtful(name)]
         quiet = [name for name in unmet if name not in loud]
         if loud:
             log.warning(
@@ -243,6 +295,14 @@ class PrivacyPolicy:
         if quiet:
             log.info("privacy: rules that no field of these %s has met: %s", self._resource.name, ", ".join(quiet))
 
+    def _is_doubtful(self, name: str) -> bool:
+        """Return whether a rule that no field has met is probably misspelt, and has protected nothing."""
+        parent, dot, _ = name.partition(".")
+        if name in self._own:
+            return not dot or (self.rules[name] != KEEP and self._children[parent].fallback == KEEP)
+        known = self._resource.known
+        return parent not in known and bool(get_close_matches(parent, known, 1, _NEARLY))
+
     @property
     def _unmet(self) -> list[str]:
         met = self._top.met.union(*(children.met for children in self._children.values()))
@@ -250,7 +310,7 @@ class PrivacyPolicy:
         return sorted(name for name in self.rules if name not in met and name.rpartition(".")[2] != _ANY)
 
     def _look_up(self, field: str) -> _Rules | str:
-        children = self._children.get(_folded(field))
+        children = self._children.get(field_key(field))
         if children is not None:
             children.seen = True
         what = self._top.action(field) if children is None else children
@@ -258,28 +318,58 @@ class PrivacyPolicy:
             self._plan[field] = what
         return what
 
-    def _within(self, value: Any, rules: _Rules) -> Any:
+    def _within(self, value: Any, rules: _Rules, depth: int = 0) -> Any:
+        """Return what the rules leave of a value that may have fields."""
+        if depth > _DEEPEST:
+            return _NOTHING
+        if type(value) is str:
+            return self._text(value, rules, depth, self._within)
         if type(value) is list:
-            return [kept for one in value if (kept := self._entry(one, rules)) is not _NOTHING]
+            return [kept for one in value if (kept := self._entry(one, rules, depth)) is not _NOTHING]
         if type(value) is dict:
-            return self._members(value, rules)
+            return self._members(value, rules, depth)
         return self._done(value, rules.fallback)
 
-    def _entry(self, entry: Any, rules: _Rules) -> Any:
+    def _text(self, text: str, rules: _Rules, depth: int, within: Callable[[Any, _Rules, int], Any]) -> Any:
+        """Return what the rules leave of a text, which may be JSON."""
+        inner = opened(text)
+        if inner is None:
+            return self._done(text, rules.fallback)
+        kept = within(inner, rules, depth + 1)
+        if kept is _NOTHING:
+            return _NOTHING
+        return text if kept == inner else dump_line(kept).decode().rstrip()
+
+    def _entry(self, entry: Any, rules: _Rules, depth: int) -> Any:
+        if depth > _DEEPEST:
+            return _NOTHING
+        if type(entry) is str:
+            return self._text(entry, rules, depth, self._entry)
         if type(entry) is not dict:
-            return self._done(entry, rules.fallback)
+            return self._part(entry, rules.rest, rules, depth)
         if _ENTRY.isdisjoint(entry):
-            return self._members(entry, rules)
+            return self._members(entry, rules, depth)
         action = rules.action(entry.get("field_name"), entry.get("field_type"))
+        if action == _KEEP_REST:
+            return self._members(entry, rules, depth)
         if action != HASH:
             return self._done(entry, action)
         # Not what else may be there: it could repeat the value.
         kept = {name: of for name, of in entry.items() if name in _ENTRY}
         return {**kept, "field_value": self._done(entry.get("field_value"), HASH)}
 
-    def _members(self, value: dict[str, Any], rules: _Rules) -> dict[str, Any]:
-        done = self._done
-        return {name: kept for name, of in value.items() if (kept := done(of, rules.action(name))) is not _NOTHING}
+    def _members(self, value: dict[str, Any], rules: _Rules, depth: int) -> dict[str, Any]:
+        part = self._part
+        return {
+            name: kept
+            for name, of in value.items()
+            if (kept := part(of, rules.action(name), rules, depth)) is not _NOTHING
+        }
+
+    def _part(self, value: Any, action: str | None, rules: _Rules, depth: int) -> Any:
+        if action == _KEEP_REST:
+            return self._within(value, rules, depth + 1)
+        return self._done(value, action)
 
     def _done(self, value: Any, action: str | None) -> Any:
         if action == KEEP:
@@ -298,6 +388,8 @@ class _Rules:
 
     def __init__(self) -> None:
         self.fallback: str | None = None
+        #: What becomes of a field that no rule names.
+        self.rest: str | None = None
         #: Has a row had this object?
         self.seen = False
         #: Full names of the rules that a field has matched.
@@ -310,7 +402,7 @@ class _Rules:
         if field == _ANY:
             self.fallback = action
         elif field.startswith(_TYPE):
-            self._by_type[_folded(field.removeprefix(_TYPE))] = action, rule
+            self._by_type[field.removeprefix(_TYPE)] = action, rule
         else:
             self._by_name[field] = action, rule
 
@@ -328,14 +420,14 @@ class _Rules:
     def _look_up(self, name: Any, kind: Any) -> str:
         met = self._by_name.get(_folded(name)) or self._by_type.get(_folded(kind))
         if met is None:
-            return self.fallback or KEEP
+            return self.rest or KEEP
         action, rule = met
         self.met.add(rule)
         return action
 
 
 def _folded(name: Any) -> str:
-    return str(name).strip().casefold() if isinstance(name, str | int) else ""
+    return field_key(str(name)) if isinstance(name, str | int) else ""
 
 
 def _pseudonyms(rules: Mapping[str, str], key: str | None) -> Pseudonyms | None:
@@ -347,9 +439,33 @@ def _pseudonyms(rules: Mapping[str, str], key: str | None) -> Pseudonyms | None:
             f"privacy: {hashed} is to be hashed, and the connection's extra pseudonym_key, the key of the hash, is not "
             "set. Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
         )
-    if len(key) < _SHORTEST_KEY:
-        raise RobofyConfigError(
-            f"privacy: {hashed} is to be hashed, and the connection's extra pseudonym_key has {len(key)} characters, "
-            f"so it could be found by trying. Take {_SHORTEST_KEY} or more; a new key gives new hashes."
-        )
+    try:
+        check_pseudonym_key(key)
+    except RobofyConfigError as error:
+        raise RobofyConfigError(f"privacy: {hashed} is to be hashed. {error}") from None
     return Pseudonyms(key)
+
+
+def applied_rules(policy: PrivacyPolicy | None) -> dict[str, Any]:
+    """Return under which rules rows are hashed, as a cursor stores it, for example::
+
+        {"rules": {"created_at": "keep", "id": "keep", "ip_address": "drop"}, "own": ["ip_address"], "key": null}
+
+    ``own`` names the rules that are the task's own, which a watcher of the cursor does not know from the connection.
+    ``key`` tells one pseudonym key from another by a hash that is made with it; null where no rule hashes.
+
+    :param policy: The policy, or None where everything is kept.
+    """  # noqa: D400 (ends in a sample)
+    return {"rules": {}, "own": [], "key": None} if policy is None else policy.applied
+
+
+def own_rules(applied: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the rules that a task has added to those of its connection.
+
+    :param applied: As :func:`applied_rules` returned it; None, of a cursor of an earlier version, names none.
+    :raises RobofyConfigError: They are no rules.
+    """
+    if applied is None:
+        return {}
+    own = frozenset(applied["own"])
+    return check_rules({name: action for name, action in applied["rules"].items() if name in own}, "The cursor")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import urlsplit
 
 from airflow_provider_robofy.api import codec
@@ -15,6 +15,7 @@ from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Self
 
     from airflow_provider_robofy.resources import Resource
 
@@ -44,6 +45,22 @@ class RobofyConnection:
     sessions_order: str = "unknown"
     pseudonym_key: str | None = field(default=None, repr=False)
     privacy: Mapping[str, str] = field(default_factory=dict)
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled: both keys would lie in a file or a database, readable.
+
+        :raises TypeError: Always.
+        """
+        raise TypeError(
+            "A RobofyConnection contains the API key and the pseudonym key, so it cannot be pickled. Pass the "
+            "connection's id on, and read the connection where it is used."
+        )
+
+    def __copy__(self) -> Self:
+        return self  # it never changes
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def privacy_policy(self, resource: Resource, own: Mapping[str, str] | None) -> PrivacyPolicy | None:
         """Return the policy for rows of a resource, or None where there are no rules.

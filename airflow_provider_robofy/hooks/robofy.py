@@ -12,14 +12,22 @@ from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError, RobofyResponseError
+from airflow_provider_robofy.api.errors import (
+    RobofyBadRequestError,
+    RobofyConfigError,
+    RobofyError,
+    RobofyNotFoundError,
+    RobofyResponseError,
+)
 from airflow_provider_robofy.api.models import Agent, InboxSession, Lead, Message, Project, parse
 from airflow_provider_robofy.api.settings import user_agent
+from airflow_provider_robofy.extract.privacy import check_pseudonym_key
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
+from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
@@ -50,6 +58,10 @@ class RobofyHook(BaseHook):
         super().__init__()
         self.robofy_conn_id = robofy_conn_id
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what may be pickled: neither connection nor client, which contain keys and are made again."""
+        return {name: value for name, value in self.__dict__.items() if name not in {"connection", "client"}}
+
     @cached_property
     def connection(self) -> RobofyConnection:
         """Return the connection's fields, checked; read once.
@@ -64,7 +76,8 @@ class RobofyHook(BaseHook):
     async def aconnection(self) -> RobofyConnection:
         """Return the connection's fields, checked, without holding up the event loop. For triggers.
 
-        The pseudonym key is not masked, which would be a synchronous call: a trigger neither uses nor shows it.
+        The pseudonym key is not masked, which would be a synchronous call: a trigger hashes with it and shows it
+        nowhere.
 
         :raises RobofyConfigError: A field cannot be used; the message names it.
         """
@@ -191,10 +204,15 @@ class RobofyHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Make one read-only call, and say in a sentence what it found or what to fix.
 
-        Lists the agents of the connection's project, or without one the projects of the key.
+        Lists the agents of the connection's project, or without one the projects of the key. An agent of the connection
+        that is not among them is asked for with a second call.
         """
         try:
             connection = self.connection
+            if connection.pseudonym_key:
+                check_pseudonym_key(connection.pseudonym_key)
+            for resource in RESOURCES.values():
+                connection.privacy_policy(resource, None)  # rules that cannot be followed, before a task meets them
             host = urlsplit(connection.settings.base_url).netloc
             project = connection.project_id
             call = endpoints.list_agents(project) if project else endpoints.list_projects()
@@ -208,13 +226,29 @@ class RobofyHook(BaseHook):
                     True,
                     f"{host} accepted the key, but its answer to {call.endpoint} is not understood: {error}",
                 )
+            more = " or more" if rows.token else ""
+            if not project:
+                seen = _count(rows, "project")
+                return True, f"{host} accepted the key; it can see {seen}{more} (no project_id is set as a default)"
+            seen = f"project {project} has {_count(rows, 'agent')}{more}"
+            if connection.chatbot_id and not _mentions(rows.items, connection.chatbot_id):
+                return self._ask_for_agent(project, connection.chatbot_id, f"{host} accepted the key; {seen}")
         except RobofyError as error:
             return False, str(error)
-        more = " or more" if rows.token else ""
-        if project:
-            return True, f"{host} accepted the key; project {project} has {_count(rows, 'agent')}{more}"
-        seen = _count(rows, "project")
-        return True, f"{host} accepted the key; it can see {seen}{more} (no project_id is set as a default)"
+        return True, f"{host} accepted the key; {seen}"
+
+    def _ask_for_agent(self, project_id: str, chatbot_id: str, found: str) -> tuple[bool, str]:
+        """Return what :meth:`test_connection` says of an agent that the listing of agents does not show."""
+        try:
+            self.client.call(endpoints.retrieve_agent(project_id, chatbot_id))
+        except (RobofyNotFoundError, RobofyBadRequestError):
+            return False, (
+                f"{found}, and none of them is the one that the extra chatbot_id names. Copy the agent's id from "
+                "Robofy's dashboard."
+            )
+        except RobofyError as error:
+            return True, f"{found}. Whether chatbot_id is one of them could not be seen: {error}"
+        return True, found
 
     # Airflow below 3.2 takes the form from these two; later ones read get_provider_info() and do not call them.
 
@@ -242,6 +276,11 @@ class RobofyHook(BaseHook):
         """Return how the form's standard fields look, from the provider's metadata."""
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+
+def _mentions(rows: Sequence[Any], chatbot_id: str) -> bool:
+    """Return whether an agent's id is somewhere in the rows, whose fields are documented nowhere."""
+    return any(str(value) == chatbot_id for row in rows if isinstance(row, dict) for value in row.values())
 
 
 def _count(rows: Rows, noun: str) -> str:

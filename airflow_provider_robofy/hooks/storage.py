@@ -20,7 +20,7 @@ def place(path: str, argument: str) -> str:
 
     :param path: Absolute path, URL, or relative path.
     :param argument: The operator's argument that it is from, for the error.
-    :raises RobofyConfigError: It is relative and there is no landing root.
+    :raises RobofyConfigError: It is relative and there is no landing root, or it leaves the landing root.
     """
     text = path.strip()
     if "://" in text or text.startswith("/"):
@@ -31,6 +31,11 @@ def place(path: str, argument: str) -> str:
             f"{argument}={text!r} is a relative path, which lies below the landing root, and that is not set: give an "
             "absolute path or URL, or set landing_root in Airflow's config section [robofy] "
             "(AIRFLOW__ROBOFY__LANDING_ROOT)."
+        )
+    if ".." in text.split("/"):
+        raise RobofyConfigError(
+            f"{argument}={text!r} is a relative path with '..' in it, which could lead out of the landing root. Leave "
+            "it out, or give an absolute path or URL."
         )
     return f"{root}/{text}"
 

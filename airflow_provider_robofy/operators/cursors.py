@@ -17,6 +17,7 @@ from airflow_provider_robofy.extract.cursor import (
     cursor_body,
     cursor_key,
 )
+from airflow_provider_robofy.extract.privacy import applied_rules
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import path_component, run_key
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.extract.files import Store
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.resources import Resource
 
 #: Key of the run's configuration that moves or resets the cursors of its tasks.
@@ -79,6 +81,7 @@ def cursor_run(
     lag: timedelta,
     full_every: timedelta | None,
     data: Store,
+    privacy: PrivacyPolicy | None,
 ) -> CursorRun:
     """Return this run of a task with a cursor.
 
@@ -92,6 +95,7 @@ def cursor_run(
     :param lag: How late a row may turn up.
     :param full_every: Read everything again when the last time is longer ago than this; None never.
     :param data: Where the rows land; an oversized cursor goes beside it.
+    :param privacy: What becomes of personal data before it lands, or None.
     :raises RobofyConfigError: The run is a backfill, its configuration is wrong, or the cursor cannot be read.
     """
     run = context.get("dag_run")
@@ -122,6 +126,7 @@ def cursor_run(
         now=datetime.now(UTC),
         keep_ids=not resource.id_is_personal,
         start_again=_start_again(getattr(run, "conf", None), timezone),
+        privacy=applied_rules(privacy),
     )
 
 

@@ -99,6 +99,7 @@ class RobofyListingOperator(RobofyBaseOperator):
                 self.log.warning("since and until came out empty, so everything is read.")
             store = landing_store(self.output_path, context, resource.name, project_id or "", chatbot_id)
             self.lineage.read(self.location_of(resource.name, project_id, chatbot_id))
+            privacy = self.hook.connection.privacy_policy(resource, self.privacy)
             cursor = None
             if self.cursor is not None:
                 cursor = cursor_run(
@@ -112,6 +113,7 @@ class RobofyListingOperator(RobofyBaseOperator):
                     lag=self.lag,
                     full_every=self.full_every,
                     data=store,
+                    privacy=privacy,
                 )
             run = ListingRun(
                 resource=resource,
@@ -125,7 +127,7 @@ class RobofyListingOperator(RobofyBaseOperator):
                 store=store,
                 max_rejected=self.max_rejected,
                 cursor=cursor,
-                privacy=self.hook.connection.privacy_policy(resource, self.privacy),
+                privacy=privacy,
                 defuse_formulas=self.defuse_formulas,
                 publish_empty=cursor is None or not self.skip_if_empty,
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.triggers import BaseEventTrigger
@@ -12,22 +13,25 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
-from airflow_provider_robofy.extract.arrivals import CountLeads, LeadPoll, LeadWatch, NewestLeads, ahead_of
+from airflow_provider_robofy.extract.arrivals import CountLeads, LeadPoll, LeadWatch, NewestLeads, ahead_of, as_landed
 from airflow_provider_robofy.extract.cursor import Cursor, cursor_body, cursor_key
-from airflow_provider_robofy.extract.rows import NEWEST_FIRST
+from airflow_provider_robofy.extract.privacy import applied_rules, own_rules
+from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowVersion
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
+from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
 from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
-    from airflow_provider_robofy.extract.arrivals import Head
-    from airflow_provider_robofy.extract.rows import RowVersion
+    from airflow_provider_robofy.extract.arrivals import Head, HeadRow
     from airflow_provider_robofy.hooks.connection import RobofyConnection
     from airflow_provider_robofy.triggers.polls import Polls
+
+    Newest = tuple[RobofyConnection, tuple[HeadRow, ...]]
 
 _log = logging.getLogger(__name__)
 
@@ -138,6 +142,9 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
     its own cursor. While Robofy stays ahead of the cursor the event is repeated, because Airflow does not promise a
     run for every event. Nothing is remembered between polls, so no crash can lose a lead.
 
+    The newest leads are compared with the cursor as they land: after the connection's privacy rules and those that the
+    task has added, which the cursor names.
+
     Watchers of one agent with one interval share one poll, however many they are. A poll is one request where the
     connection says ``leads_order=newest_first``, and reads the whole listing otherwise.
 
@@ -178,6 +185,8 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         self.robofy_conn_id = robofy_conn_id
         self.poll_interval = poll_interval
         self.renudge_after = renudge_after
+        #: Has it been logged that the cursor was written under other privacy rules?
+        self._told = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", {
@@ -194,8 +203,8 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         return (type(self).__qualname__, self.robofy_conn_id, self.project_id, self.chatbot_id, self.poll_interval)
 
     @classmethod
-    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[tuple[RowVersion, ...]]:
-        """Yield the newest rows of the listing at every poll, for ever.
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Newest]:
+        """Yield the connection and the newest rows of the listing at every poll, for ever.
 
         It never raises: Airflow would start it again at once, and again, every two seconds and without sharing.
         """
@@ -203,7 +212,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         async with shared_polls() as polls:
             while True:
                 try:
-                    head = await cls._poll(polls, kwargs)
+                    newest = await cls._poll(polls, kwargs)
                 except Exception as error:  # noqa: BLE001 - see above
                     failures += 1
                     pause = min(MAX_BACKOFF, kwargs["poll_interval"] * 2 ** min(failures, 16))
@@ -213,11 +222,12 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
                     await asyncio.sleep(pause)
                     continue
                 failures = 0
-                yield head
+                yield newest
+                del newest  # it contains personal data
                 await asyncio.sleep(kwargs["poll_interval"])
 
     @staticmethod
-    async def _poll(polls: Polls, kwargs: dict[str, Any]) -> tuple[RowVersion, ...]:
+    async def _poll(polls: Polls, kwargs: dict[str, Any]) -> Newest:
         # Read anew each time: a key that was wrong may have been corrected.
         connection = await RobofyHook(kwargs["robofy_conn_id"]).aconnection()
         head: Head = await polls.ask(
@@ -227,22 +237,25 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
             interval=kwargs["poll_interval"],
             timeout=POLL_TIMEOUT,
         )
-        return head.rows
+        return connection, head.rows
 
-    async def filter_shared_stream(
-        self, shared_stream: AsyncIterator[tuple[RowVersion, ...]]
-    ) -> AsyncIterator[TriggerEvent]:
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Newest]) -> AsyncIterator[TriggerEvent]:
         """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
         checked: tuple[RowVersion, ...] | None = None
         checked_at = 0.0
-        async for head in shared_stream:
+        async for connection, rows in shared_stream:
+            # Not the rows themselves, which contain personal data.
+            head = as_landed(rows, None)
             if head == checked and time.monotonic() - checked_at < self.renudge_after:
+                del rows
                 continue
             try:
-                new = ahead_of(head, await self._cursor())
+                new = await self._ahead(connection, rows)
             except Exception as error:  # noqa: BLE001 - as in open_shared_stream
-                _log.error("The cursor cannot be read, trying again at the next poll: %s", _describe(error))
+                _log.error("The cursor cannot be read or used, trying again at the next poll: %s", _describe(error))
                 continue
+            finally:
+                del rows
             checked, checked_at = head, time.monotonic()
             if new:
                 yield TriggerEvent(self._payload(new))  # type: ignore[no-untyped-call]
@@ -252,19 +265,37 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         async for event in self.filter_shared_stream(self.open_shared_stream(self.serialize()[1])):
             yield event
 
-    async def _cursor(self) -> Cursor:
+    async def _ahead(self, connection: RobofyConnection, rows: tuple[HeadRow, ...]) -> list[RowVersion]:
+        """Return the rows that the sync has still to land."""
         key = cursor_key(self.cursor_name, "leads", self.project_id, self.chatbot_id)
         state: Any = self.asset_state_store
         value = None if state is None else await state.aget(key)
-        # A large cursor lies in a file, which is read beside the event loop.
-        body = await asyncio.to_thread(cursor_body, value, open_store)
+        # Beside the event loop: a large cursor lies in a file, and rows are hashed.
+        return await asyncio.to_thread(self._compare, key, value, connection, rows)
+
+    def _compare(
+        self, key: str, value: Any, connection: RobofyConnection, rows: tuple[HeadRow, ...]
+    ) -> list[RowVersion]:
         identity = {
             "name": self.cursor_name,
             "resource": "leads",
             "project_id": self.project_id,
             "chatbot_id": self.chatbot_id,
         }
-        return Cursor.decode(body, identity, f"The cursor {key}")
+        cursor = Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {key}")
+        policy = connection.privacy_policy(LEADS, own_rules(cursor.privacy))
+        differs = cursor.privacy is not None and cursor.privacy != applied_rules(policy)
+        if differs:
+            if not self._told:
+                _log.warning(
+                    "The cursor %s was written under other privacy rules, or with another pseudonym_key, than the "
+                    "connection has now. Its hashes cannot be compared, so that leads at or after its watermark count "
+                    "as new until the next run of the sync.",
+                    key,
+                )
+            cursor = replace(cursor, overlap=())
+        self._told = differs
+        return ahead_of(as_landed(rows, policy), cursor)
 
     def _payload(self, new: list[RowVersion]) -> dict[str, Any]:
         times = [one.at for one in new if one.at is not None]

@@ -6,6 +6,7 @@ second one turns each row into a row of the table and writes them in chunks, in 
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from sqlalchemy.types import NullType
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
+from airflow_provider_robofy.extract.fields import field_key, opened
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, RESOURCES, SESSION_KEY, SESSIONS
 from airflow_provider_robofy.warehouse.database import Line, Target
 from airflow_provider_robofy.warehouse.table import (
@@ -30,7 +32,6 @@ from airflow_provider_robofy.warehouse.table import (
     RUN_KEY,
     RUN_KEY_LENGTH,
     Table,
-    field_key,
     known_fields,
 )
 from airflow_provider_robofy.warehouse.values import MisfitError, binder, fits_text, instant, text_of, time_text
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.warehouse.database import Database
     from airflow_provider_robofy.warehouse.table import TableName
     from airflow_provider_robofy.warehouse.values import Bound
+
+_log = logging.getLogger(__name__)
 
 #: What may have become of a row of the file; docs/warehouse.md says what each of them means.
 OUTCOMES: Final = ("inserted", "updated", "unchanged", "outdated", "superseded")
@@ -116,6 +119,13 @@ class Load:
             lines = (projection.line(number, row) for number, row in enumerate(held.rows(), 1))
             self._write(projection.target, lines)
             self._reconcile()
+        if self.counts["rows"] and (unmet := [name for name in self.lead_fields if name not in projection.answered]):
+            _log.warning(
+                "lead_fields: none of these %s leads has a form field called %s. Is a name misspelt, or did a privacy "
+                "rule drop it? The column stays empty.",
+                self.counts["rows"],
+                " or ".join(map(repr, unmet)),
+            )
         return self.counts
 
     def key_of(self, row: Mapping[str, Any]) -> Any:
@@ -304,6 +314,8 @@ class Projection:
         #: Field, the function that converts its values, and whether plain text needs no conversion.
         self._direct = [(name, bind, bind is text_of) for name, bind in ((name, bound(name)) for name in names)]
         self._answers = [(form_field, name, bound(name)) for form_field, name in load.lead_fields.items()]
+        #: Those of ``lead_fields`` that some row has.
+        self.answered: set[str] = set()
         self._extra = bound(EXTRA) if EXTRA in types else None
         self._names = [*names, *load.lead_fields.values(), *([EXTRA] if self._extra else [])]
         columns = (PROJECT_ID, CHATBOT_ID, load.resource.key, *self._names, *BOOKKEEPING)
@@ -329,6 +341,7 @@ class Projection:
         if load.resource is SESSIONS:
             fields.pop(SESSION_KEY, None)
         answers = answers_of(fields.get("lead_data"), load.lead_fields) if self._answers else {}
+        self.answered.update(answers)
         values: list[Bound] = []
         for name, bind, takes_text in self._direct:
             value = fields.pop(name, None)
@@ -385,16 +398,19 @@ def answers_of(lead_data: Any, wanted: Iterable[str]) -> dict[str, Any]:
 
         [{"field_name": "Email", "field_type": "email", "field_value": "ada@example.com"}]
 
-    :param lead_data: A list of objects with ``field_name`` and ``field_value``, an object of names and values, or
-        anything else, which answers nothing.
-    :param wanted: Names of form fields, as :func:`~airflow_provider_robofy.warehouse.table.field_key` returns them.
+    :param lead_data: A list of objects with ``field_name`` and ``field_value``, an object of names and values, either
+        of them as JSON in a text, or anything else, which answers nothing.
+    :param wanted: Names of form fields, as :func:`~airflow_provider_robofy.extract.fields.field_key` returns them.
     :return: Answers by those names.
     """
     pairs: Iterable[tuple[Any, Any]] = ()
+    if type(lead_data) is str:
+        lead_data = opened(lead_data)
     if type(lead_data) is dict:
         pairs = lead_data.items()
     elif type(lead_data) is list:
-        pairs = [(one.get("field_name"), one.get("field_value")) for one in lead_data if type(one) is dict]
+        entries = (opened(one) if type(one) is str else one for one in lead_data)
+        pairs = [(one.get("field_name"), one.get("field_value")) for one in entries if type(one) is dict]
     found: dict[str, Any] = {}
     for name, value in pairs:
         if type(name) is not str:

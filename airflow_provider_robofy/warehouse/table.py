@@ -12,6 +12,7 @@ from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
+from airflow_provider_robofy.extract.fields import clean_name, field_key
 from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, Kind
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def lead_columns(given: Any) -> dict[str, str]:
     """Parse which form fields get a column.
 
     :param given: Names of form fields, or a mapping from them to names of columns.
-    :return: Form field, as :func:`field_key` returns it, to column.
+    :return: Form field, as :func:`~airflow_provider_robofy.extract.fields.field_key` returns it, to column.
     :raises RobofyConfigError: It is neither, or names one form field twice.
     """
     if isinstance(given, str) or not hasattr(given, "__iter__"):
@@ -99,21 +100,16 @@ def lead_columns(given: Any) -> dict[str, str]:
     pairs: Iterable[tuple[Any, Any]] = given.items() if isinstance(given, Mapping) else ((one, one) for one in given)
     columns: dict[str, str] = {}
     for field, column in pairs:
-        if not (isinstance(field, str) and isinstance(column, str) and field.strip() and column.strip()):
+        key, name = (clean_name(one) if isinstance(one, str) else "" for one in (field, column))
+        if not (key and name):
             raise RobofyConfigError("lead_fields must name form fields, and columns, as text that is not empty.")
-        if columns.setdefault(field_key(field), column.strip()) != column.strip():
-            raise RobofyConfigError(f"lead_fields names {field!r} twice; upper and lower case are the same.")
+        if columns.setdefault(field_key(key), name) != name:
+            raise RobofyConfigError(
+                f"lead_fields names {field!r} twice; case, spaces and Unicode form make no difference."
+            )
     if len(columns) > MAX_FIELDS:
         raise RobofyConfigError(f"lead_fields names {len(columns)} form fields; a table takes {MAX_FIELDS}.")
     return columns
-
-
-def field_key(name: str) -> str:
-    """Return the text by which two names of a form field are the same.
-
-    :param name: A name, as somebody wrote it.
-    """
-    return name.strip().casefold()
 
 
 def known_fields(resource: Resource) -> tuple[Field, ...]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import pytest
 
 from airflow_provider_robofy import __version__
@@ -177,3 +180,15 @@ def test_the_user_agent_names_provider_hosts_and_python():
     agent = user_agent("apache-airflow/3.3.2")
     assert agent.startswith(f"airflow-provider-robofy/{__version__} apache-airflow/3.3.2 python/3.")
     assert Settings(api_key="k").user_agent == user_agent()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_settings_are_not_pickled_since_that_would_show_the_key(protocol):
+    with pytest.raises(TypeError, match="contain the API key, so they cannot be pickled") as caught:
+        pickle.dumps([Settings(api_key="rk_123")], protocol)
+    assert "rk_123" not in str(caught.value)
+
+
+def test_settings_can_be_copied():
+    settings = Settings(api_key="rk_123")
+    assert copy.copy(settings) is copy.deepcopy({"a": settings})["a"] is settings

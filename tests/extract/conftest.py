@@ -11,10 +11,12 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
@@ -212,3 +214,21 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"a small disk to fill up could not be mounted: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+_INVISIBLE = ["\u200b", "\ufeff", "\u200d", "\u00ad", "\u2060", "\u200e", "\u0000", "\ufe0f", "\u034f", "\U000e0041"]
+_SPACES = [" ", "\t", "\n", "\u00a0", "\u2003", "\u202f", "\u3000", "\u2028", "  "]
+
+
+_NAMES = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@st.composite
+def spellings(draw) -> tuple[str, str]:
+    """Return a name and another spelling of it."""
+    name = normalize("NFC", draw(_NAMES))
+    change = draw(st.sampled_from([str.upper, str.lower, str.casefold, str.swapcase, str.title]))
+    other = change(name)
+    other = normalize(draw(st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"])), other)
+    other = "".join(draw(st.sampled_from(_SPACES)) if one == " " else one for one in other)
+    return name, "".join(f"{one}{draw(st.sampled_from(['', '', *_INVISIBLE]))}" for one in f" {other} ")

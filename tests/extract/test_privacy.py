@@ -6,14 +6,24 @@ import hashlib
 import hmac
 import json
 import logging
+from unicodedata import normalize
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms, check_rules
+from airflow_provider_robofy.extract.fields import field_key
+from airflow_provider_robofy.extract.privacy import (
+    PrivacyPolicy,
+    Pseudonyms,
+    applied_rules,
+    check_pseudonym_key,
+    check_rules,
+    own_rules,
+)
 from airflow_provider_robofy.resources import RESOURCES
+from tests.extract.conftest import spellings
 
 KEY = "0123456789abcdef-a-long-key"
 LEAD = {
@@ -125,6 +135,129 @@ def test_a_hashed_entry_says_its_value_nowhere_else():
     assert row["lead_data"] == [{"field_name": "email", "field_type": "email", "field_value": hashed("a@b.c")}]
 
 
+# ------------------------------------------------------------------------------------------------------- spellings
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ("téléphone", "te\u0301le\u0301phone"),
+        ("te\u0301le\u0301phone", "Téléphone"),
+        ("téléphone", "télé\u200bphone"),
+        ("téléphone", "\ufefftéléphone"),
+        ("téléphone", "télé\u00adphone\u200d"),
+        ("work phone", "Work\u00a0\u00a0phone"),
+        ("isim", "İSİM"),
+        ("İSİM", "isim"),
+        ("Straße", "STRASSE"),
+        (" email", "email "),
+    ],
+)
+@pytest.mark.parametrize("shape", ["entries", "object", "row", "text", "entry texts"])
+def test_no_spelling_gets_past_a_rule(rule, field, shape):
+    entry = {"field_name": field, "field_type": "text", "field_value": "secret"}
+    value = {
+        "entries": [entry],
+        "object": {field: "secret"},
+        "row": None,
+        "text": json.dumps([entry]),
+        "entry texts": [json.dumps(entry)],
+    }[shape]
+    if shape == "row":
+        row, rules = {"id": 1, field: "secret"}, {rule: "drop"}
+    else:
+        row, rules = {"id": 1, "Lead_Data\u200b": value}, {f"lead_data.{rule}": "drop", "lead_data.*": "keep"}
+    assert "secret" not in json.dumps(policy(rules).land(row))
+
+
+@given(spellings(), st.sampled_from(["drop", "hash"]), st.sampled_from(["entry", "type", "object", "row"]))
+def test_any_spelling_of_a_rules_name_obeys_the_rule(names, action, shape):
+    rule, field = names
+    assume(field_key(rule) and not rule.startswith("*") and "." not in field_key(rule))
+    assume(field_key(rule) not in {"id", "created_at", "lead_data", "field_name", "field_type", "field_value"})
+    assume(not field_key(rule).startswith("type:"))
+    row = {
+        "entry": {"id": 1, "lead_data": [{"field_name": field, "field_value": "planted"}]},
+        "type": {"id": 1, "lead_data": [{"field_name": "x", "field_type": field, "field_value": "planted"}]},
+        "object": {"id": 1, "lead_data": {field: "planted"}},
+        "row": {"id": 1, field: "planted"},
+    }[shape]
+    name = {"type": f"lead_data.type:{rule}", "row": rule}.get(shape, f"lead_data.{rule}")
+    rules = policy({name: action} if shape == "row" else {name: action, "lead_data.*": "keep"})
+    assert "planted" not in json.dumps(rules.land(row))
+    assert not [one for one in rules._unmet if one not in {"id", "created_at"}], "the rule was met"
+
+
+def test_two_spellings_of_one_rule_are_one_rule():
+    assert check_rules({"lead_data.Té": "drop", "LEAD_DATA. te\u0301": "drop"}, "privacy") == {"lead_data.té": "drop"}
+    with pytest.raises(RobofyConfigError, match="two actions"):
+        check_rules({"té": "drop", "te\u0301": "keep"}, "privacy")
+
+
+def test_a_field_of_the_row_may_have_a_dot_in_its_name():
+    assert policy({"utm.source": "drop", "utm.*": "keep"}).land({"id": 1, "utm.source": "x"}) == {"id": 1}
+
+
+# ------------------------------------------------------------------------------------------------------- JSON in text
+ENTRIES = [
+    {"field_name": "name", "field_type": "text", "field_value": "Ann"},
+    {"field_name": "email", "field_type": "email", "field_value": "ann@example.com"},
+]
+
+
+def test_json_in_a_text_obeys_the_rules_and_stays_a_text():
+    rules = policy({"lead_data.email": "drop", "lead_data.*": "keep"})
+    landed = rules.land({"id": 1, "lead_data": json.dumps(ENTRIES)})["lead_data"]
+    assert isinstance(landed, str)
+    assert json.loads(landed) == ENTRIES[:1]
+
+
+@pytest.mark.parametrize("rule", ["email", "type:email"])
+@pytest.mark.parametrize(
+    "lead_data",
+    [
+        json.dumps(ENTRIES),
+        f"\ufeff {json.dumps(ENTRIES)} ",
+        json.dumps(json.dumps(ENTRIES)),
+        [json.dumps(one) for one in ENTRIES],
+        json.dumps([json.dumps(one) for one in ENTRIES]),
+        [ENTRIES],
+        json.dumps([ENTRIES]),
+        {"form": ENTRIES},
+        {"form": json.dumps(ENTRIES)},
+        [{"field_name": "form", "field_value": ENTRIES}],
+        [{"field_name": "form", "field_value": json.dumps(ENTRIES)}],
+        json.dumps(ENTRIES)[:-1] + ', {"n": NaN}]',
+    ],
+)
+def test_json_in_a_text_is_opened_wherever_it_stands(rule, lead_data):
+    kept = policy({f"lead_data.{rule}": "drop", "lead_data.*": "keep"}).land({"id": 1, "lead_data": lead_data})
+    assert "ann@example.com" not in json.dumps(kept)
+    assert "Ann" in json.dumps(kept)
+    hidden = policy({f"lead_data.{rule}": "hash", "lead_data.*": "keep"}).land({"id": 1, "lead_data": lead_data})
+    assert hashed("ann@example.com") in json.dumps(hidden)
+    assert "ann@example.com" not in json.dumps(hidden)
+
+
+def test_a_named_field_is_kept_of_json_in_a_text():
+    landed = policy({"lead_data.name": "keep", "lead_data.*": "drop"}).land({"id": 1, "lead_data": json.dumps(ENTRIES)})
+    assert json.loads(landed["lead_data"]) == ENTRIES[:1]
+
+
+def test_a_text_of_which_nothing_is_taken_stays_as_it_was():
+    text = '[ {"field_name": "b",   "field_value": 1.50} ]'
+    assert policy({"lead_data.email": "drop", "lead_data.*": "keep"}).land({"id": 1, "lead_data": text}) == {
+        "id": 1,
+        "lead_data": text,
+    }
+
+
+def test_what_is_nested_beyond_reason_does_not_land():
+    deep: object = ENTRIES
+    for _ in range(400):
+        deep = [deep]
+    kept = policy({"lead_data.email": "drop", "lead_data.*": "keep"}).land({"id": 1, "lead_data": deep})
+    assert "ann@example.com" not in json.dumps(kept)
+
+
 TEXT = st.text(max_size=12)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | TEXT,
@@ -183,6 +316,29 @@ def test_equal_values_have_equal_hashes_wherever_they_stand():
 @pytest.mark.parametrize(("value", "name"), [(None, None), ("", ""), ("  ", ""), (True, hashed("true"))])
 def test_what_says_nothing_has_no_hash(value, name):
     assert Pseudonyms(KEY).full(value) == name
+
+
+@pytest.mark.parametrize(
+    ("one", "another"),
+    [
+        ("José", "Jose\u0301"),
+        (" JOSÉ", "jose\u0301\n"),
+        ("Ångström", "\u212bngstro\u0308m"),
+        ("ΐ", "\u0399\u0308\u0301"),
+    ],
+)
+def test_a_value_has_one_hash_however_its_letters_are_composed(one, another):
+    assert Pseudonyms(KEY).full(one) == Pseudonyms(KEY).full(another)
+    assert Pseudonyms(KEY).full("José") == hashed("josé")
+
+
+@given(st.text(max_size=8), st.sampled_from(["NFC", "NFD"]))
+def test_the_form_of_a_text_makes_no_difference_to_its_hash(text, form):
+    assert Pseudonyms(KEY).full(text) == Pseudonyms(KEY).full(normalize(form, text))
+
+
+def test_an_id_is_hashed_as_it_is():
+    assert Pseudonyms(KEY).exact("José") != Pseudonyms(KEY).exact("Jose\u0301")
 
 
 def test_another_key_gives_another_hash():
@@ -299,9 +455,25 @@ def test_rules_of_the_connection_and_for_form_fields_are_told_quietly(caplog):
         "lead_data.type:email": "drop",
         "lead_data.*": "keep",
     }
-    [(level, message)] = said(rules, LEAD, caplog, own=("lead_data.tel",))
+    [(level, message)] = said(rules, LEAD, caplog)
     assert level == "INFO"
     assert message.endswith("lead_data.tel, user_profile_name")
+
+
+def test_a_rule_for_a_form_field_that_protected_nothing_is_warned_about(caplog):
+    [(level, message)] = said({"lead_data.emial": "drop", "lead_data.*": "keep"}, LEAD, caplog, ("lead_data.emial",))
+    assert (level, "'lead_data.emial'" in message) == ("WARNING", True)
+
+
+def test_a_rule_for_a_form_field_whose_others_are_dropped_is_told_quietly(caplog):
+    [(level, _)] = said({"lead_data.tel": "hash", "lead_data.*": "drop"}, LEAD, caplog, ("lead_data.tel",))
+    assert level == "INFO"
+
+
+@pytest.mark.parametrize("name", ["ip_adress", "ipaddress", "lead-data", "page_urls"])
+def test_a_rule_of_the_connection_that_is_nearly_a_field_is_warned_about(name, caplog):
+    [(level, message)] = said({name: "drop"}, LEAD, caplog)
+    assert (level, repr(name) in message) == ("WARNING", True)
 
 
 def test_rules_that_were_met_are_not_told(caplog):
@@ -314,3 +486,26 @@ def test_names_that_nobody_knows_do_not_fill_the_memory():
         rules.land({"id": 1, f"field {number}": 1, "lead_data": {f"field {number}": 1}})
     assert max(len(rules._plan), len(rules._top._found)) <= 4096
     assert len(rules._children["lead_data"]._found) <= 4096
+
+
+# ------------------------------------------------------------------------------------------- what a cursor says of it
+def test_a_cursor_names_the_rules_and_tells_keys_apart_without_showing_them():
+    applied = applied_rules(policy({"IP_address": "drop", "lead_data": "hash"}, own=("lead_data",)))
+    rules = {"created_at": "keep", "id": "keep", "ip_address": "drop", "lead_data": "hash"}
+    assert (applied["rules"], applied["own"]) == (rules, ["lead_data"])
+    assert KEY not in json.dumps(applied)
+    another = applied_rules(policy({"ip_address": "drop", "lead_data": "hash"}, key=f"{KEY}2", own=("lead_data",)))
+    assert another["rules"] == rules
+    assert another["key"] != applied["key"]
+    assert own_rules(json.loads(json.dumps(applied))) == {"lead_data": "hash"}
+
+
+def test_without_a_policy_a_cursor_says_that_there_is_none():
+    assert applied_rules(None) == {"rules": {}, "own": [], "key": None}
+    assert own_rules(None) == own_rules(applied_rules(None)) == {}
+
+
+@pytest.mark.parametrize("key", ["abc", "x" * 15, " "])
+def test_a_short_key_is_refused(key):
+    with pytest.raises(RobofyConfigError, match=r"found by trying.*16 or more"):
+        check_pseudonym_key(key)

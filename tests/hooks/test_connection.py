@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
+import re
 
 import pytest
 from hypothesis import given
@@ -92,6 +95,15 @@ def test_neither_key_shows_in_a_repr():
     shown = repr(read(password="rk_123", pseudonym_key="salt_456"))
     assert "rk_123" not in shown
     assert "salt_456" not in shown
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_connection_is_not_pickled_since_that_would_show_both_keys(protocol):
+    connection = read(password="rk_123", pseudonym_key="salt_456")
+    with pytest.raises(TypeError, match="cannot be pickled") as caught:
+        pickle.dumps({"connection": connection}, protocol)
+    assert not re.search("rk_123|salt_456", str(caught.value))
+    assert copy.deepcopy([connection])[0] is copy.copy(connection) is connection
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import sys
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import pytest
 from airflow import __version__ as airflow_version
 
 from airflow_provider_robofy import __version__
+from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import (
     RobofyConfigError,
     RobofyNotFoundError,
@@ -120,6 +122,61 @@ def test_a_good_connection_says_what_it_found(robofy_emulator):
     host = robofy_emulator.url.removeprefix("http://")
     assert RobofyHook().test_connection() == (True, f"{host} accepted the key; project 24017 has 3 agents")
     assert len(robofy_emulator.requests) == 1
+
+
+def test_a_wrong_agent_is_refused(connect, robofy_emulator):
+    project = robofy_emulator.project_id
+    ok, sentence = connect(extra={"project_id": project, "chatbot_id": "nobody"}).test_connection()
+    assert (ok, "chatbot_id" in sentence, "has 3 agents" in sentence) == (False, True, True)
+    for agent in robofy_emulator.chatbot_ids:
+        assert connect(extra={"project_id": project, "chatbot_id": agent}).test_connection()[0]
+
+
+def test_an_agent_of_a_later_page_is_no_wrong_one(connect, robofy_emulator_factory):
+    robofy = robofy_emulator_factory(agents=5, agents_page_size=2)
+    extra = {"project_id": robofy.project_id, "chatbot_id": robofy.chatbot_ids[-1]}
+    assert connect(extra=extra, host=robofy.url).test_connection()[0]
+
+
+@pytest.mark.parametrize("rows", [[], ["agent"], [{"key": "x"}], [{"id": 1, "name": "A"}], [{"chatbot_id": None}]])
+def test_agents_of_another_shape_do_not_fail_a_good_connection(connect, robofy_emulator, rows, mocker):
+    hook = connect(extra={"project_id": robofy_emulator.project_id, "chatbot_id": robofy_emulator.chatbot_ids[0]})
+    real = hook.client.call
+    listed = Rows(items=rows, token=None, end_marker="absent")
+    mocker.patch.object(
+        hook.client, "call", side_effect=lambda call: listed if "list_agents" in call.endpoint else real(call)
+    )
+    assert hook.test_connection()[0]
+
+
+def test_an_agent_that_cannot_be_asked_for_does_not_fail_a_good_connection(connect, robofy_emulator):
+    robofy_emulator.fault("status", status=500, endpoint="retrieve_agent", times=None)
+    extra = {"project_id": robofy_emulator.project_id, "chatbot_id": "elsewhere", "max_attempts": 1}
+    ok, sentence = connect(extra=extra).test_connection()
+    assert (ok, "could not be seen" in sentence) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ({"pseudonym_key": "abc"}, "3 characters"),
+        ({"pseudonym_key": "abc", "privacy": {"ip_address": "drop"}}, "3 characters"),
+        ({"privacy": {"ip_address": "hash"}}, "pseudonym_key.*is not set"),
+        ({"privacy": {"lead_data.email": "drop"}}, "what becomes of others"),
+    ],
+)
+def test_a_key_or_rules_that_no_task_could_use_are_refused(connect, robofy_emulator, extra, words):
+    ok, sentence = connect(extra={"project_id": robofy_emulator.project_id, **extra}).test_connection()
+    assert not ok
+    assert re.search(words, sentence)
+
+
+def test_a_pickled_hook_contains_no_key_and_reads_its_connection_again(robofy_emulator):
+    hook = RobofyHook()
+    list(hook.iter_leads())
+    pickled = pickle.dumps(hook)
+    assert hook.connection.settings.api_key.encode() not in pickled
+    assert list(pickle.loads(pickled).iter_leads()) == list(hook.iter_leads())
 
 
 def test_without_a_project_it_counts_the_projects(connect, robofy_emulator):

@@ -395,3 +395,45 @@ def test_a_cursor_too_large_for_the_database_goes_to_a_file_beside_the_data(worl
 def test_an_asset_of_ids_that_are_not_known_at_parse_is_refused(project, agent):
     with pytest.raises(RobofyConfigError, match="written out"):
         leads_asset(project, agent)
+
+
+# ------------------------------------------------------------------------------------------------- the privacy rules
+def test_the_cursor_says_under_which_rules_it_was_written(world):
+    world.extra = {"privacy": {"ip_address": "drop"}, "pseudonym_key": "0123456789abcdef"}
+    world.run("r1", privacy={"lead_data": "hash"})
+    applied = world.state["privacy"]
+    assert applied["rules"] == {"created_at": "keep", "id": "keep", "ip_address": "drop", "lead_data": "hash"}
+    assert applied["own"] == ["lead_data"]
+    assert applied["key"]
+    assert "0123456789abcdef" not in json.dumps(world.state)
+
+
+def test_without_rules_it_says_that_there_are_none(world):
+    world.run("r1")
+    assert world.state["privacy"] == {"rules": {}, "own": [], "key": None}
+
+
+def test_under_other_rules_the_cursor_moves_though_nothing_is_new(world):
+    """Otherwise a watcher would go on comparing the listing under the rules of the run before."""
+    world.run("r1")
+    before = world.state
+    world.extra = {"privacy": {"no_such_field": "drop"}}
+    with pytest.raises(AirflowSkipException):
+        world.run("r2")
+    after = world.state
+    assert after["privacy"]["rules"]["no_such_field"] == "drop"
+    assert (after["mark"], after["kept"]) == (before["mark"], before["kept"])
+    with pytest.raises(AirflowSkipException):
+        world.run("r3")
+    assert world.state == after
+
+
+def test_a_cursor_of_an_earlier_version_learns_the_rules_at_the_next_run(world):
+    world.run("r1")
+    [path] = (world.root / "cursors").glob("*.json")
+    body = {name: value for name, value in world.state.items() if name != "privacy"}
+    path.write_text(json.dumps(body))
+    with pytest.raises(AirflowSkipException):
+        world.run("r2")
+    assert world.state["privacy"] == {"rules": {}, "own": [], "key": None}
+    assert world.state["kept"] == body["kept"]

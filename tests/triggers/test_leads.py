@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.arrivals import Head, ahead_of
+from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.arrivals import Head, ahead_of, as_landed
 from airflow_provider_robofy.extract.cursor import Cursor, cursor_key
-from airflow_provider_robofy.extract.rows import RowVersion
+from airflow_provider_robofy.extract.privacy import Pseudonyms, applied_rules, check_rules
+from airflow_provider_robofy.extract.rows import Overlap, RowVersion
 from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.triggers import leads as module
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger, RobofyNewLeadsTrigger
+
+if TYPE_CHECKING:
+    from airflow_provider_robofy.hooks.connection import RobofyConnection
 
 needs_watchers = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -181,9 +189,6 @@ def test_ahead_are_the_rows_at_or_after_the_mark_that_have_not_landed(cursor, id
 
 
 def test_the_head_of_an_unordered_listing_is_its_newest_end():
-    from airflow_provider_robofy.api.client import Page
-    from airflow_provider_robofy.api.times import TimeReader
-
     head = Head(TimeReader().read, newest_first=False)
     for number in range(1, 31):
         rows = [{"id": f"l{number}-{i}", "created_at": f"2025-01-{number:02} 00:00:{i:02}"} for i in range(50)]
@@ -315,6 +320,132 @@ def test_an_event_holds_no_personal_data(robofy):
     )
     [event] = watch(event_trigger(robofy), State(), 0.4)
     assert "planted@example.com" not in json.dumps(event)
+
+
+# ----------------------------------------------------------------------------- the watcher and the privacy rules
+KEY = "a-pseudonym-key-of-a-test"
+
+
+@pytest.fixture
+def connect(robofy, monkeypatch):
+    """Set extras of the connection."""
+
+    def connect(**extra) -> RobofyConnection:
+        connection = json.loads(robofy.connection_json())
+        connection["extra"].update({"max_attempts": 1, "leads_order": "newest_first", **extra})
+        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+        return RobofyHook().connection
+
+    return connect
+
+
+def landed(robofy, connection, own=None, *, known=True) -> Cursor:
+    """Return the cursor of a sync that has landed everything under the connection's rules and its own."""
+    policy = connection.privacy_policy(LEADS, check_rules(own, "privacy") if own else None)
+    overlap = Overlap(timedelta(days=10_000))
+    for row in robofy.leads(robofy.chatbot_ids[0]):
+        at = datetime.fromisoformat(row["created_at"]).replace(tzinfo=UTC)
+        row = row if policy is None else policy.land(row)  # noqa: PLW2901
+        overlap.add(row["id"], at, row)
+    return Cursor().moved(
+        run_key="run",
+        timezone="UTC",
+        started=NOW,
+        newest=overlap.newest,
+        landed=overlap.rows,
+        lag=timedelta(days=10_000),
+        full=True,
+        privacy=applied_rules(policy) if known else None,
+    )
+
+
+RULES = [
+    ({}, None),
+    ({"privacy": {"ip_address": "drop"}}, None),
+    ({"privacy": {"ip_address": "drop"}}, {"lead_data.email": "hash", "lead_data.*": "drop"}),
+    ({"privacy": {"ip_address": "drop", "lead_data": "hash"}}, {"ip_address": "keep"}),
+    ({}, {"id": "hash", "*": "drop"}),
+    ({"privacy": {"*": "hash"}}, {"page_url": "keep"}),
+]
+
+
+@needs_watchers
+@pytest.mark.parametrize(("extra", "own"), RULES)
+def test_it_compares_rows_as_they_land_under_the_rules_of_connection_and_task(robofy, connect, caplog, extra, own):
+    connection = connect(pseudonym_key=KEY, **extra)
+    state = State()
+    state.body = json.loads(json.dumps(body_of(robofy, landed(robofy, connection, own))))
+    assert watch(event_trigger(robofy, renudge_after=0.1), state, 0.6) == []
+    assert state.asked > 1
+    assert "privacy" not in caplog.text
+
+    robofy.add_leads(1, chatbot_id=robofy.chatbot_ids[0], created_at=NOW)
+    [newest, *_] = robofy.leads(robofy.chatbot_ids[0])
+    [event] = watch(event_trigger(robofy), state, 0.5)
+    hashes_id = (own or {}).get("id") == "hash"
+    assert event["lead_ids"] == [Pseudonyms(KEY).exact(newest["id"]) if hashes_id else newest["id"]]
+
+
+@needs_watchers
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"pseudonym_key": KEY},
+        {"pseudonym_key": f"{KEY}2", "privacy": {"ip_address": "hash"}},
+        {"pseudonym_key": KEY, "privacy": {"ip_address": "drop"}},
+        {"pseudonym_key": KEY, "privacy": {"ip_address": "hash", "nothing": "drop"}},
+    ],
+    ids=["no rules", "another key", "another action", "one rule more"],
+)
+def test_under_other_rules_than_the_cursors_it_says_so_once_and_takes_what_follows_the_watermark(
+    robofy, connect, caplog, now
+):
+    cursor = landed(robofy, connect(pseudonym_key=KEY, privacy={"ip_address": "hash"}))
+    newest = [
+        datetime.fromisoformat(row["created_at"]).replace(tzinfo=UTC) for row in robofy.leads(robofy.chatbot_ids[0])
+    ]
+    state = State()
+    state.body = body_of(robofy, replace(cursor, watermark=newest[4]))
+    connect(**now)
+    events = watch(event_trigger(robofy, renudge_after=0.2), state, 1.2)
+    assert len(events) >= 3
+    assert {event["count"] for event in events} == {sum(at >= newest[4] for at in newest)}
+    assert caplog.text.count("written under other privacy rules") == 1
+    assert KEY not in caplog.text
+
+
+@needs_watchers
+def test_a_cursor_of_an_earlier_version_is_compared_under_the_connections_rules(robofy, connect):
+    connection = connect(privacy={"ip_address": "drop"})
+    state = State()
+    state.body = body_of(robofy, landed(robofy, connection, known=False))
+    assert "privacy" not in state.body
+    assert watch(event_trigger(robofy, renudge_after=0.1), state, 0.5) == []
+
+
+@needs_watchers
+@pytest.mark.parametrize(
+    "privacy", [5, [], {"rules": []}, {"rules": {}, "own": None, "key": None}, {"rules": {"a": "x"}, "own": ["a"]}]
+)
+def test_a_cursor_with_damaged_rules_does_not_end_it(robofy, caplog, privacy):
+    state = State()
+    state.body = {**body_of(robofy, Cursor()), "privacy": privacy}
+    assert watch(event_trigger(robofy), state, 0.4) == []
+    assert "cursor cannot be read" in caplog.text
+
+
+def test_the_newest_rows_show_no_personal_data():
+    head = Head(TimeReader().read, newest_first=True)
+    head.is_enough(Page(1, [{"id": "1", "created_at": "2025-01-01 00:00:00", "ip_address": "planted"}], None, None))
+    assert "planted" not in repr(head.rows)
+    assert "planted" not in repr(as_landed(head.rows, None))
+
+
+def test_of_rows_with_one_id_and_time_any_content_is_put_in_order():
+    head = Head(TimeReader().read, newest_first=True)
+    row = {"id": "1", "created_at": "2025-01-01 00:00:00"}
+    head.is_enough(Page(1, [{**row, "a": {}}, {**row, "a": []}, row, row], None, None))
+    assert len(head.rows) == 4
 
 
 @needs_watchers

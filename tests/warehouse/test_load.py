@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.extract.fields import field_key
 from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load, answers_of
-from airflow_provider_robofy.warehouse.table import TableName
+from airflow_provider_robofy.warehouse.table import TableName, lead_columns
+from tests.extract.conftest import spellings
 
 IDS = st.sampled_from(["a", "A", "b", "c", "d"])
 AGENTS = st.sampled_from(["x", "y"])
@@ -81,6 +84,11 @@ def test_whatever_the_order_the_version_that_was_fetched_last_is_in_the_table(fi
         ([{"field_name": "e-mail", "field_value": ""}, {"field_name": "e-mail"}], {"e-mail": ""}),
         ([{"field_name": "e-mail", "field_value": 0}], {"e-mail": 0}),
         ({"E-Mail": ["a", "b"], "other": 1}, {"e-mail": ["a", "b"]}),
+        ([{"field_name": "\ufeffE-\u200bMail\u00a0", "field_value": "a"}], {"e-mail": "a"}),
+        ('[{"field_name": "E-Mail", "field_value": "a"}]', {"e-mail": "a"}),
+        ('"{\\"E-Mail\\": \\"a\\"}"', {"e-mail": "a"}),
+        (['{"field_name": "E-Mail", "field_value": "a"}'], {"e-mail": "a"}),
+        ("[1, 2", {}),
         ([{"field_name": ["e-mail"]}, None, 7, "e-mail", {}], {}),
         ("e-mail", {}),
         (None, {}),
@@ -88,3 +96,59 @@ def test_whatever_the_order_the_version_that_was_fetched_last_is_in_the_table(fi
 )
 def test_answers_are_found_in_any_form_that_lead_data_may_have(lead_data, answers):
     assert answers_of(lead_data, {"e-mail": "email"}) == answers
+
+
+@given(spellings())
+def test_any_spelling_of_a_form_field_gets_its_column(names):
+    wanted, sent = names
+    assume(field_key(wanted))
+    columns = lead_columns({wanted: "c"})
+    assert answers_of([{"field_name": sent, "field_value": 1}], columns) == dict.fromkeys(columns, 1)
+    assert lead_columns({wanted: "c", sent: "c"}) == columns
+
+
+def test_a_column_is_named_as_the_name_looks():
+    assert lead_columns(["\ufeff Te\u0301le\u0301phone\u00a0mobile"]) == {"téléphone mobile": "Téléphone mobile"}
+
+
+@pytest.mark.parametrize("name", ["", " ", "\u200b", "\u00a0\ufeff"])
+def test_a_form_field_whose_name_cannot_be_seen_is_refused(name):
+    with pytest.raises(RobofyConfigError, match="not empty"):
+        lead_columns({"email": name})
+    with pytest.raises(RobofyConfigError, match="not empty"):
+        lead_columns([name])
+
+
+@pytest.mark.parametrize(
+    ("lead_fields", "rows", "named"),
+    [
+        (["emial", "email"], [[{"field_name": "Email", "field_value": "a"}]], "'emial'"),
+        (["emial"], [[], None], "'emial'"),
+        (["email"], [None, [{"field_name": "E\u200bmail", "field_value": ""}]], None),
+        (["emial"], [], None),
+    ],
+)
+def test_a_form_field_that_no_lead_has_is_warned_about(tmp_path, caplog, lead_fields, rows, named):
+    manifest = {
+        "resource": "leads",
+        "mode": "full",
+        "project_id": None,
+        "chatbot_id": "x",
+        "uri": "file",
+        "rows": len(rows),
+        "run_key": "run",
+        "started_at": "2025-01-01T00:00:00+00:00",
+    }
+    stamp = {"_project_id": None, "_chatbot_id": "x"}
+    held: Any = Given([{"id": str(number), "lead_data": one, **stamp} for number, one in enumerate(rows)])
+    with open_database(lambda: sqlite3.connect(tmp_path / "t"), "Connection 'x'", lambda: None) as database:
+        Load(
+            database=database,
+            table=TableName.of("t"),
+            manifest=manifest,
+            mode="upsert",
+            lead_fields=lead_columns(lead_fields),
+        ).run(held)
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert len(warnings) == (named is not None)
+    assert all(f"called {named}." in one for one in warnings)
