@@ -135,15 +135,16 @@ def _rule_name(field: str) -> str:
     return f"{parent.strip()}{dot}{child}"
 
 
-def check_pseudonym_key(key: str) -> None:
+def check_pseudonym_key(key: str, begin: str = "The") -> None:
     """Refuse a key that is too short.
 
     :param key: The connection's ``pseudonym_key``.
+    :param begin: How the error begins. Default "The".
     :raises RobofyConfigError: It is.
     """
     if len(key) < _SHORTEST_KEY:
         raise RobofyConfigError(
-            f"The connection's extra pseudonym_key has {len(key)} characters, so it could be found by trying. Take "
+            f"{begin} connection's extra pseudonym_key has {len(key)} characters, so it could be found by trying. Take "
             f"{_SHORTEST_KEY} or more; a new key gives new hashes."
         )
 
@@ -346,7 +347,7 @@ class PrivacyPolicy:
         if type(entry) is str:
             return self._text(entry, rules, depth, self._entry)
         if type(entry) is not dict:
-            return self._part(entry, rules.rest, rules, depth)
+            return self._part(entry, rules, depth)
         if _ENTRY.isdisjoint(entry):
             return self._members(entry, rules, depth)
         action = rules.action(entry.get("field_name"), entry.get("field_type"))
@@ -359,17 +360,21 @@ class PrivacyPolicy:
         return {**kept, "field_value": self._done(entry.get("field_value"), HASH)}
 
     def _members(self, value: dict[str, Any], rules: _Rules, depth: int) -> dict[str, Any]:
-        part = self._part
-        return {
-            name: kept
-            for name, of in value.items()
-            if (kept := part(of, rules.action(name), rules, depth)) is not _NOTHING
-        }
+        result: dict[str, Any] = {}
+        for name, of in value.items():
+            action = rules.action(name)
+            if action == _KEEP_REST:
+                # Most values are plain text, which is kept at once.
+                kept = of if type(of) is str and "{" not in of and "[" not in of else self._part(of, rules, depth)
+            else:
+                kept = self._done(of, action)
+            if kept is not _NOTHING:
+                result[name] = kept
+        return result
 
-    def _part(self, value: Any, action: str | None, rules: _Rules, depth: int) -> Any:
-        if action == _KEEP_REST:
-            return self._within(value, rules, depth + 1)
-        return self._done(value, action)
+    def _part(self, value: Any, rules: _Rules, depth: int) -> Any:
+        """Return what the rules leave of a part that no rule names."""
+        return self._within(value, rules, depth + 1) if rules.rest == _KEEP_REST else self._done(value, rules.rest)
 
     def _done(self, value: Any, action: str | None) -> Any:
         if action == KEEP:
@@ -439,10 +444,7 @@ def _pseudonyms(rules: Mapping[str, str], key: str | None) -> Pseudonyms | None:
             f"privacy: {hashed} is to be hashed, and the connection's extra pseudonym_key, the key of the hash, is not "
             "set. Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
         )
-    try:
-        check_pseudonym_key(key)
-    except RobofyConfigError as error:
-        raise RobofyConfigError(f"privacy: {hashed} is to be hashed. {error}") from None
+    check_pseudonym_key(key, f"privacy: {hashed} is to be hashed, and the")
     return Pseudonyms(key)
 
 

@@ -80,7 +80,7 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
         without a column go to its column ``_extra``. Default True.
     :param chunk_size: Rows in a statement, at least 1; a chunk ends earlier at about a megabyte. Default 1000.
     :param lead_fields: Form fields of leads that get a text column of their own, as a list of names or a mapping from
-        name to column. Names are compared trimmed and without case. Default none; ``lead_data`` has them all.
+        name to column. Names are compared as in privacy rules. Default none; ``lead_data`` has them all.
         (templated)
     :return: The counts ``rows``, ``inserted``, ``updated``, ``unchanged``, ``outdated``, ``superseded``, ``deleted``
         and ``columns_added``, with ``files``, ``table`` and ``mode``. No personal data. docs/warehouse.md says what

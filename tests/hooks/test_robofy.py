@@ -132,6 +132,12 @@ def test_a_wrong_agent_is_refused(connect, robofy_emulator):
         assert connect(extra={"project_id": project, "chatbot_id": agent}).test_connection()[0]
 
 
+def test_a_wrong_agent_is_refused_without_a_project_too(connect, robofy_emulator):
+    ok, sentence = connect(extra={"chatbot_id": "nobody"}).test_connection()
+    assert (ok, "chatbot_id" in sentence) == (False, True)
+    assert connect(extra={"chatbot_id": robofy_emulator.chatbot_ids[1]}).test_connection()[0]
+
+
 def test_an_agent_of_a_later_page_is_no_wrong_one(connect, robofy_emulator_factory):
     robofy = robofy_emulator_factory(agents=5, agents_page_size=2)
     extra = {"project_id": robofy.project_id, "chatbot_id": robofy.chatbot_ids[-1]}
