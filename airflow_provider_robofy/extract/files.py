@@ -257,7 +257,8 @@ class Store:
         added = max((len(suffix) for suffix in suffixes), default=0)
         if self.is_local:
             folder = Path(self.path).parent
-            there = next((one for one in (folder, *folder.parents) if one.is_dir()), Path("/"))
+            # Not by Path.is_dir, which raises for a name that is too long.
+            there = next((one for one in (folder, *folder.parents) if os.path.isdir(one)), Path("/"))  # noqa: PTH112
             most = os.pathconf(there, "PC_NAME_MAX")
             added += _PART_LENGTH
             lengths = [len(os.fsencode(part)) for part in Path(self.path).parts]

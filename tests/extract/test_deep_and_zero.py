@@ -110,7 +110,12 @@ def test_a_large_page_of_tiny_messages_goes_to_the_file_in_parts(tmp_path: Path)
     transcript = Transcript("s", stamp={}, folder=tmp_path)
     written: list[int] = []
     write = transcript.landing.write
-    transcript.landing.write = lambda lines: written.append(len(lines)) or write(lines)  # type: ignore[method-assign]
+
+    def watched(lines: Any) -> int:
+        written.append(len(lines))
+        return write(lines)
+
+    transcript.landing.write = watched  # type: ignore[method-assign]
 
     transcript.add([{}] * 50_000)
 
