@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError, RobofyLandingError
 from airflow_provider_robofy.extract.rows import Overlap, RowVersion
-from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.extract.window import Window, earlier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -94,7 +94,7 @@ class Cursor:
         """
         watermark = self.watermark
         if newest is not None:
-            reached = min(newest, started) - lag
+            reached = earlier(min(newest, started), lag)
             watermark = reached if watermark is None else max(watermark, reached)
         rows = {(one.row_id, one.fingerprint): one for one in (*self.overlap, *landed)}
         return Cursor(
@@ -233,17 +233,34 @@ class FileCursorStore:
         """Return the file's content, or None where there is no file.
 
         :raises RobofyConfigError: The file is not JSON.
+        :raises RobofyLandingError: The file cannot be read.
         """
         try:
             return codec.loads(self._store.read()) if self._store.exists() else None
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise RobofyLandingError(
+                f"{self.where} could not be read ({type(error).__name__}: {error}). Check its permissions."
+            ) from error
         except ValueError:
             raise RobofyConfigError(f"{self.where} is damaged: it is not JSON. {RESET}") from None
 
     def save(self, body: dict[str, Any]) -> None:
-        """Write the file, whole or not at all."""
-        self._store.write(codec.dump_line(body))
+        """Write the file, whole or not at all.
+
+        :param body: The new content.
+        :raises RobofyLandingError: The file cannot be written; its old content stays.
+        """
+        try:
+            self._store.write(codec.dump_line(body))
+        except OSError as error:
+            self._store.tidy()
+            raise RobofyLandingError(
+                f"{self.where} could not be written ({type(error).__name__}: {error}). What was read has landed, and "
+                "the cursor stands where it was. Check its permissions and free space, and those of TMPDIR, where "
+                "files for remote targets are prepared; a retry lands the same rows again."
+            ) from error
 
 
 def cursor_key(name: str, resource: str, project_id: str | None, chatbot_id: str) -> str:
@@ -263,10 +280,17 @@ def cursor_body(value: Any, open_store: Callable[[str], Store]) -> Any:
 
     :param value: What the state contains, or None.
     :param open_store: Opens an address.
+    :raises RobofyConfigError: The file is gone, or is not JSON.
     """
-    if isinstance(value, dict) and isinstance(value.get("at"), str):
-        return FileCursorStore(open_store(value["at"])).load()
-    return value
+    if not isinstance(value, dict) or "at" not in value:
+        return value
+    address = value["at"]
+    if not isinstance(address, str) or not address:
+        raise RobofyConfigError(f"The cursor is damaged: its state names no file. {RESET}")
+    body = FileCursorStore(open_store(address)).load()
+    if body is None:
+        raise RobofyConfigError(f"The cursor {address} is damaged: the file is gone. {RESET}")
+    return body
 
 
 # ------------------------------------------------------------------------------------------------------------- one run
@@ -388,14 +412,37 @@ class CursorRun:
             one landed will merely land again.
         """
         if not self._forced and (now := self._load()).generation != self._stored.generation:
-            _log.warning(
-                "Another run (%s) moved the cursor while this one was reading. It is left where that run put it, "
-                "so some rows will land twice. Set max_active_runs=1 on the DAG, and one task to a cursor.",
-                now.run_key,
-            )
+            self._warn_of_other(now)
             return False
-        self._store.save(self.after(started).encode(self._identity))
+        after = self.after(started)
+        try:
+            self._store.save(after.encode(self._identity))
+        except RobofyLandingError as error:
+            # Two that save in the same instant: the file is whole, but may be the other's.
+            other = self._other_that_moved(after)
+            if other is None:
+                raise
+            _log.info("The cursor was not saved: %s", error)
+            self._warn_of_other(other)
+            return False
         return True
+
+    def _other_that_moved(self, after: Cursor) -> Cursor | None:
+        """Return the stored cursor if a run has moved it that is not this one."""
+        try:
+            now = self._load()
+        except RobofyError:
+            return None
+        unmoved = now.generation in {self._stored.generation, after.generation}
+        return None if unmoved or now.run_key is None else now
+
+    def _warn_of_other(self, now: Cursor) -> None:
+        _log.warning(
+            "Another run (%s) moved the cursor while this one (%s) was reading. It is left where that run put it, "
+            "so some rows will land twice. Set max_active_runs=1 on the DAG, and one task to a cursor.",
+            now.run_key,
+            self._run_key,
+        )
 
     def _load(self) -> Cursor:
         return Cursor.decode(self._store.load(), self._identity, self._store.where)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import os
 import re
 import tempfile
+import time
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -15,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.errors import RobofyLandingError
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
 from airflow_provider_robofy.extract.formats import JsonLinesWriter
 
 if TYPE_CHECKING:
@@ -31,6 +33,18 @@ if TYPE_CHECKING:
 _BUCKETS: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "adl", "az", "wasb", "oci", "oss", "r2", "cos"}
 
 _PART: Final = re.compile(r"[0-9a-f]{12}\.part")
+#: Any spool of this provider, whatever it is of: beside a local file, and for a remote one.
+_ANY_PART: Final = re.compile(r"(\..+|[0-9a-f]{24})\.[0-9a-f]{12}\.part")
+#: What a spool's name has beyond its file's: a dot before, a dot, 12 digits and the ending after.
+_PART_LENGTH: Final = 19
+#: Age in seconds from which a spool that no process writes is removed, whatever it is of.
+_ABANDONED_AFTER: Final = 24 * 3600.0
+#: So many folders beside the target's, the newest first, are searched for such spools.
+_FOLDERS_TO_SWEEP: Final = 1_000
+#: Bytes that a key may have in S3, GCS and Azure.
+_LONGEST_KEY: Final = 1_024
+#: What tells two versions of a file apart, as filesystems call it.
+_VERSION: Final = ("size", "ETag", "etag", "generation", "ino", "mtime", "LastModified", "last_modified", "created")
 
 
 class Spool:
@@ -43,7 +57,8 @@ class Spool:
             spool.finish()
             store.publish(spool.path, spool.bytes)
 
-    Leaving the ``with`` removes the file if it is still there, whatever happened.
+    Leaving the ``with`` removes the file if it is still there, whatever happened. Until then the file is locked, which
+    tells it from what a killed process left: the system unlocks that.
 
     :param path: Where to write; created with mode 0600, must not exist.
     :param compress: Write gzip. The same content gives the same bytes: the header contains no time and no name.
@@ -59,7 +74,10 @@ class Spool:
         #: Size of the file on disk, so after compression.
         self.bytes = 0
         self._hash = hashlib.sha256()
-        self._file: IO[bytes] = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        descriptor = _create_locked(path)
+        # Of its own, because the lock has to outlast the file's closing: published it is only after that.
+        self._lock = os.dup(descriptor)
+        self._file: IO[bytes] = os.fdopen(descriptor, "wb")
         self._gzip = gzip.GzipFile(filename="", mode="wb", fileobj=self, mtime=0, compresslevel=6) if compress else None
         self._writer = writer(self._gzip or self)
 
@@ -109,6 +127,77 @@ class Spool:
         finally:
             # Closing writes what was still buffered, which a full disk refuses once more.
             self.path.unlink(missing_ok=True)
+            os.close(self._lock)
+
+
+def _create_locked(path: Path) -> int:
+    """Create a file that must not exist, lock it, and return its descriptor."""
+    while True:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Whoever looked for left-over files in the moment before the lock may have removed it.
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return descriptor  # a filesystem without locks
+        os.close(descriptor)
+
+
+def _remove_left_over(path: Path, *, min_age: float = 0) -> None:
+    """Remove a spool if no process writes it any more.
+
+    :param path: The spool.
+    :param min_age: Age in seconds below which it stays. Where the filesystem has no locks it stays for a day at least.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:
+        return  # it is gone, or not ours to touch
+    try:
+        age = time.time() - os.fstat(descriptor).st_mtime
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:
+            min_age = _ABANDONED_AFTER
+        if age >= min_age:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the spools of killed runs that are older than a day, in a folder and in the folders beside it.
+
+    By default each run lands in a folder of its own, so no other run would ever come across them.
+
+    :param folder: Folder of a local file that is about to be written.
+    """
+    now = time.time()
+    beside: list[tuple[float, str]] = []
+    with contextlib.suppress(OSError), os.scandir(folder.parent) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    beside.append((entry.stat().st_mtime, entry.path))
+    for changed, path in sorted(beside, reverse=True)[:_FOLDERS_TO_SWEEP]:
+        # A spool that was left for a day left its folder unchanged for a day too, unless another run landed there.
+        if now - changed >= _ABANDONED_AFTER:
+            _sweep_folder(Path(path))
+
+
+def _sweep_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        found = [path for path in folder.iterdir() if _ANY_PART.fullmatch(path.name)]
+        for path in found:
+            _remove_left_over(path, min_age=_ABANDONED_AFTER)
+        if found:
+            folder.rmdir()  # refused where something else is in it
 
 
 class Store:
@@ -135,20 +224,56 @@ class Store:
 
         Not by the filesystem's own ``exists``: many take any error for absence, and what is absent is overwritten.
         """
-        self.fs.invalidate_cache()
-        try:
-            self.fs.info(self.path)
-        except FileNotFoundError:
-            return False
-        return True
+        return self._info() is not None
 
     def size(self) -> int | None:
         """Return the file's size in bytes, without a cache; None where it does not exist."""
+        found = self._info()
+        return None if found is None else int(found["size"])
+
+    def version(self) -> tuple[Any, ...] | None:
+        """Return what differs once somebody has replaced the file, as far as the filesystem tells; None without a file.
+
+        On a disk and in the large object stores even an equal file that is written again is another version.
+        """
+        found = self._info()
+        return None if found is None else tuple(str(found.get(name)) for name in _VERSION)
+
+    def _info(self) -> dict[str, Any] | None:
         self.fs.invalidate_cache()
         try:
-            return int(self.fs.size(self.path))
+            found: dict[str, Any] = self.fs.info(self.path)
         except FileNotFoundError:
             return None
+        return found
+
+    def check_length(self, argument: str, *suffixes: str) -> None:
+        """Refuse a path that is too long for the file, for what goes beside it, or for the spools of these.
+
+        :param argument: What the user gave the path as, for the error.
+        :param suffixes: What is added to the name for the files beside it.
+        :raises RobofyConfigError: It is too long.
+        """
+        added = max((len(suffix) for suffix in suffixes), default=0)
+        if self.is_local:
+            folder = Path(self.path).parent
+            # Not by Path.is_dir, which raises for a name that is too long.
+            there = next((one for one in (folder, *folder.parents) if os.path.isdir(one)), Path("/"))  # noqa: PTH112
+            most = os.pathconf(there, "PC_NAME_MAX")
+            added += _PART_LENGTH
+            lengths = [len(os.fsencode(part)) for part in Path(self.path).parts]
+            lengths[-1] += added
+            what, longest = "a name", max(lengths)
+        elif _BUCKETS & set(_protocols(self.fs)):
+            most, what = _LONGEST_KEY, "the key"
+            longest = len(self.path.partition("/")[2].encode()) + added
+        else:
+            return
+        if longest > most:
+            raise RobofyConfigError(
+                f"{argument}: {what} in {self.uri} is too long. It takes {longest} bytes, with the {added} that are "
+                f"added to the last name for the files beside it, and the store takes {most}. Shorten the path."
+            )
 
     def read(self) -> bytes:
         """Return a small file's content."""
@@ -182,7 +307,8 @@ class Store:
         """Return a new local path to write the file's content to before it is published.
 
         For a local file it is in the same folder, so that publishing is one rename; otherwise in a private folder
-        of the temporary directory. What a killed attempt left under such a name is removed.
+        of the temporary directory. What a killed attempt left under such a name is removed, and what was left there for
+        other files more than a day ago.
         """
         if self.is_local:
             folder, stem = Path(self.path).parent, f".{Path(self.path).name}."
@@ -194,10 +320,12 @@ class Store:
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 raise RobofyLandingError(f"{folder} belongs to somebody else. Set TMPDIR to a folder of your own.")
             stem = f"{hashlib.sha256(self.uri.encode()).hexdigest()[:24]}."
-        for left_over in folder.iterdir():
+        for found in folder.iterdir():
             # No other file's: .leads.jsonl. is how the name of leads.jsonl.gz begins, too.
-            if left_over.name.startswith(stem) and _PART.fullmatch(left_over.name, len(stem)):
-                left_over.unlink(missing_ok=True)
+            if found.name.startswith(stem) and _PART.fullmatch(found.name, len(stem)):
+                _remove_left_over(found)
+            elif _ANY_PART.fullmatch(found.name):
+                _remove_left_over(found, min_age=_ABANDONED_AFTER)
         return folder / f"{stem}{os.urandom(6).hex()}.part"
 
     def tidy(self) -> None:

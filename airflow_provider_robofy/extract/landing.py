@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
@@ -53,6 +55,7 @@ class Manifest:
     :param privacy: The rules by which personal data was kept, dropped or hashed, or None.
     :param bytes: Size of the file in the store, and ``sha256`` its hash.
     :param run_key: Which task of which run wrote it; equal for a retry and for a cleared task.
+    :param try_id: Which try of it: when it began, and a random part. Another for each try.
     :param started_at: When the listing began, by the earlier of this machine's clock and the API's.
     """
 
@@ -89,6 +92,7 @@ class Manifest:
     finished_at: str
     schema_version: int = SCHEMA_VERSION
     bytes: int
+    try_id: str | None = None
 
     def __post_init__(self) -> None:
         accounted = self.rows + self.duplicates + self.outside_window + self.rejected
@@ -187,6 +191,10 @@ class Landing:
         self._manifest = store.beside(SUFFIX)
         self._rejected = store.beside(REJECTED_SUFFIX)
         self._failed = store.beside(FAILED_SUFFIX)
+        #: Which try this is.
+        self.try_id = f"{datetime.now(UTC).isoformat(timespec='seconds')}-{os.urandom(4).hex()}"
+        #: The manifest that was there when it was last checked; None where none was.
+        self._found: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -218,11 +226,8 @@ class Landing:
         :return: The manifest of an earlier run for the same purpose, or None.
         :raises RobofyForeignFileError: There is such a file; the message says whose it is.
         """
-        if self._manifest.exists():
-            try:
-                found = dict(codec.loads(self._manifest.read()))
-            except (ValueError, TypeError):
-                raise self._foreign("a manifest that cannot be read lies beside it") from None
+        self._found = found = self._read_manifest()
+        if found is not None:
             theirs = identity(found)
             different = [
                 f"{name} is {theirs[name]!r} there and {ours!r} here"
@@ -263,6 +268,7 @@ class Landing:
             "rejected_uri": self._rejected.uri if rejected.rows else None,
             "bytes": data.bytes,
             "sha256": data.sha256,
+            "try_id": self.try_id,
         }
 
     def publish(self, data: Spool, rejected: Spool, manifest: Manifest, failed: Spool | None = None) -> None:
@@ -271,20 +277,66 @@ class Landing:
         Killed at any moment, this leaves under each name either a whole file or none, and a manifest only where the
         data it describes is there.
 
+        Two tries can be here at once: one that was frozen goes on while its successor runs. Nothing is published over a
+        result that came since :meth:`check`. What comes between that look and the end of the put is replaced by a pair
+        that agrees, and this try fails, so that no cursor moves.
+
         :param data: The data, finished; likewise ``rejected`` and ``failed``, which are published only with a row.
         :param manifest: What the files contain.
         :raises RobofyLandingError: Another result was published there meanwhile, or a file did not arrive whole.
         """
-        self.check()
+        before = self._found
         beside = [(self._rejected, rejected)] + ([(self._failed, failed)] if failed else [])
-        for store, spool in beside:
-            if spool.rows:
-                store.publish(spool.path, spool.bytes)
+        with_rows = [(store, spool) for store, spool in beside if spool.rows]
+        self._check_not_overtaken(before)
+        for store, spool in with_rows:
+            store.publish(spool.path, spool.bytes)
+        if with_rows:
+            self._check_not_overtaken(before)
         self.store.publish(data.path, data.bytes)
+        version = self.store.version()
+        now = self._read_manifest()
+        if self.store.version() != version:
+            raise self._overtaken(now, "It has replaced the data of this one.")
         self._manifest.write(codec.dump_pretty(manifest.as_dict()))
+        if self.store.version() != version:
+            self._withdraw_manifest()
+            raise self._overtaken(now, "It has replaced the data of this one.")
         for store, spool in beside:
             if not spool.rows:
                 store.remove()
+        if now != before:
+            raise self._overtaken(now, "Both landed at once, and what lies there is of this one. Clear the task.")
+
+    def _withdraw_manifest(self) -> None:
+        """Remove the manifest of this try from beside the data of another: a retry replaces data without one."""
+        there = self._read_manifest()
+        if there is not None and there.get("try_id") == self.try_id:
+            self._manifest.remove()
+
+    def _check_not_overtaken(self, before: dict[str, Any] | None) -> None:
+        """Refuse to publish over a result that was not there at the start."""
+        now = self.check()
+        if now != before:
+            raise self._overtaken(now, "What it landed stays, and nothing of this one was published.")
+
+    def _read_manifest(self) -> dict[str, Any] | None:
+        """Return the manifest that lies there, or None."""
+        if not self._manifest.exists():
+            return None
+        try:
+            return dict(codec.loads(self._manifest.read()))
+        except (ValueError, TypeError):
+            raise self._foreign("a manifest that cannot be read lies beside it") from None
+        except FileNotFoundError:
+            return None
+
+    def _overtaken(self, theirs: dict[str, Any] | None, outcome: str) -> RobofyLandingError:
+        other = theirs or {}
+        return RobofyLandingError(
+            f"{self.store.uri}: another try has landed there while this one was running: try {other.get('try_id')} of "
+            f"{other.get('run_key')}; this one is try {self.try_id}. {outcome} No cursor was moved by this one."
+        )
 
     def _foreign(self, why: str) -> RobofyForeignFileError:
         return RobofyForeignFileError(

@@ -6,16 +6,16 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
-from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowFilter
+from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowFilter, rejected_line
+from airflow_provider_robofy.extract.window import earlier
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from logging import Logger
 
     from airflow_provider_robofy.api.client import Page
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.cursor import CursorRun
     from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
-    from airflow_provider_robofy.extract.rows import FilteredPage, RowOrder
+    from airflow_provider_robofy.extract.rows import RowOrder
     from airflow_provider_robofy.extract.window import Window
     from airflow_provider_robofy.resources import Resource
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 FUTURE: Final = timedelta(minutes=5)
 #: Seconds between two log lines about a long read.
 PROGRESS_INTERVAL: Final = 10.0
+#: Bytes of rejected lines that are written at a time.
+_BLOCK: Final = 1 << 18
 
 _log = logging.getLogger(__name__)
 
@@ -121,13 +123,14 @@ class ListingRun:
                 for page in pages:
                     if page.number == 1:
                         started = min(started, page.date or started)
-                        rows.ahead_of = started + FUTURE
+                        rows.ahead_of = earlier(started, -FUTURE)
                         if cursor:
                             cursor.overlap.started = started
                         self._warn_of_late_rows(started)
                     filtered = rows.filter(page.rows)
                     data.append(filtered.lines, filtered.rows or None)
-                    rejected.append(_rejected_lines(page.number, filtered))
+                    for lines in _rejected_lines(page.number, filtered.rejected):
+                        rejected.append(lines)
                     received, count, end_marker = received + len(page.rows), page.number, page.end_marker
                     progress.report(count, received)
                     if end_marker is None and filtered.all_older and self._may_stop(rows.order):
@@ -260,13 +263,15 @@ class Progress:
         return self._monotonic() - self._began
 
 
-def _rejected_lines(page: int, filtered: FilteredPage) -> bytes:
-    return b"".join(
-        [
-            dump_line({"page": page, "position": position, "reason": reason, "row": row})
-            for position, reason, row in filtered.rejected
-        ]
-    )
+def _rejected_lines(page: int, rejected: Iterable[tuple[int, str, Any]]) -> Iterator[bytearray]:
+    """Yield the lines of the rejected file, some at a time: a line takes many times what a tiny row does."""
+    lines = bytearray()
+    for position, reason, row in rejected:
+        lines += rejected_line({"page": page, "position": position, "reason": reason}, row)
+        if len(lines) >= _BLOCK:
+            yield lines
+            lines = bytearray()
+    yield lines
 
 
 def _iso(moment: datetime | None) -> str | None:

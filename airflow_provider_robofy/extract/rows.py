@@ -6,15 +6,17 @@ done once a page.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.codec import dump_line
+from airflow_provider_robofy.extract.window import earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 NO_OBJECT: Final = "the row is not an object"
 NO_ID: Final = "the row has no id"
 NO_TIME: Final = "the row has no readable time, so it is not known whether it lies in the window"
+TOO_DEEP: Final = "the row is nested too deeply to be written"
 TAKEN_NAME: Final = "the row has a field of its own under a name that this provider adds"
 
 NEWEST_FIRST: Final = "newest_first"
@@ -34,25 +37,79 @@ UNKNOWN: Final = "unknown"
 _pack = Struct("<q").pack
 
 
+class RejectedRows:
+    """The rejected rows of one page, at five bytes each beside the page itself.
+
+    A page of 3 MB can consist of a million and a half of them.
+
+    :param rows: All rows of the page.
+    :param kept: Returns what may be kept of a row. Default: the row itself.
+    """
+
+    __slots__ = ("_kept", "_numbers", "_positions", "_reasons", "_rows")
+
+    def __init__(self, rows: list[Any], kept: Callable[[Any], Any] | None = None) -> None:
+        self._rows = rows
+        self._kept = kept
+        self._positions = array("I")
+        #: For each of them, the number of its reason among those that occurred.
+        self._numbers = bytearray()
+        self._reasons: dict[str, int] = {}
+
+    def add(self, position: int, reason: str) -> None:
+        """Take a row.
+
+        :param position: Its position in the page.
+        :param reason: Why it is rejected.
+        """
+        self._positions.append(position)
+        self._numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
+
+    def __iter__(self) -> Iterator[tuple[int, str, Any]]:
+        """Yield position, reason, and what may be kept of the row."""
+        reasons = list(self._reasons)
+        for position, number in zip(self._positions, self._numbers, strict=True):
+            row, reason = self._rows[position], reasons[number]
+            try:
+                yield position, reason, row if self._kept is None else self._kept(row)
+            except (ValueError, RecursionError):
+                yield position, reason, None
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+
+def rejected_line(facts: dict[str, Any], row: Any) -> bytes:
+    """Return a line of the file of rejected rows.
+
+    :param facts: Where the row was, and the reason.
+    :param row: What may be kept of it; left out where it is nested too deeply to be written.
+    """
+    try:
+        return dump_line({**facts, "row": row})
+    except (ValueError, RecursionError):
+        return dump_line(facts)
+
+
 @dataclass(slots=True)
 class FilteredPage:
     """What became of one page.
 
+    :param rejected: Position in the page, reason, and what may be kept of the row.
     :param lines: Rows to land, in order, as lines of JSON. One buffer: each result of orjson takes some 4 KB as long as
         it lives.
     :param rows: The same rows, where the filter keeps them.
     :param times: The times of those that have a readable one.
-    :param rejected: Position in the page, reason, and what may be kept of the row.
     :param ids: Ids that were read.
     :param ordered: The times that show the listing's order.
     :param older: Rows that are older than the window.
     :param all_older: Is every row older than the window? False where one has no readable time.
     """
 
+    rejected: RejectedRows
     lines: bytearray = field(default_factory=bytearray)
     rows: list[dict[str, Any]] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
-    rejected: list[tuple[int, str, Any]] = field(default_factory=list)
     ids: set[str | int] = field(default_factory=set)
     ordered: list[datetime] = field(default_factory=list)
     older: int = 0
@@ -114,12 +171,14 @@ class RowFilter:
 
         :param rows: The rows as the API sent them; they are not changed.
         """
-        page = FilteredPage()
+        page = FilteredPage(RejectedRows(rows, None if self._privacy is None else self._privacy.rejected))
         for position, row in enumerate(rows):
-            reason = self._filter_row(row, page)
+            try:
+                reason = self._filter_row(row, page)
+            except (ValueError, RecursionError):
+                reason = TOO_DEEP
             if reason is not None:
-                kept = row if self._privacy is None else self._privacy.rejected(row)
-                page.rejected.append((position, reason, kept))
+                page.rejected.add(position, reason)
         self.order.watch(page.ordered)
         self._page_before = page.ids
         page.all_older = bool(rows) and page.older == len(rows)
@@ -323,7 +382,7 @@ class Overlap:
             return
         if self.newest is None or at > self.newest:
             self.newest = at
-            self._lower = (at if self.started is None else min(at, self.started)) - self._lag
+            self._lower = earlier(at if self.started is None else min(at, self.started), self._lag)
         if self._lower is None or at >= self._lower:
             self._dated.append(RowVersion(name, fingerprint(row), at))
             if len(self._dated) >= self._prune_at:

@@ -7,7 +7,7 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME
+from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, rejected_line
 from airflow_provider_robofy.resources import MESSAGE_KEY, POSITION, SESSION_ID
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Transcript:
 
         :param rows: The rows as the API sent them; they are not changed.
         """
-        lines: list[bytes] = []
+        lines = bytearray()
         names, stamp = self._names, self._stamp
         for position, row in enumerate(rows, self.received):
             if type(row) is not dict:
@@ -77,12 +77,19 @@ class Transcript:
             elif not names.isdisjoint(row):
                 self._reject(position, TAKEN_NAME, row)
             else:
-                content = dump_line(row if self._privacy is None else self._privacy.land(row))
+                try:
+                    content = dump_line(row if self._privacy is None else self._privacy.land(row))
+                except (ValueError, RecursionError):
+                    self._reject(position, TOO_DEEP, row)
+                    continue
                 key = self._key(content).encode()
                 fields = b"," + content[1:] if content != b"{}\n" else b"}\n"
-                lines.append(b'{"_message_key":"%b","_position":%d,%b%b' % (key, position, stamp, fields))
+                lines += b'{"_message_key":"%b","_position":%d,%b%b' % (key, position, stamp, fields)
+                if len(lines) >= _IN_MEMORY:
+                    self.landing.write(lines)
+                    lines = bytearray()
         self.received += len(rows)
-        self.landing.write(b"".join(lines))
+        self.landing.write(lines)
 
     def close(self) -> None:
         """Free memory and files."""
@@ -100,9 +107,12 @@ class Transcript:
         return digest.hex()
 
     def _reject(self, position: int, reason: str, row: Any) -> None:
-        kept = row if self._privacy is None else self._privacy.rejected(row)
-        line = {"session_id": self.session_id, "position": position, "reason": reason, "row": kept}
-        self.rejected.write(dump_line(line))
+        try:
+            kept = row if self._privacy is None else self._privacy.rejected(row)
+        except (ValueError, RecursionError):
+            kept = None
+        facts = {"session_id": self.session_id, "position": position, "reason": reason}
+        self.rejected.write(rejected_line(facts, kept))
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:

@@ -64,7 +64,19 @@ class Window:
         :param now: When it is read.
         :param lag: How late a row may turn up.
         """
-        return self.until is not None and self.until > now - lag
+        return self.until is not None and self.until > earlier(now, lag)
+
+
+def earlier(moment: datetime, by: timedelta) -> datetime:
+    """Return a time that much earlier, or the first or last that there is where it would lie beyond.
+
+    :param moment: The time, in UTC. An API may send year 1 for "never", and a lag can be longer than that is old.
+    :param by: By how much; less than zero for later.
+    """
+    try:
+        return moment - by
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC) if by > timedelta(0) else datetime.max.replace(tzinfo=UTC)
 
 
 def _read(name: str, value: Bound) -> datetime | None:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.assets.robofy import resource_uri
+from airflow_provider_robofy.extract.files import sweep
+from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, REJECTED_SUFFIX, SUFFIX
 from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
@@ -24,6 +29,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.extract.files import Store
+
+
+#: Bytes of a path component, and how many of them are its hash where it was cut.
+_LONGEST_COMPONENT: Final = 200
+_HASH_LENGTH: Final = 32
+_HALF_ESCAPE: Final = re.compile(r"%[0-9A-F]?$")
 
 
 class Cancellable(Protocol):
@@ -147,7 +158,11 @@ def landing_store(output_path: str | None, context: Context, *folders: str) -> S
                 "section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
             )
         text = "/".join([root, *map(path_component, filter(None, folders)), *_file(context)])
-    return open_store(place(text, "output_path"))
+    store = open_store(place(text, "output_path"))
+    store.check_length("output_path", SUFFIX, REJECTED_SUFFIX, FAILED_SUFFIX)
+    if store.is_local and not str(output_path or "").strip():
+        sweep(Path(store.path).parent)
+    return store
 
 
 def _file(context: Context) -> tuple[str, ...]:
@@ -156,10 +171,25 @@ def _file(context: Context) -> tuple[str, ...]:
     return path_component(ti.dag_id), path_component(ti.run_id), f"{path_component(ti.task_id)}{mapped}.jsonl"
 
 
-def path_component(name: str) -> str:
-    """Return an id, which may contain slashes, as one path component.
+def path_component(*names: str) -> str:
+    """Return ids, which may contain slashes, as one path component that every filesystem takes.
 
-    :param name: The id.
+    Beyond 200 bytes it is cut, and a hash of the whole tells it from others that begin alike. The rest, up to the 255
+    that most filesystems take, is for endings and for what a spool's name has beyond its file's.
+
+    :param names: The ids; a dot goes between them.
     """
-    encoded = quote(name, safe=":+=@ ")
-    return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
+    whole = full_path_component(*names)
+    if len(whole) <= _LONGEST_COMPONENT:
+        return whole
+    kept = _HALF_ESCAPE.sub("", whole[: _LONGEST_COMPONENT - _HASH_LENGTH - 1])
+    return f"{kept}~{sha256(whole.encode()).hexdigest()[:_HASH_LENGTH]}"
+
+
+def full_path_component(*names: str) -> str:
+    """Return ids as one path component, however long, in ASCII.
+
+    :param names: The ids; a dot goes between them.
+    """
+    encoded = (quote(name, safe=":+=@ ") for name in names)
+    return ".".join(one.replace(".", "%2E") if one in {".", ".."} else one for one in encoded)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +21,7 @@ from airflow_provider_robofy.extract.cursor import (
 )
 from airflow_provider_robofy.extract.privacy import applied_rules
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.operators.base import path_component, run_key
+from airflow_provider_robofy.operators.base import full_path_component, path_component, run_key
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 CONF_KEY: Final = "robofy_cursor"
 #: Airflow keeps 64 KB a value by default; the rest is for the address.
 MAX_BYTES: Final = 60_000
+
+_log = logging.getLogger(__name__)
 
 
 class AssetCursorStore:
@@ -55,18 +59,35 @@ class AssetCursorStore:
         return f"The cursor {self._key} in the state of {self._accessor!r}"
 
     def load(self) -> Any:
-        """Return what was saved last, or None."""
-        return cursor_body(self._accessor.get(self._key), open_store)
+        """Return what was saved last, or None.
+
+        :raises RobofyConfigError: The cursor is in a file, and that is gone or damaged.
+        """
+        value = self._accessor.get(self._key)
+        try:
+            return cursor_body(value, open_store)
+        except RobofyConfigError:
+            # Another run may have saved in between, and removed the file that the state named before.
+            if (now := self._accessor.get(self._key)) == value:
+                raise
+            return cursor_body(now, open_store)
 
     def save(self, body: dict[str, Any]) -> None:
-        """Replace it."""
+        """Replace it.
+
+        :param body: The new content.
+        :raises RobofyLandingError: The cursor is too large for the state, and its file cannot be written.
+        """
         before = self._accessor.get(self._key)
         if len(codec.dump_line(body)) > MAX_BYTES:
             FileCursorStore(self._overflow).save(body)
             body = {"at": self._overflow.uri}
         self._accessor.set(self._key, body)
         if isinstance(before, dict) and before.get("at") not in {None, body.get("at")}:
-            open_store(before["at"]).remove()
+            try:
+                open_store(before["at"]).remove()
+            except OSError as error:
+                _log.warning("The cursor's earlier file %s could not be removed: %s", before["at"], error)
 
 
 def cursor_run(
@@ -109,13 +130,17 @@ def cursor_run(
     store: CursorStore
     if isinstance(cursor, Asset):
         key = cursor_key(name, resource.name, project_id, chatbot_id)
-        store = AssetCursorStore(_accessor(cursor, context), key, data.beside(".cursor.json"))
+        overflow = data.beside(".cursor.json")
+        overflow.check_length("output_path")
+        store = AssetCursorStore(_accessor(cursor, context), key, overflow)
     else:
         file = place(cursor, "cursor")
-        if not file.endswith(".json"):
-            parts = (name, resource.name, project_id or "", chatbot_id)
-            file = f"{file.rstrip('/')}/{'.'.join(path_component(part) for part in parts)}.json"
-        store = FileCursorStore(open_store(file))
+        if file.endswith(".json"):
+            found = open_store(file)
+        else:
+            found = _in_folder(file.rstrip("/"), name, resource.name, project_id or "", chatbot_id)
+        found.check_length("cursor")
+        store = FileCursorStore(found)
     return CursorRun(
         store,
         identity,
@@ -128,6 +153,19 @@ def cursor_run(
         start_again=_start_again(getattr(run, "conf", None), timezone),
         privacy=applied_rules(privacy),
     )
+
+
+def _in_folder(folder: str, *parts: str) -> Store:
+    """Return the file of a cursor in a folder: under its short name, unless one under the full name is there."""
+    short, full = path_component(*parts), full_path_component(*parts)
+    if short != full:
+        # Earlier versions did not cut names, and where the store takes them a cursor may have one.
+        earlier = open_store(f"{folder}/{full}.json")
+        with suppress(RobofyConfigError):
+            earlier.check_length("cursor")
+            if earlier.exists():
+                return earlier
+    return open_store(f"{folder}/{short}.json")
 
 
 def _accessor(asset: Asset, context: Context) -> Any:
@@ -150,10 +188,9 @@ def _start_again(conf: Any, timezone: str) -> Cursor | None:
         return Cursor(timezone=timezone)
     try:
         time = datetime.fromisoformat(wish)
-    except (TypeError, ValueError):
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise RobofyConfigError(
             f'The run\'s configuration {CONF_KEY} must be "reset" or an ISO 8601 time, not {str(wish)[:40]!r}.'
         ) from None
-    return Cursor(
-        timezone=timezone, watermark=time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    )
+    return Cursor(timezone=timezone, watermark=time)

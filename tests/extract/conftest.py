@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from airflow_provider_robofy.extract.cursor import CursorRun
     from airflow_provider_robofy.extract.landing import Manifest
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -58,6 +59,7 @@ class Run:
     lag: timedelta = timedelta(minutes=10)
     max_rejected: int = 1_000_000
     defuse_formulas: bool = True
+    cursor: CursorRun | None = None
     now: Callable[[], datetime] = field(default=lambda: NOW)
 
     def __call__(self, pages: Iterable[Page], requests: int = 7) -> Manifest:
@@ -73,6 +75,7 @@ class Run:
             store=self.store,
             max_rejected=self.max_rejected,
             defuse_formulas=self.defuse_formulas,
+            cursor=self.cursor,
             now=self.now,
         ).land(pages, lambda: requests)
 

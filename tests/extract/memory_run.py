@@ -1,6 +1,8 @@
 """Sift and spool many rows, and print by how much resident memory grew. Started by test_memory.py.
 
-Usage: python memory_run.py <rows> <folder> <file name> [<rows a page>]
+Usage: python memory_run.py <rows> <folder> <file name> [<rows a page> [<row>]]
+
+With a row, which is JSON, the page consists of nothing else.
 """
 
 from __future__ import annotations
@@ -50,7 +52,13 @@ def pages(rows: int, size: int) -> Iterator[Page]:
         yield Page(number, codec.loads(body), None if number < rows // size else "absent", None)
 
 
-def run(rows: int, folder: str, name: str, size: int = 100) -> Manifest:
+def page_of(row: str, rows: int) -> Iterator[Page]:
+    """Yield one page of equal rows."""
+    # Multiplied and not joined: joining takes a hundred bytes a row.
+    yield Page(1, codec.loads(f"[{f'{row},' * (rows - 1)}{row}]".encode()), "absent", None)
+
+
+def run(rows: int, folder: str, name: str, size: int = 100, row: str = "") -> Manifest:
     """Land so many rows."""
     path = f"{folder}/{rows}-{name}"
     return ListingRun(
@@ -63,8 +71,9 @@ def run(rows: int, folder: str, name: str, size: int = 100) -> Manifest:
         order="unknown",
         run_key="dag/run/task",
         store=Store(LocalFileSystem(), path, path),
+        max_rejected=rows,
         now=lambda: datetime.now(UTC),
-    ).land(pages(rows, size), lambda: 0)
+    ).land(page_of(row, rows) if row else pages(rows, size), lambda: 0)
 
 
 def resident(field: str) -> int:
@@ -80,9 +89,10 @@ def main() -> None:
     run(2_000, folder, name)
     Path("/proc/self/clear_refs").write_text("5")  # forget the highest mark so far
     before = resident("VmRSS")
-    manifest = run(rows, folder, name, *map(int, sys.argv[4:]))
+    size, row = map(str, (sys.argv[4:] + ["100", ""][len(sys.argv) - 4 :])[:2])
+    manifest = run(rows, folder, name, int(size), row)
     grown = resident("VmHWM") - before
-    print(json.dumps({"rows": manifest.rows, "grown": grown, "before": before}))  # noqa: T201 (that is its answer)
+    print(json.dumps({"rows": manifest.rows, "rejected": manifest.rejected, "grown": grown, "before": before}))  # noqa: T201 (that is its answer)
 
 
 if __name__ == "__main__":

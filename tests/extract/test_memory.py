@@ -38,3 +38,22 @@ def test_one_page_of_fifty_thousand_rows_costs_no_4_kb_a_row_beside_the_page(tmp
     measured = json.loads(done.stdout)
     assert measured["rows"] == 50_000
     assert measured["grown"] < 220 * 1024 * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="resident memory is read from Linux's /proc")
+@pytest.mark.parametrize("row", ["1", "null", '"x"', "1.5"])
+@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv"])
+def test_a_page_of_rejected_rows_costs_ten_times_its_body_and_no_more(tmp_path: Path, name: str, row: str) -> None:
+    body = 3_200_000
+    rows = body // (len(row) + 1)
+    done = subprocess.run(
+        [sys.executable, str(CHILD), str(rows), str(tmp_path), name, str(rows), row],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)
+    assert (measured["rows"], measured["rejected"]) == (0, rows)
+    assert measured["grown"] <= 10 * body + 60 * 1024 * 1024

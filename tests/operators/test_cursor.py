@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +18,9 @@ from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.envelopes import read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.operators import cursors
+from airflow_provider_robofy.operators.base import full_path_component
 from airflow_provider_robofy.operators.inbox import RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
@@ -47,6 +51,8 @@ class World:
         conf=None,
         run_type="scheduled",
         map_index=-1,
+        dag_id="my_dag",
+        task_id="leads",
         operator: type = RobofyFetchLeadsOperator,
         **arguments,
     ):
@@ -55,9 +61,9 @@ class World:
         self._monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
         self.pushed: dict = {}
         ti = SimpleNamespace(
-            dag_id="my_dag",
+            dag_id=dag_id,
             run_id=run_id,
-            task_id="leads",
+            task_id=task_id,
             map_index=map_index,
             xcom_push=lambda key, value: self.pushed.update({key: value}),
         )
@@ -176,7 +182,7 @@ def test_a_retry_starts_where_the_run_started_and_writes_the_same_file(world):
     world.arrive(2)
     first = world.run("r2")
     again = world.run("r2")
-    volatile = {"started_at", "finished_at"}
+    volatile = {"started_at", "finished_at", "try_id"}
     assert {k: v for k, v in again.items() if k not in volatile} == {
         k: v for k, v in first.items() if k not in volatile
     }
@@ -437,3 +443,156 @@ def test_a_cursor_of_an_earlier_version_learns_the_rules_at_the_next_run(world):
         world.run("r2")
     assert world.state["privacy"] == {"rules": {}, "own": [], "key": None}
     assert world.state["kept"] == body["kept"]
+
+
+# ------------------------------------------------------------------------------------------ a large cursor's file
+@needs_asset_state
+@pytest.mark.parametrize("damage", ["gone", "not JSON", "a list", "no address"])
+def test_an_overflow_file_that_is_gone_or_damaged_is_no_new_cursor_and_a_reset_helps(world, monkeypatch, damage):
+    monkeypatch.setattr(cursors, "MAX_BYTES", 2000)
+    asset = leads_asset(24017, world.agent)
+    values: dict = {}
+    world.states[asset] = values
+    world.arrive(60)
+    first = world.run("r1", cursor=asset)
+    [key] = values
+    overflow = Path(f"{first['uri']}.cursor.json")
+    if damage == "no address":
+        values[key] = '{"at": null}'
+    elif damage == "gone":
+        overflow.unlink()
+    else:
+        overflow.write_text("half" if damage == "not JSON" else "[]")
+    before = dict(values)
+
+    with pytest.raises(
+        AirflowFailException, match=r"(is damaged|is not a cursor).*\{\"robofy_cursor\": \"reset\"\}"
+    ) as raised:
+        world.run("r2", cursor=asset)
+
+    assert damage in {"no address", "a list"} or str(overflow) in str(raised.value)
+    assert values == before
+    assert world.run("r3", cursor=asset, conf={"robofy_cursor": "reset"})["rows"] == 72
+
+
+@needs_asset_state
+def test_an_overflow_file_that_another_run_replaced_meanwhile_is_read_where_it_is_now(world, monkeypatch):
+    monkeypatch.setattr(cursors, "MAX_BYTES", 2000)
+    asset = leads_asset(24017, world.agent)
+    values: dict = {}
+    world.states[asset] = values
+    world.arrive(60)
+    first = world.run("r1", cursor=asset)
+    [key] = values
+    moved = world.root / "moved.cursor.json"
+    read = State.get
+
+    def late(self, name):
+        value = read(self, name)
+        if not moved.exists():
+            Path(f"{first['uri']}.cursor.json").rename(moved)
+            values[key] = json.dumps({"at": str(moved)})
+        return value
+
+    monkeypatch.setattr(State, "get", late)
+    world.arrive(1)
+    assert world.run("r2", cursor=asset)["rows"] == 1
+
+
+@needs_asset_state
+def test_an_overflow_file_that_cannot_be_removed_is_only_warned_about(world, monkeypatch, caplog):
+    monkeypatch.setattr(cursors, "MAX_BYTES", 2000)
+    asset = leads_asset(24017, world.agent)
+    world.states[asset] = {}
+    world.arrive(60)
+    world.run("r1", cursor=asset)
+    world.arrive(1)
+
+    remove = Store.remove
+
+    def refuse(self):
+        if self.path.endswith(".cursor.json"):
+            raise PermissionError(13, "no deletion here", self.path)
+        remove(self)
+
+    monkeypatch.setattr(Store, "remove", refuse)
+    assert world.run("r2", cursor=asset)["rows"] == 1
+    assert "could not be removed" in caplog.text
+
+
+# ------------------------------------------------------------------------------------------------------ long names
+@pytest.mark.parametrize(
+    ("dag_id", "task_id"),
+    [
+        ("я" * 30, "загрузка_лиды"),
+        ("d" * 140, "t" * 90),
+        ("件" * 29, "leads"),
+        ("d" * 250, "t" * 250),
+        ("😀" * 60, "x"),
+    ],
+)
+@pytest.mark.parametrize("map_index", [-1, 12345])
+def test_ids_of_any_length_land_and_keep_a_cursor(world, dag_id, task_id, map_index):
+    names = {"dag_id": dag_id, "task_id": task_id, "map_index": map_index}
+    first = world.run("r" * 250, **names)
+    world.arrive(2)
+    second = world.run("r" * 249 + "s", **names)
+    assert (first["rows"], second["rows"]) == (12, 2)
+    assert first["uri"] != second["uri"]
+    assert len(list((world.root / "cursors").glob("*.json"))) == 1
+    assert all(len(part.encode()) <= 255 for path in world.root.rglob("*") for part in path.parts)
+
+
+def test_two_long_names_that_begin_alike_get_two_cursors(world):
+    for end in "ab":
+        assert world.run("r1", dag_id="d" * 249 + end, task_id="leads")["rows"] == 12
+    assert len(list((world.root / "cursors").glob("*.json"))) == 2
+
+
+def test_a_cursor_under_the_long_name_of_an_earlier_version_is_found(world, monkeypatch):
+    monkeypatch.setattr(cursors, "path_component", full_path_component)
+    name = f"{'d' * 150}.leads"
+    world.run("r1", cursor_name=name)
+    [path] = (world.root / "cursors").iterdir()
+    assert len(path.name) > 205
+    monkeypatch.undo()
+    world = World(world.emulator, world.root, monkeypatch)
+    world.arrive(1)
+    assert world.run("r2", cursor_name=name)["rows"] == 1
+    assert [found.name for found in (world.root / "cursors").iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("argument", "arguments"),
+    [
+        ("output_path", {"output_path": "x" * 230 + ".jsonl"}),
+        ("output_path", {"output_path": "я" * 120 + ".csv.gz"}),
+        ("output_path", {"output_path": f"{'x' * 256}/leads.jsonl"}),
+        ("cursor", {"cursor": "x" * 240 + ".json"}),
+        ("cursor", {"cursor": "件" * 90}),
+        ("cursor", {"cursor": f"/tmp/{'x' * 300}/cursor.json"}),
+    ],
+)
+def test_a_path_that_is_too_long_is_told_by_its_argument_before_anything_is_asked(world, argument, arguments):
+    requests = len(world.emulator.requests)
+    with pytest.raises(AirflowFailException, match=rf"^{argument}: a name in .* is too long"):
+        world.run("r1", **arguments)
+    assert len(world.emulator.requests) == requests
+    assert list(world.root.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------- what killed runs left
+def test_the_spool_of_a_killed_run_is_swept_by_the_next_run_after_a_day(world):
+    folder = Path(world.run("killed")["uri"]).parent
+    for path in folder.iterdir():
+        path.unlink()
+    spool = folder / ".leads.jsonl.0123456789ab.part"
+    spool.write_text("leads")
+    world.arrive(1)
+    world.run("r2")
+    assert spool.exists()
+    for path in (spool, folder):
+        os.utime(path, (time.time() - 90_000,) * 2)
+    world.arrive(1)
+    world.run("r3")
+    assert not folder.exists()

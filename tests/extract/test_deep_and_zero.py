@@ -1,0 +1,211 @@
+"""Rows nested too deeply to be written, and times at the ends of the calendar."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.extract import messages as messages_module
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
+from airflow_provider_robofy.extract.messages import MessagesExtraction
+from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms, check_rules
+from airflow_provider_robofy.extract.rows import NO_ID, TOO_DEEP
+from airflow_provider_robofy.extract.transcript import Transcript, blocks
+from airflow_provider_robofy.extract.window import Window, earlier
+from airflow_provider_robofy.resources import MESSAGES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_robofy.api.client import RobofyClient
+
+NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
+EARLIEST, LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901 (the ends)
+ZERO_TIMES = ["0001-01-01T00:00:00Z", "0001-01-01 00:00:00", -62135596800, "0001-01-01T02:00:00+02:00"]
+
+
+def lead(row_id: Any, at: Any = "2025-05-15 10:30:00", **fields: Any) -> dict[str, Any]:
+    return {"id": row_id, "created_at": at, **fields}
+
+
+def nest(depth: int = 200_000) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def cursor_run(target: Any, run_key: str = "dag/run/task", lag: timedelta = timedelta(minutes=10)) -> CursorRun:
+    return CursorRun(
+        FileCursorStore(target.store("cursor.json")),
+        {"name": "dag.leads"},
+        run_key=run_key,
+        timezone="UTC",
+        lag=lag,
+        full_every=None,
+        now=NOW,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------ too deep
+@pytest.mark.parametrize("with_cursor", [False, True])
+@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv", "leads.parquet"])
+def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(
+    run: Any, pages: Any, local_target: Any, name: str, with_cursor: bool
+) -> None:
+    deep = [lead("deep", note=nest()), lead("deeper", lead_data=nest()), {"note": nest()}, nest()]
+    cursor = cursor_run(local_target) if with_cursor else None
+
+    manifest = run(local_target.store(name), cursor=cursor)(pages([lead("a"), *deep, lead("b")], [lead("c")]))
+
+    assert (manifest.received, manifest.rows, manifest.rejected) == (7, 3, 4)
+    lines = local_target.rows(f"{name}.rejected.jsonl")
+    assert [(row["page"], row["position"], row["reason"]) for row in lines] == [
+        (1, 1, TOO_DEEP),
+        (1, 2, TOO_DEEP),
+        (1, 3, NO_ID),
+        (1, 4, "the row is not an object"),
+    ]
+    assert not any("row" in row for row in lines)
+
+
+def test_under_a_policy_too(run: Any, pages: Any, local_target: Any, tmp_path: Path) -> None:
+    policy = PrivacyPolicy(check_rules({"text": "keep", "session_id": "keep"}, "privacy"), "k" * 32, MESSAGES)
+    transcript = Transcript("s", stamp={}, folder=tmp_path, privacy=policy)
+
+    transcript.add([{"text": "a"}, {"text": nest()}, {"text": "b"}])
+
+    landed = [json.loads(line) for some in blocks(transcript.landing) for line in some.splitlines()]
+    [rejected] = [json.loads(line) for some in blocks(transcript.rejected) for line in some.splitlines()]
+    assert [(row["text"], row["_position"]) for row in landed] == [("a", 0), ("b", 2)]
+    assert (rejected["position"], rejected["reason"]) == (1, TOO_DEEP)
+
+
+def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(tmp_path: Path) -> None:
+    def keys(messages: list[Any]) -> tuple[list[str], list[dict[str, Any]]]:
+        transcript = Transcript("s", stamp={}, folder=tmp_path)
+        transcript.add(messages)
+        assert transcript.received == len(messages)
+        landed = [json.loads(line) for some in blocks(transcript.landing) for line in some.splitlines()]
+        rejected = [json.loads(line) for some in blocks(transcript.rejected) for line in some.splitlines()]
+        return [row["_message_key"] for row in landed], rejected
+
+    whole, none = keys([{"text": "a"}, {"text": "b"}])
+    beside, rejected = keys([{"text": "a"}, {"text": nest()}, nest(), {"text": "b"}])
+
+    assert (beside, none) == (whole, [])
+    assert rejected == [
+        {"session_id": "s", "position": 1, "reason": TOO_DEEP},
+        {"session_id": "s", "position": 2, "reason": "the row is not an object"},
+    ]
+
+
+def test_a_large_page_of_tiny_messages_goes_to_the_file_in_parts(tmp_path: Path) -> None:
+    transcript = Transcript("s", stamp={}, folder=tmp_path)
+    written: list[int] = []
+    write = transcript.landing.write
+
+    def watched(lines: Any) -> int:
+        written.append(len(lines))
+        return write(lines)
+
+    transcript.landing.write = watched  # type: ignore[method-assign]
+
+    transcript.add([{}] * 50_000)
+
+    assert max(written) < 300_000
+    assert sum(some.count(b"\n") for some in blocks(transcript.landing)) == 50_000
+
+
+# ------------------------------------------------------------------------------------------- the ends of the calendar
+@pytest.mark.parametrize(
+    ("moment", "by", "wanted"),
+    [
+        (NOW, timedelta(minutes=10), NOW - timedelta(minutes=10)),
+        (EARLIEST, timedelta(minutes=10), EARLIEST),
+        (EARLIEST, timedelta(0), EARLIEST),
+        (NOW, timedelta.max, EARLIEST),
+        (NOW, timedelta.min, LATEST),
+        (LATEST, timedelta(microseconds=-1), LATEST),
+        (datetime(2, 1, 1, tzinfo=UTC), timedelta(days=400), EARLIEST),
+    ],
+)
+def test_a_time_is_moved_no_further_than_the_calendar_goes(moment: datetime, by: timedelta, wanted: datetime) -> None:
+    assert earlier(moment, by) == wanted
+    assert earlier(moment, by).tzinfo is UTC
+
+
+@pytest.mark.parametrize("lag", [timedelta(0), timedelta(minutes=10), timedelta(days=400), timedelta.max])
+@pytest.mark.parametrize("at", [*ZERO_TIMES, "0002-01-01 00:00:00", "9999-12-31T23:59:59.999999Z", 253402300799])
+def test_a_time_at_an_end_of_the_calendar_lands_once_with_a_cursor(
+    run: Any, pages: Any, local_target: Any, at: Any, lag: timedelta
+) -> None:
+    listing = [lead("zero", at), lead("a")]
+
+    first = run(local_target.store("1.jsonl"), cursor=cursor_run(local_target, "dag/1/t", lag))(pages(listing))
+    again = run(local_target.store("2.jsonl"), run_key="dag/2/t", cursor=cursor_run(local_target, "dag/2/t", lag))(
+        pages([lead("new", "2025-06-01 12:00:00"), *listing])
+    )
+
+    assert (first.rows, first.undated) == (2, 0)
+    assert [row["id"] for row in local_target.rows("2.jsonl")] == ["new"]
+    assert again.rows == 1
+
+
+@pytest.mark.parametrize("at", ZERO_TIMES)
+def test_only_zero_times_leave_a_mark_at_the_beginning(run: Any, pages: Any, local_target: Any, at: Any) -> None:
+    manifest = run(cursor=cursor_run(local_target))(pages([lead("zero", at)]))
+
+    assert manifest.mark_after == EARLIEST.isoformat()
+    stored = Cursor.decode(FileCursorStore(local_target.store("cursor.json")).load(), {"name": "dag.leads"}, "it")
+    assert stored.watermark == EARLIEST
+
+
+@pytest.mark.parametrize("date", [EARLIEST, LATEST])
+def test_a_servers_clock_at_an_end_of_the_calendar_is_no_matter(
+    run: Any, pages: Any, local_target: Any, date: datetime
+) -> None:
+    manifest = run(cursor=cursor_run(local_target))(pages([lead("a")], date=date))
+    assert manifest.rows == 1
+
+
+def test_a_window_with_any_lag_is_read() -> None:
+    assert Window.of(None, "0001-01-01T00:00:00Z").may_miss_late_rows(NOW, timedelta.max) is False
+    assert Window.of(None, "2025-01-01").may_miss_late_rows(NOW, timedelta.max)
+
+
+# ------------------------------------------------------------------------------------------------- nothing left over
+@pytest.mark.parametrize("folder", ["new", "new/er/est"])
+def test_a_messages_run_that_fails_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    def refuse(*_: Any) -> RobofyClient:
+        raise RobofyError("no client today")
+
+    content = b'{"session_id":"s"}\n'
+    (tmp_path / "sessions.jsonl").write_bytes(content)
+    manifest = {
+        "resource": "sessions", "uri": str(tmp_path / "sessions.jsonl"), "format": "jsonl", "mode": "full",
+        "chatbot_id": "a", "project_id": None, "rows": 1, "bytes": len(content),
+    }  # fmt: skip
+    monkeypatch.setattr(messages_module, "RobofyClient", refuse)
+    extraction = MessagesExtraction(
+        sessions=LandedSessions.of(manifest, open_uri),
+        shard=Shard(),
+        settings=Settings(api_key="k"),
+        max_concurrency=1,
+        run_key="dag/run/task",
+        store=open_uri(str(tmp_path / folder / "messages.jsonl")),
+        pseudonyms=Pseudonyms("a key"),
+    )
+
+    with pytest.raises(RobofyError, match="no client today"):
+        extraction.run()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["sessions.jsonl"]

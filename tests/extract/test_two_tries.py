@@ -1,0 +1,411 @@
+"""Two tries at one target or one cursor: one that was frozen goes on while its successor lands."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from threading import Barrier, Event, Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore, cursor_body
+from airflow_provider_robofy.extract.files import Spool, Store, sweep
+from airflow_provider_robofy.extract.landed import open_uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow_provider_robofy.api.client import Page
+
+NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
+IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "agent-a"}
+DAY = 24 * 3600
+
+
+def lead(row_id: str, at: str = "2025-05-15 10:30:00", **fields: Any) -> dict[str, Any]:
+    return {"id": row_id, "created_at": at, **fields}
+
+
+def cursor_run(store: Store, run_key: str = "dag/run/task") -> CursorRun:
+    return CursorRun(
+        FileCursorStore(store),
+        IDENTITY,
+        run_key=run_key,
+        timezone="UTC",
+        lag=timedelta(minutes=10),
+        full_every=None,
+        now=NOW,
+    )
+
+
+def before_publishing(monkeypatch: pytest.MonkeyPatch, ending: str, meanwhile: Callable[[], object]) -> None:
+    """Do something once when a file is about to be put, which takes a while with a large file."""
+    publish = Store.publish
+    done: list[str] = []
+
+    def held(self: Store, spooled: Path, size: int) -> None:
+        if self.path.endswith(ending) and not done:
+            done.append(self.path)
+            meanwhile()
+        publish(self, spooled, size)
+
+    monkeypatch.setattr(Store, "publish", held)
+
+
+def check_pair(target: Any) -> dict[str, Any]:
+    """Check that data and manifest are of one try, and return the manifest."""
+    manifest: dict[str, Any] = target.manifest()
+    assert manifest["sha256"] == hashlib.sha256(target.files()["leads.jsonl"]).hexdigest()
+    return manifest
+
+
+# ------------------------------------------------------------------------------------------------------- the data
+def test_each_try_has_an_id_of_its_own_in_the_manifest(run: Any, pages: Any, local_target: Any) -> None:
+    first = run()(pages([lead("a")])).try_id
+    second = run()(pages([lead("a")])).try_id
+
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00-[0-9a-f]{8}", first)
+    assert first != second
+    assert local_target.manifest()["try_id"] == second
+
+
+@pytest.mark.parametrize("earlier", [False, True], ids=["first", "again"])
+@pytest.mark.parametrize("dirty", [False, True], ids=["clean", "with rejected rows"])
+def test_a_try_that_was_frozen_while_it_read_publishes_nothing_and_moves_no_cursor(
+    run: Any, pages: Any, target: Any, earlier: bool, dirty: bool
+) -> None:
+    if earlier:
+        run(target.store(), cursor=cursor_run(target.store("cursor.json")))(pages([lead("old")]))
+    frozen_cursor = cursor_run(target.store("cursor.json"))
+    landed = []
+
+    def frozen() -> Iterator[Page]:
+        yield from pages([lead("a"), *(["bad"] if dirty else [])])
+        listing = pages([lead("a"), lead("b", "2025-05-16 10:30:00"), "worse"])
+        landed.append(run(target.store(), cursor=cursor_run(target.store("cursor.json")))(listing))
+        landed.append({name: content for name, content in target.files().items() if not name.endswith(".part")})
+
+    with pytest.raises(RobofyLandingError, match="another try has landed there") as raised:
+        run(target.store(), cursor=frozen_cursor)(frozen())
+
+    newer, files = landed
+    assert newer.try_id in str(raised.value)
+    assert re.search(r"this one is try \S+-[0-9a-f]{8}\.", str(raised.value))
+    assert not raised.value.permanent
+    assert target.files() == files
+    assert check_pair(target)["try_id"] == newer.try_id
+
+
+@pytest.mark.parametrize("ending", ["leads.jsonl", "leads.jsonl.rejected.jsonl"])
+def test_a_try_whose_put_is_held_leaves_a_pair_that_agrees_and_fails_with_both_tries(
+    run: Any, pages: Any, target: Any, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    landed = []
+
+    def newer() -> None:
+        landed.append(run(target.store())(pages([lead("a"), lead("b"), "bad"])))
+
+    before_publishing(monkeypatch, ending, newer)
+    cursor = cursor_run(target.store("cursor.json"))
+
+    with pytest.raises(RobofyLandingError) as raised:
+        run(target.store(), cursor=cursor)(pages([lead("a"), "bad"]))
+
+    assert landed[0].try_id in str(raised.value)
+    assert "cursor.json" not in target.files()
+    check_pair(target)
+
+
+def test_a_try_that_was_frozen_between_data_and_manifest_leaves_the_newer_pair(
+    run: Any, pages: Any, target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed = []
+    # The second version is asked for directly before the manifest goes out.
+    version, asked = Store.version, []
+
+    def held(self: Store) -> Any:
+        asked.append(self)
+        if len(asked) == 2:
+            landed.append(run(target.store())(pages([lead("a"), lead("b")])))
+        return version(self)
+
+    monkeypatch.setattr(Store, "version", held)
+    cursor = cursor_run(target.store("cursor.json"))
+
+    with pytest.raises(RobofyLandingError, match="has replaced the data of this one"):
+        run(target.store(), cursor=cursor)(pages([lead("a")]))
+
+    assert check_pair(target)["try_id"] == landed[0].try_id
+    assert "cursor.json" not in target.files()
+
+
+def test_a_try_whose_manifest_is_held_does_not_leave_it_beside_newer_data(
+    run: Any, pages: Any, target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_publishing(monkeypatch, ".manifest.json", lambda: run(target.store())(pages([lead("a"), lead("b")])))
+
+    with pytest.raises(RobofyLandingError, match="has replaced the data of this one"):
+        run(target.store())(pages([lead("a")]))
+
+    # Without a manifest nobody takes the data for whole, and the retry lands.
+    assert target.files().keys() == {"leads.jsonl"}
+    monkeypatch.undo()
+    run(target.store())(pages([lead("a"), lead("b"), lead("c")]))
+    assert check_pair(target)["rows"] == 3
+
+
+@pytest.mark.parametrize("target", ["local", "memory", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
+def test_two_threads_land_at_once_and_whoever_succeeds_lies_there(run: Any, pages: Any, target: Any) -> None:
+    both_read = Barrier(2)
+    outcomes: list[Any] = []
+
+    def land(*names: str) -> None:
+        def listing() -> Iterator[Page]:
+            yield from pages([lead(name) for name in names])
+            both_read.wait(10)
+
+        try:
+            outcomes.append(run(target.store())(listing()))
+        except RobofyLandingError as error:
+            outcomes.append(error)
+
+    threads = [Thread(target=land, args=names) for names in (("a",), ("a", "b"))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(outcomes) == 2
+    good = [one for one in outcomes if not isinstance(one, RobofyLandingError)]
+    if good and "leads.jsonl.manifest.json" in target.files():
+        check_pair(target)
+    assert not any(name.endswith(".part") for name in target.files())
+
+
+# ------------------------------------------------------------------------------------------------------ the cursor
+def test_two_runs_that_save_one_cursor_at_once_leave_a_whole_one(
+    local_target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
+    before_publishing(monkeypatch, "cursor.json", lambda: second.move(NOW))
+
+    assert first.move(NOW)
+
+    store = local_target.store("cursor.json")
+    stored = Cursor.decode(FileCursorStore(store).load(), IDENTITY, store.uri)
+    assert stored.run_key == "dag/r1/t"
+    assert local_target.files().keys() == {"cursor.json"}
+
+
+def test_a_save_that_another_one_replaced_before_it_was_checked_names_both_runs(
+    local_target: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
+    size = Store.size
+    done: list[int] = []
+
+    def held(self: Store) -> int | None:
+        if not done:
+            done.append(1)
+            # It had looked at the cursor before the first one wrote it.
+            FileCursorStore(self).save(second.after(NOW).encode(IDENTITY))
+        return size(self)
+
+    monkeypatch.setattr(Store, "size", held)
+
+    assert not first.move(NOW)
+
+    assert "dag/run-2/t" in caplog.text
+    assert "dag/r1/t" in caplog.text
+    stored = Cursor.decode(FileCursorStore(local_target.store("cursor.json")).load(), IDENTITY, "it")
+    assert stored.run_key == "dag/run-2/t"
+
+
+def test_many_threads_that_save_one_cursor_lose_no_file_of_each_other(local_target: Any) -> None:
+    start, errors = Event(), []
+
+    def save(number: int) -> None:
+        cursor = cursor_run(local_target.store("cursor.json"), f"dag/run-{'x' * number}/t")
+        start.wait(10)
+        try:
+            cursor.move(NOW)
+        except Exception as error:  # noqa: BLE001 (reported below)
+            errors.append(error)
+
+    threads = [Thread(target=save, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    start.set()
+    for thread in threads:
+        thread.join(30)
+
+    assert errors == []
+    assert local_target.files().keys() == {"cursor.json"}
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root writes everywhere")
+def test_a_cursor_in_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    cursor = cursor_run(open_uri(str(tmp_path / "locked" / "cursor.json")))
+
+    with pytest.raises(RobofyLandingError, match=r"locked/cursor\.json could not be written \(PermissionError"):
+        cursor.move(NOW)
+
+
+def test_a_cursor_below_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RobofyLandingError, match=r"file/cursor\.json could not be"):
+        cursor_run(open_uri(str(tmp_path / "file" / "cursor.json"))).move(NOW)
+
+
+def test_a_cursor_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "cursor.json").mkdir()
+    with pytest.raises(RobofyLandingError, match=r"cursor\.json could not be read \(IsADirectoryError"):
+        cursor_run(open_uri(str(tmp_path / "cursor.json")))
+
+
+def test_a_cursor_on_a_full_disk_stays_what_it_was_and_the_error_names_it(small_disk: Path) -> None:
+    store = open_uri(str(small_disk / "cursor.json"))
+    cursor_run(store).move(NOW)
+    before = (small_disk / "cursor.json").read_bytes()
+    cursor = cursor_run(store, "dag/run-2/t")
+    for number in range(2000):
+        cursor.overlap.add(f"lead-{number}", None, {"id": number})
+
+    with pytest.raises(RobofyLandingError, match=r"cursor\.json could not be written \(OSError: .*No space left"):
+        cursor.move(NOW)
+
+    assert (small_disk / "cursor.json").read_bytes() == before
+    assert [path.name for path in small_disk.iterdir()] == ["cursor.json"]
+
+
+@pytest.mark.parametrize("value", [{"at": "GONE"}, {"at": None}, {"at": 5}, {"at": ""}, {"at": ["x"]}])
+def test_a_state_whose_file_is_gone_is_damaged_and_no_new_cursor(tmp_path: Path, value: dict[str, Any]) -> None:
+    if value == {"at": "GONE"}:
+        value = {"at": str(tmp_path / "gone.cursor.json")}
+    with pytest.raises(RobofyConfigError, match=r'damaged.*\{"robofy_cursor": "reset"\}') as raised:
+        cursor_body(value, open_uri)
+    if isinstance(value["at"], str):
+        assert value["at"] in str(raised.value)
+
+
+# --------------------------------------------------------------------------------------------------------- spools
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_spool_that_is_being_written_is_nobodys_to_remove(target: Any, finished: bool) -> None:
+    store = target.store()
+    with Spool(store.spool_path()) as spool:
+        spool.append(b"1\n")
+        if finished:
+            spool.finish()
+        os.utime(spool.path, (1, 1))
+        store.spool_path()
+        target.store("other.jsonl").spool_path()
+        sweep(spool.path.parent)
+
+        assert spool.path.exists()
+
+
+def test_a_spool_of_another_process_is_not_removed_before_that_is_dead(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from airflow_provider_robofy.extract.files import Spool\n"
+        "spool = Spool(Path(sys.argv[1])); spool.append(b'1\\n'); spool.finish(); print('ready', flush=True)\n"
+        "time.sleep(60)"
+    )
+    store = Store(LocalFileSystem(), str(tmp_path / "leads.jsonl"), "leads")
+    path = store.spool_path()
+    with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        store.spool_path()
+        assert path.exists()
+        child.kill()
+        child.wait()
+        store.spool_path()
+        assert not path.exists()
+
+
+@pytest.mark.parametrize("hours", [1, 23, 25, 24 * 365])
+def test_what_a_killed_run_left_goes_after_a_day_whichever_run_comes_next(target: Any, hours: int) -> None:
+    left = target.store("killed.jsonl").spool_path()
+    left.write_text("leads")
+    theirs = left.with_name("notes.part")
+    theirs.write_text("theirs")
+    for path in (left, theirs):
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+
+    target.store("next.jsonl").spool_path()
+
+    assert left.exists() == (hours < 24)
+    assert theirs.exists()
+
+
+def test_without_locks_only_age_tells(local_target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    store = local_target.store()
+    with Spool(store.spool_path()) as spool:
+        store.spool_path()
+        assert spool.path.exists()
+        os.utime(spool.path, (1, 1))
+        store.spool_path()
+        assert not spool.path.exists()
+
+
+def test_folders_of_killed_runs_beside_are_swept_and_what_is_in_use_stays(tmp_path: Path) -> None:
+    old = time.time() - 2 * DAY
+    for name in ("killed", "landed", "recent", "mixed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "killed" / ".leads.jsonl.0123456789ab.part").write_text("leads")
+    (tmp_path / "mixed" / ".leads.jsonl.gz.rejected.jsonl.0123456789ab.part").write_text("leads")
+    (tmp_path / "mixed" / "leads.jsonl").write_text("leads")
+    (tmp_path / "landed" / "leads.jsonl").write_text("leads")
+    (tmp_path / "recent" / ".leads.jsonl.0123456789ab.part").write_text("leads")
+    for path in [*tmp_path.rglob("*.part"), *tmp_path.iterdir()]:
+        if "recent" not in str(path):
+            os.utime(path, (old, old))
+
+    sweep(tmp_path / "next")
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
+        "landed/leads.jsonl",
+        "mixed/leads.jsonl",
+        "recent/.leads.jsonl.0123456789ab.part",
+    ]
+    assert not (tmp_path / "killed").exists()
+
+
+# ----------------------------------------------------------------------------------------------------- long names
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [("x" * 200 + ".jsonl", True), ("x" * 216 + ".jsonl", False), ("я" * 105 + ".jsonl", True), ("件" * 85, False)],
+)
+def test_a_path_that_is_too_long_for_what_goes_beside_it_is_told_by_its_argument(
+    local_target: Any, run: Any, pages: Any, name: str, fits: bool
+) -> None:
+    store = local_target.store(name)
+    if fits:
+        store.check_length("output_path", ".manifest.json", ".rejected.jsonl")
+        run(store)(pages([lead("a"), "bad"]))
+        return
+    with pytest.raises(RobofyConfigError, match=r"^output_path: a name in .* is too long"):
+        store.check_length("output_path", ".manifest.json", ".rejected.jsonl")
+
+
+def test_a_long_folder_is_told_and_a_long_key_too(local_target: Any) -> None:
+    with pytest.raises(RobofyConfigError, match="cursor: a name in"):
+        local_target.store(f"{'x' * 256}/cursor.json").check_length("cursor")
+    s3 = type("S3", (), {"protocol": ("s3", "s3a")})()
+    Store(s3, f"bucket/{'x' * 1005}", "s3://x").check_length("output_path", ".manifest.json")
+    with pytest.raises(RobofyConfigError, match="output_path: the key in"):
+        Store(s3, f"bucket/{'x' * 1011}", "s3://x").check_length("output_path", ".manifest.json")
