@@ -68,13 +68,14 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :param since: Land sessions whose last message came at or after this; datetime or ISO 8601 text, UTC where it names
         no zone. None or empty lands all. The API has no time filter, so it costs the requests of a full read, unless
         the connection says ``sessions_order=newest_first``. (templated)
-    :param lag: With a cursor, how late a session may turn up in the listing; the watermark stays this far behind.
-        Default ten minutes.
+    :param lag: With a cursor, how late a session may turn up in the listing, as a timedelta or in seconds; the
+        watermark stays this far behind. Default ten minutes.
     :param cursor: Keep a cursor, and land the sessions that were written in since the last run that landed, as
         :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator` does with leads. It holds hashes and
         no session ids, which can be phone numbers. Not together with ``since``. (templated)
     :param cursor_name: Name of the cursor. Default ``dag_id.task_id``. (templated)
-    :param full_every: With a cursor, land all sessions again when the last time is longer ago than this. Default never.
+    :param full_every: With a cursor, land all sessions again when the last time is longer ago than this, a timedelta or
+        seconds. Default never.
     :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.
     :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
         ``{"user_profile_name": "hash", "last_message": "drop"}``; on top of the connection's ``privacy``. ``*`` is for
@@ -182,10 +183,12 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self.defuse_formulas = defuse_formulas
         self.max_failed_sessions = max_failed_sessions
         self.max_rejected = max_rejected
+        self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
         with failing_at_once():
+            context = self.checked(context)
             if isinstance(self.max_concurrency, bool) or self.max_concurrency < 1:
                 raise RobofyConfigError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
             connection = self.hook.connection

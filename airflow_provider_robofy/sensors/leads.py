@@ -38,9 +38,10 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
     :param min_count: How many there must be. Default 1.
     :param robofy_conn_id: The Robofy connection. (templated)
     :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two polls; at least ten in reschedule and deferred mode. Default 60.
-    :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
-        mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
+    :param poke_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds in reschedule and
+        deferred mode. Default 60.
+    :param timeout: Timedelta or seconds after which the task fails without a retry, or is skipped with ``soft_fail``.
+        In deferred mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
     :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
     :return: ``count`` of leads seen (at least ``min_count``), time of the ``newest``, and their ``lead_ids``, a
         thousand at most. No personal data.
