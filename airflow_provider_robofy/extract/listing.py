@@ -211,7 +211,7 @@ class ListingRun:
                 manifest.future,
                 self.times.timezone,
             )
-        # A full run reads the listing to its end in any case; with a cursor it is rare, so this is not said in each run.
+        # With a cursor, full runs are rare: the hint is logged once per cursor and not in each run.
         rare = self.cursor is None or self.cursor.full
         if rare and manifest.row_order == NEWEST_FIRST and self.order != NEWEST_FIRST and manifest.pages > 1:
             _log.info(

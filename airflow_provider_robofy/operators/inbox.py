@@ -84,7 +84,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         ``pseudonym_key``), by which messages are joined. Default: the connection's; without one, all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
-        that would load the apostrophe. Nothing to other formats. Default True.
+        that would load the apostrophe. It has no effect on other formats. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -123,7 +123,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
 
     A session that is deleted before it is read is *gone*, which is no failure. One that cannot be read after the
     connection's ``max_attempts`` has *failed*: it is named in ``<file>.failed.jsonl``, with none of its messages in the
-    data. All sessions gone, five or more, is an error, because then it is more likely that the path is another one.
+    data. All sessions gone, five or more, is an error, because then it is more likely that the path is wrong.
 
     Logs, errors and XCom hold no session id, since it can be a phone number; the log names sessions by a keyed hash,
     which the file of failed sessions repeats.
@@ -145,7 +145,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
-        that would load the apostrophe. Nothing to other formats. Default True.
+        that would load the apostrophe. It has no effect on other formats. Default True.
     :param max_failed_sessions: Sessions that may fail before the task does; what was read is published all the same,
         and the manifest is pushed to XCom as ``manifest``. Default 0.
     :param max_rejected: Rows that are no messages (not an object, or with a field of a name that is added here) before

@@ -80,7 +80,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         connection's ``pseudonym_key``. Rejected rows obey too. Default: the connection's; without one, all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a name
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
-        that would load the apostrophe. Nothing to other formats. Default True.
+        that would load the apostrophe. It has no effect on other formats. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
@@ -22,9 +26,6 @@ from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 #: No lengths of time.
 WRONG: list[Any] = [True, "60", -1, float("nan"), float("inf"), timedelta(seconds=-1), [60]]
@@ -255,3 +256,13 @@ def test_no_connection_at_all_fails_at_once_and_says_how_to_add_one(monkeypatch,
     for task in (RobofyFetchLeadsOperator(task_id="a"), RobofyCrawlSensor(task_id="b", deferrable=False)):
         with pytest.raises(AirflowFailException, match=r"'robofy_default' does not exist.*airflow connections add"):
             task.execute({})
+
+
+def test_the_example_of_the_documents_passes(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "testing-your-dags.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"<!-- tested: test_one_operator -->\n```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_robofy.emulator.pytest_plugin"]\n')
+    (tmp_path / "test_mine.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert "1 passed" in done.stdout, done.stdout[-3000:]
