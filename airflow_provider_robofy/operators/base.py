@@ -172,6 +172,19 @@ def failing_at_once() -> Iterator[None]:
         raise
 
 
+def read_limit(name: str, value: int, *, least: int = 0) -> int:
+    """Return a limit that a user gave.
+
+    :param name: The argument, for the error.
+    :param value: The limit.
+    :param least: Smallest value that is allowed. Default 0.
+    :raises RobofyConfigError: It is no whole number, or smaller.
+    """
+    if type(value) is not int or value < least:
+        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a whole number, at least {least}.")
+    return value
+
+
 def run_key(context: Context) -> str:
     """Return the key of the task in its run: the same for a retry and for a cleared task.
 

@@ -16,6 +16,7 @@ from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
     failing_at_once,
     landing_store,
+    read_limit,
     run_key,
 )
 from airflow_provider_robofy.operators.listing import RobofyListingOperator
@@ -181,15 +182,15 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self.shard = shard
         self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
         self.defuse_formulas = defuse_formulas
-        self.max_failed_sessions = max_failed_sessions
-        self.max_rejected = max_rejected
+        self.max_failed_sessions = read_limit("max_failed_sessions", max_failed_sessions)
+        self.max_rejected = read_limit("max_rejected", max_rejected)
         self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
         with failing_at_once():
             context = self.checked(context)
-            if isinstance(self.max_concurrency, bool) or self.max_concurrency < 1:
+            if type(self.max_concurrency) is not int or self.max_concurrency < 1:
                 raise RobofyConfigError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
             connection = self.hook.connection
             key = run_key(context)

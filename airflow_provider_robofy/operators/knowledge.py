@@ -19,7 +19,13 @@ from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.uploads import Uploader
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, path_component, run_key
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    path_component,
+    read_limit,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,7 +132,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.chatbot_id = chatbot_id
         self.metadata = metadata
         self.ledger_path = ledger_path
-        self.max_failed = max_failed
+        self.max_failed = read_limit("max_failed", max_failed)
         self.on_uncertain = on_uncertain
         self.remember_given()
 

@@ -15,7 +15,13 @@ from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import check_rules
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    landing_store,
+    read_limit,
+    run_key,
+)
 from airflow_provider_robofy.operators.cursors import cursor_run
 
 if TYPE_CHECKING:
@@ -83,7 +89,7 @@ class RobofyListingOperator(RobofyBaseOperator):
         self.skip_if_empty = skip_if_empty
         self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
         self.defuse_formulas = defuse_formulas
-        self.max_rejected = max_rejected
+        self.max_rejected = read_limit("max_rejected", max_rejected)
         self.remember_given()
 
     @abstractmethod

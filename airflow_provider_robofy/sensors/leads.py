@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.operators.base import read_limit
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 
@@ -61,12 +61,10 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min_count < 1:
-            raise RobofyConfigError("min_count must be at least 1.")
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.since = since
-        self.min_count = min_count
+        self.min_count = read_limit("min_count", min_count, least=1)
 
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewLeadsTrigger:
         since = Window.of(self.since, None).since

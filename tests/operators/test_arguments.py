@@ -266,3 +266,25 @@ def test_the_example_of_the_documents_passes(tmp_path):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
     assert "1 passed" in done.stdout, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("value", ["5", None, True, -1, float("nan"), 1.5, [5], timedelta(1)])
+@pytest.mark.parametrize(
+    ("operator", "name", "more"),
+    [
+        (RobofyFetchLeadsOperator, "max_rejected", {}),
+        (RobofyFetchMessagesOperator, "max_rejected", {"sessions": "s"}),
+        (RobofyFetchMessagesOperator, "max_failed_sessions", {"sessions": "s"}),
+        (RobofyUploadKnowledgeOperator, "max_failed", {"source": "s"}),
+        (RobofyNewLeadsSensor, "min_count", {}),
+    ],
+)
+def test_a_limit_that_is_no_number_is_refused_when_the_dag_is_parsed(operator, name, more, value):
+    with pytest.raises(RobofyConfigError, match=rf"^{name}=.* must be a whole number, at least [01]\."):
+        operator(task_id="a", **{name: value}, **more)
+
+
+@pytest.mark.parametrize("value", ["5", None, True, 1.5, 0])
+def test_a_concurrency_that_is_no_whole_number_is_refused(robofy_emulator, context, value):
+    with pytest.raises(AirflowFailException, match="max_concurrency"):
+        RobofyFetchMessagesOperator(task_id="a", sessions="/tmp/s.jsonl", max_concurrency=value).execute(context)
