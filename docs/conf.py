@@ -97,7 +97,7 @@ def adapt(app: Sphinx, docname: str, source: list[str]) -> None:
 def say_which_are_permanent(
     _app: Sphinx, what: str, _name: str, documented: Any, _options: Any, lines: list[str]
 ) -> None:
-    """Add to an error whether a retry may mend it, in place of the attribute that says so in the code."""
+    """Add to an error whether a retry may fix it, in place of the attribute that says so in the code."""
     if what == "exception" and documented.permanent:
         lines[1:1] = ["", "Permanent: the task fails at once, without a retry."]
 

@@ -4,7 +4,7 @@ Every night: upload the documents that are new or have changed, let Robofy crawl
 holding a worker. What was uploaded is remembered below ``[robofy] landing_root``, so a night without changes makes no
 upload, and no retry makes a second one.
 
-Trigger it with the folder and the site, for example::
+The folder is ``documents`` below ``[robofy] landing_root``, unless you trigger it with another one, for example::
 
     airflow dags trigger robofy_knowledge --conf '{"docs": "s3://aws_default@wiki/product", "site": "https://..."}'
 
@@ -28,7 +28,7 @@ from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOpe
     # Two runs with one ledger at the same time would not know of each other's uploads.
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
-    params={"docs": "/opt/airflow/docs", "site": "https://example.com"},
+    params={"docs": "documents", "site": "https://example.com"},
     tags=["robofy"],
     doc_md=__doc__,
 )

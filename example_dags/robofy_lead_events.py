@@ -1,11 +1,11 @@
 """Start by itself when a lead arrives, and land everything since last time (Airflow 3.3).
 
-A watcher in the triggerer looks at the agent every 30 seconds and starts the DAG while there are leads that the task
+A watcher in the triggerer polls the agent every 30 seconds and starts the DAG while there are leads that the task
 has not landed. The schedule is the fallback: it finds what a watcher could not, for example while no triggerer ran.
 
 Needs a connection ``robofy_default`` and ``[robofy] landing_root``. Ids are written out here, or come from the
 environment of every Airflow component: Airflow registers assets when it parses this file. ``leads_order=newest_first``
-in the connection makes a look cost one request.
+in the connection makes a poll cost one request.
 """
 
 from __future__ import annotations

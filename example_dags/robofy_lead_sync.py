@@ -1,4 +1,4 @@
-"""Land an agent's new leads every hour, each once, and look at what landed.
+"""Land an agent's new leads every hour, each once, and count what landed.
 
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, and ``[robofy] landing_root``
 (``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``. ``make demo`` brings both.

@@ -1,8 +1,8 @@
 """Load an agent's new leads into a table every hour: each lead once, in its latest version.
 
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, a connection ``warehouse`` to PostgreSQL,
-MySQL, MariaDB or SQLite with that database's provider, ``pip install 'airflow-provider-robofy[sql]'``, and
-``[robofy] landing_root``.
+MySQL, MariaDB or SQLite with that database's provider, the extra ``sql``
+(``pip install '.[sql]'`` in a checkout), and ``[robofy] landing_root``.
 
 The file stays where it landed. The table ``robofy_leads`` is made by the first run. Its columns ``name`` and ``email``
 are what visitors wrote into the form's fields of these names; ``lead_data`` holds the whole form.

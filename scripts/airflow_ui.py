@@ -13,9 +13,28 @@ from subprocess import Popen
 from typing import Any
 
 from airflow_provider_robofy.get_provider_info import get_provider_info
-from scripts.local import CONNECTION, DAGS, ROOT, LocalAirflow, Trouble, shown, stand_in, started, stop_means_exit, tell
+from scripts.local import (
+    CONNECTION,
+    DAGS,
+    ROOT,
+    LocalAirflow,
+    RunningEmulator,
+    Trouble,
+    running_emulator,
+    shown,
+    started,
+    stop_means_exit,
+    tell,
+)
 
 FOLDER = ROOT / ".airflow-ui"
+LANDING = FOLDER / "landing"
+WAREHOUSE = FOLDER / "warehouse.db"
+RECENT_LEADS = 8  # robofy_wait_for_leads waits for five
+DOCUMENTS = {
+    "opening-hours.md": "# Opening hours\n\nMonday to Friday, 9:00 to 17:00.\n",
+    "returns.txt": "Goods can be returned within 30 days.\n",
+}
 PATIENCE = 300  # seconds until all of Airflow answers, on a slow and busy machine too
 
 
@@ -69,32 +88,60 @@ def password(airflow: LocalAirflow) -> str:
     return f"see {shown(airflow.log)}"
 
 
-def connect(airflow: LocalAirflow, connection: dict[str, Any]) -> None:
-    """Stores the connection in Airflow's database and not in its environment, so that the UI shows its form."""
+def robofy_default(emulator: RunningEmulator) -> dict[str, Any]:
+    """Return the connection to the emulator, with every field of the form."""
     [kind] = get_provider_info()["connection-types"]
     # The form shows the extras that are stored, and Airflow 3.3.1 and 3.3.2 test only what has a port.
-    extra = dict.fromkeys(kind["conn-fields"]) | connection.pop("extra")
+    return {**emulator.connection, "port": 0, "extra": dict.fromkeys(kind["conn-fields"]) | emulator.extra}
+
+
+def connect(airflow: LocalAirflow, connections: dict[str, dict[str, Any]]) -> None:
+    """Store connections in Airflow's database and not in its environment, so that the UI shows their forms."""
     path = FOLDER / "connections.json"
-    path.write_text(json.dumps({"robofy_default": {**connection, "port": 0, "extra": extra}}), encoding="utf-8")
-    failure = "Airflow did not accept the connection to the emulator."
+    path.write_text(json.dumps(connections), encoding="utf-8")
+    failure = "Airflow did not accept the connections of the examples."
     airflow.run("connections", "import", "--overwrite", str(path), seconds=60, failure=failure)
+
+
+def write_documents(folder: Path) -> None:
+    """Write what the example robofy_knowledge uploads, unless the folder is there."""
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        for name, text in DOCUMENTS.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def add_recent_leads(emulator: RunningEmulator) -> None:
+    """Give each agent leads of today: the emulator's own are of 2025, and robofy_wait_for_leads waits for new ones."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for agent in emulator.agents:
+        body = json.dumps({"chatbot_id": agent, "count": RECENT_LEADS}).encode()
+        request = urllib.request.Request(f"{emulator.url}/_robofy_emulator/leads", body, method="POST")
+        opener.open(request, timeout=30).close()
 
 
 def run(stack: ExitStack) -> None:
     """Brings everything up and waits for Ctrl-C."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    airflow = LocalAirflow(FOLDER, FOLDER / "landing", settings=settings(port))
+    airflow = LocalAirflow(FOLDER, LANDING, settings=settings(port))
     print(f"Airflow {airflow.version} is coming up, which takes half a minute ...", flush=True)
     if airflow.migrate():
         pool = ("robofy", "4", "Calls to Robofy at a time")
         airflow.run("pools", "set", *pool, seconds=60, failure="Airflow could not make the pool of the examples.")
+    # What the examples need beside Robofy: a database to load into, and documents to upload.
+    connections: dict[str, dict[str, Any]] = {"warehouse": {"conn_type": "sqlite", "host": str(WAREHOUSE)}}
+    write_documents(LANDING / "documents")
     if os.environ.get(CONNECTION):
         robofy = f"the account that {CONNECTION} names"
     else:
-        emulator = stack.enter_context(stand_in(FOLDER / "robofy.log"))
-        connect(airflow, emulator.connection)
+        emulator = stack.enter_context(running_emulator(FOLDER / "robofy.log"))
+        add_recent_leads(emulator)
+        connections["robofy_default"] = robofy_default(emulator)
+        # robofy_lead_events needs its ids when it is parsed.
+        airflow.env |= {"ROBOFY_PROJECT_ID": emulator.project, "ROBOFY_CHATBOT_ID": emulator.agents[0]}
         robofy = f"an emulator on {emulator.url}, connection robofy_default"
+    connect(airflow, connections)
     command = [sys.executable, "-m", "airflow", "standalone"]
     process = stack.enter_context(started(command, airflow.log, airflow.env, patience=20))
     wait_until_healthy(process, url, airflow.log)
@@ -105,7 +152,8 @@ def run(stack: ExitStack) -> None:
   password  {password(airflow)}
   Robofy    {robofy}
   DAGs      {shown(DAGS)}, all paused: switch one on and it runs, robofy_lead_sync first
-  landing   {shown(FOLDER / "landing")}
+  landing   {shown(LANDING)}
+  warehouse {shown(WAREHOUSE)}, an SQLite file, connection warehouse
   log       {shown(airflow.log)}
 
 Ctrl-C ends it.""",

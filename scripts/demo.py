@@ -15,13 +15,23 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from scripts.local import CONNECTION, ONE_LINE, ROOT, LocalAirflow, Trouble, shown, stand_in, stop_means_exit, tell
+from scripts.local import (
+    CONNECTION,
+    ONE_LINE,
+    ROOT,
+    LocalAirflow,
+    Trouble,
+    running_emulator,
+    shown,
+    stop_means_exit,
+    tell,
+)
 
 DAG = "robofy_lead_sync"
 FOLDER = ROOT / ".demo"
 WIDTH = 108
 # An emulator that only behaves would prove little. It refuses and fails once, and has rows twice: the counts show it.
-STAND_IN = (
+EMULATOR = (
     "--leads=1200",
     "--fault=rate_limit:retry_after=1,endpoint=list_leads,page=2",
     "--fault=duplicate_rows:count=7,endpoint=list_leads,page=3",
@@ -87,7 +97,7 @@ def run(stack: ExitStack) -> None:
     if own_account:
         say("Robofy", f"the account that {CONNECTION} names")
     else:
-        robofy = stack.enter_context(stand_in(FOLDER / "robofy.log", *STAND_IN))
+        robofy = stack.enter_context(running_emulator(FOLDER / "robofy.log", *EMULATOR))
         airflow.use(robofy)
         say("Robofy", f"an emulator on {robofy.url} with {len(robofy.agents)} agents")
         say("", "told to be difficult: one 429, one 503, some rows sent twice")

@@ -42,7 +42,7 @@ class Trouble(Exception):  # noqa: N818 - what is shown to a person, not a fault
 
 
 @dataclass(frozen=True)
-class StandIn:
+class RunningEmulator:
     """A running emulator."""
 
     url: str
@@ -51,14 +51,14 @@ class StandIn:
     agents: tuple[str, ...]
 
     @property
+    def extra(self) -> dict[str, object]:
+        """What the connection to it has as extra."""
+        return {"project_id": self.project, "chatbot_id": self.agents[0]}
+
+    @property
     def connection(self) -> dict[str, object]:
         """What Airflow needs to know of it."""
-        return {
-            "conn_type": "robofy",
-            "host": self.url,
-            "password": self.key,
-            "extra": {"project_id": self.project, "chatbot_id": self.agents[0]},
-        }
+        return {"conn_type": "robofy", "host": self.url, "password": self.key, "extra": self.extra}
 
 
 def shown(path: Path | str) -> str:
@@ -115,7 +115,7 @@ def end(process: subprocess.Popen[bytes], patience: float) -> None:
 
 
 @contextmanager
-def stand_in(log: Path, *options: str) -> Iterator[StandIn]:
+def running_emulator(log: Path, *options: str) -> Iterator[RunningEmulator]:
     """The emulator on a free loopback port."""
     command = [sys.executable, "-m", "airflow_provider_robofy.emulator", "--port", "0", *options]
     with started(command, log, {**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
@@ -129,7 +129,7 @@ def stand_in(log: Path, *options: str) -> Iterator[StandIn]:
         agents = tuple(agent.strip() for agent in ready["agents"].split(",") if agent.strip())
         if not agents:
             raise Trouble("The emulator has no agents.", log)
-        yield StandIn(ready["url"], ready["key"].strip(), ready["project"].strip(), agents)
+        yield RunningEmulator(ready["url"], ready["key"].strip(), ready["project"].strip(), agents)
 
 
 class LocalAirflow:
@@ -166,7 +166,7 @@ class LocalAirflow:
             **(settings or {}),
         }
 
-    def use(self, robofy: StandIn) -> None:
+    def use(self, robofy: RunningEmulator) -> None:
         """Connects it."""
         self.env[CONNECTION] = json.dumps(robofy.connection)
 

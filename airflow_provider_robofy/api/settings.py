@@ -62,6 +62,12 @@ def base_url(host: str | None) -> str:
             f"Connection field host: {url.netloc!r} is followed by more, and must end after the host. Paths start "
             "with /v1/ by themselves; one that differs is set in the extra 'endpoints'."
         )
+    if "://" not in text and _is_loopback(hostname):
+        # Nearly always the emulator, which has no certificate; https would fail and be retried.
+        raise RobofyConfigError(
+            f"Connection field host: {text!r} has no scheme. For this machine write http://{text}, or https://{text} "
+            "where it has a certificate."
+        )
     if url.scheme == "http" and not _is_loopback(hostname):
         raise RobofyConfigError(
             f"Connection field host: {text!r} would send the API key unencrypted. Use https://; "

@@ -31,6 +31,33 @@ _RFC_2822 = re.compile(
 )
 
 
+def read_duration(name: str, value: object, *, zero: bool = True) -> timedelta:
+    """Return a duration that a user gave, as a timedelta or in seconds.
+
+    :param name: The argument, for the error.
+    :param value: A timedelta, or seconds as a number.
+    :param zero: Whether it may be zero. Default True.
+    :raises RobofyConfigError: It is neither, negative, not finite or beyond what a timedelta can hold.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number and not isinstance(value, timedelta):
+        raise RobofyConfigError(
+            f"{name} must be a timedelta or a number of seconds, not {type(value).__name__}: for example "
+            f"{name}=timedelta(minutes=10) or {name}=600."
+        )
+    try:
+        duration = value if isinstance(value, timedelta) else timedelta(seconds=float(value))  # type: ignore[arg-type]
+    except (ValueError, OverflowError):
+        raise RobofyConfigError(
+            f"{name}={str(value)[:40]} is no length of time; give a finite number of seconds."
+        ) from None
+    if duration < timedelta(0):
+        raise RobofyConfigError(f"{name} must not be negative.")
+    if not duration and not zero:
+        raise RobofyConfigError(f"{name} must be above 0 seconds.")
+    return duration
+
+
 class TimeReader:
     """Read a timestamp of the API as an aware datetime in UTC.
 

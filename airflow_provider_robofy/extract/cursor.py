@@ -354,12 +354,12 @@ class CursorRun:
         #: Fingerprints of rows that need not land again. A full read leaves nothing out.
         self.landed_before = frozenset(() if self.full else (one.fingerprint for one in self.before.overlap))
         if reason:
-            _log.info("Everything is read and lands again: %s.", reason)
+            _log.info("Everything is read and landed: %s.", reason)
 
     def _reason_for_full(self, full_every: timedelta | None, now: datetime) -> str | None:
         before = self.before
         if before.watermark is None:
-            return "there is no mark yet"
+            return "the cursor has no watermark yet"
         if before.timezone != self._timezone:
             _log.warning(
                 "The connection's timezone was %s when the cursor was written and is %s now, so the cursor's mark may "

@@ -113,7 +113,7 @@ def read_csv(file: IO[bytes], table: Table, *, defuse: bool) -> Iterator[dict[st
     :param file: Opened for bytes.
     :param table: The columns. Those that the file lacks are left out.
     :param defuse: Was it written so?
-    :raises ValueError: The file is another one, or cut.
+    :raises ValueError: It is a different file, or cut.
     """
     header = file.readline()
     names = header.decode().rstrip("\n").split(",")

@@ -106,7 +106,7 @@ class Wanted:
     :param aside: A sentence after that.
     :param task: What kind of task returns such a manifest.
     :param landed_by: What lands such files.
-    :param remedy: What to do where the file is gone or another one.
+    :param remedy: What to do where the file is gone or a different one.
     """
 
     argument: str
@@ -223,7 +223,7 @@ def hold(manifest: Mapping[str, Any], store: Store) -> Iterator[HeldFile]:
 
     :param manifest: With the ``sha256`` of the file.
     :param store: The file.
-    :raises RobofyLandingError: The file is another one, or cannot be read.
+    :raises RobofyLandingError: It is a different file, or cannot be read.
     """
     with ExitStack() as opened:
         with _naming_file(store.uri):

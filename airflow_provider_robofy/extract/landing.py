@@ -160,6 +160,21 @@ def identity(manifest: dict[str, Any]) -> dict[str, Any]:
     return {"mode": mode, **{name: manifest.get(name) for name in (*names, *own)}}
 
 
+_RUN_OR_WINDOW: Final = "{{ run_id }} or the window's bounds, and for mapped tasks the agent,"
+
+
+def _what_differs(theirs: object, ours: object) -> str:
+    """Return what keeps apart two results that land at one path.
+
+    :param theirs: Run key of the file that is there, ``dag_id/run_id/task_id`` and for mapped tasks ``/map_index``.
+    :param ours: Run key of this task, None for a window, whose results do not depend on the run.
+    """
+    there, here = (str(key or "").split("/") for key in (theirs, ours))
+    if there[:2] != here[:2] or there == here:
+        return _RUN_OR_WINDOW
+    return "{{ ti.task_id }}" if there[2:3] != here[2:3] else "{{ ti.map_index }}"
+
+
 class Landing:
     """Land one result: the data, and beside it rejected rows, failures and the manifest.
 
@@ -236,10 +251,11 @@ class Landing:
                 if name in theirs and theirs[name] != ours
             ]
             if different:
-                raise self._foreign(f"it belongs to another result: {'; '.join(different)}")
+                why = f"it belongs to another result: {'; '.join(different)}"
+                raise self._foreign(why, _what_differs(found.get("run_key"), self._identity.get("run_key")))
             return found
         if self.store.exists() and not self._is_unfinished():
-            raise self._foreign("it bears no manifest, and was not written by this task")
+            raise self._foreign("it has no manifest, so this task did not write it")
         return None
 
     def spool(self) -> Spool:
@@ -327,7 +343,7 @@ class Landing:
         try:
             return dict(codec.loads(self._manifest.read()))
         except (ValueError, TypeError):
-            raise self._foreign("a manifest that cannot be read lies beside it") from None
+            raise self._foreign("its manifest cannot be read") from None
         except FileNotFoundError:
             return None
 
@@ -338,10 +354,9 @@ class Landing:
             f"{other.get('run_key')}; this one is try {self.try_id}. {outcome} No cursor was moved by this one."
         )
 
-    def _foreign(self, why: str) -> RobofyForeignFileError:
+    def _foreign(self, why: str, differs: str = _RUN_OR_WINDOW) -> RobofyForeignFileError:
         return RobofyForeignFileError(
-            f"{self.store.uri} is not overwritten: {why}. Put {{{{ run_id }}}} or the window's bounds, and for mapped "
-            "tasks the agent, into output_path; or move the file away."
+            f"{self.store.uri} is not overwritten: {why}. Put {differs} into output_path; or move the file away."
         )
 
     def _is_unfinished(self) -> bool:

@@ -162,7 +162,7 @@ class ListingRun:
                 published = self.publish_empty or manifest.rows or manifest.rejected or found is not None
                 if published:
                     landing.publish(data, rejected, manifest)
-        self._summarise(manifest, progress.seconds, manifest.uri if published else "no file")
+        self._summarise(manifest, progress.seconds, published=bool(published))
         if manifest.rejected > self.max_rejected:
             raise self._too_many_rejected(manifest)
         if cursor and (manifest.rows or cursor.full or cursor.rules_changed):
@@ -189,13 +189,12 @@ class ListingRun:
                 self.lag,
             )
 
-    def _summarise(self, manifest: Manifest, seconds: float, where: str) -> None:
+    def _summarise(self, manifest: Manifest, seconds: float, *, published: bool) -> None:
         _log.info(
-            "Landed %s %s in %s (%s): received %s, duplicates %s, outside the window %s, rejected %s; "
-            "%s pages, %s requests, %.1f s",
+            "Landed %s %s (%s): received %s, duplicates %s, outside the window %s, rejected %s; "
+            "%s pages, %s requests, %.1f s%s",
             manifest.rows,
             manifest.resource,
-            where,
             manifest.mode,
             manifest.received,
             manifest.duplicates,
@@ -204,6 +203,7 @@ class ListingRun:
             manifest.pages,
             manifest.requests,
             seconds,
+            f"; in {manifest.uri}" if published else ". Nothing is new, so no file was written.",
         )
         if self.privacy:
             self.privacy.report(_log, manifest.rows + manifest.rejected)
@@ -214,7 +214,9 @@ class ListingRun:
                 manifest.future,
                 self.times.timezone,
             )
-        if manifest.row_order == NEWEST_FIRST and self.order != NEWEST_FIRST and manifest.pages > 1:
+        # With a cursor, full runs are rare: the hint is logged once per cursor and not in each run.
+        rare = self.cursor is None or self.cursor.full
+        if rare and manifest.row_order == NEWEST_FIRST and self.order != NEWEST_FIRST and manifest.pages > 1:
             _log.info(
                 "The listing came newest first over all its %s pages. If that is so for this account always, the "
                 "connection's extra %s_order=newest_first lets a windowed read stop early.",

@@ -387,10 +387,9 @@ class MessagesExtraction:
 
     def _summarise(self, manifest: MessagesManifest, seconds: float) -> None:
         _log.info(
-            "Landed %s messages in %s: %s sessions asked, %s read, %s gone, %s failed; received %s, rejected %s; "
-            "%s pages, %s requests, %.1f s",
+            "Landed %s messages: %s sessions asked, %s read, %s gone, %s failed; received %s, rejected %s; "
+            "%s pages, %s requests, %.1f s; in %s",
             manifest.rows,
-            manifest.uri,
             manifest.sessions_asked,
             manifest.sessions_read,
             manifest.sessions_gone,
@@ -400,6 +399,7 @@ class MessagesExtraction:
             manifest.pages,
             manifest.requests,
             seconds,
+            manifest.uri,
         )
         if self.privacy:
             self.privacy.report(_log, manifest.received)

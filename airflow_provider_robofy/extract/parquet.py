@@ -35,8 +35,9 @@ def check_pyarrow() -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
         raise RobofyConfigError(
-            "Parquet needs pyarrow, which is not installed here. Run pip install 'airflow-provider-robofy[parquet]' on "
-            "every worker, or let output_path end in .jsonl.gz or .csv.gz."
+            "Parquet needs pyarrow, which is not installed here. Install the extra parquet on every worker, from a "
+            "checkout with pip install '.[parquet]' and after the release with pip install "
+            "'airflow-provider-robofy[parquet]'; or let output_path end in .jsonl.gz or .csv.gz."
         ) from None
 
 
@@ -146,7 +147,7 @@ def read_parquet(file: IO[bytes], table: Table) -> Iterator[dict[str, Any]]:
     :param file: Opened for bytes, and able to seek.
     :param table: The columns. Those that the file lacks are left out.
     :raises RobofyConfigError: There is no pyarrow.
-    :raises ValueError: The file is another one, or cut.
+    :raises ValueError: It is a different file, or cut.
     """
     check_pyarrow()
     for batch in _batches(file, table):

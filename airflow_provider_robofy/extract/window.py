@@ -7,12 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.times import TimeReader
 
 if TYPE_CHECKING:
     from typing import Self
 
-Bound = datetime | str | None
+Bound = datetime | str | float | None
 
+#: Reads bounds as it reads the API's times, so that one value never means two moments.
+_TIMES = TimeReader()
 # A template that renders a missing value gives one of these.
 _ABSENT = {"", "none", "null"}
 
@@ -38,8 +41,9 @@ class Window:
     def of(cls, since: Bound, until: Bound) -> Self:
         """Parse the bounds as an operator got them.
 
-        :param since: Datetime, ISO 8601 text, None or empty text. Without a zone it means UTC, as dates in Airflow's
-            templates do.
+        :param since: Datetime, text of any form that :class:`~airflow_provider_robofy.api.times.TimeReader` reads,
+            seconds, milliseconds or microseconds since 1970, None or empty text. Without a zone it means UTC, as
+            dates in Airflow's templates do.
         :param until: Likewise.
         :raises RobofyConfigError: A bound cannot be read, or the window is empty or backwards.
         """
@@ -80,12 +84,12 @@ def earlier(moment: datetime, by: timedelta) -> datetime:
 
 
 def _read(name: str, value: Bound) -> datetime | None:
-    if isinstance(value, str):
-        text = value.strip()
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        text = str(value).strip()  # a number means what its digits mean
         if text.lower() in _ABSENT:
             return None
         try:
-            value = datetime.fromisoformat(text)
+            return _TIMES.read(text)
         except ValueError:
             raise RobofyConfigError(
                 f"{name}={text[:60]!r} is not a date or time. Write ISO 8601, for example 2025-01-15T10:30:00+00:00."
@@ -93,7 +97,7 @@ def _read(name: str, value: Bound) -> datetime | None:
     if value is None:
         return None
     if not isinstance(value, datetime):
-        raise RobofyConfigError(f"{name} must be a datetime or ISO 8601 text, not {type(value).__name__}.")
+        raise RobofyConfigError(f"{name} must be a datetime, ISO 8601 text or an epoch, not {type(value).__name__}.")
     try:
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
     except OverflowError:

@@ -75,18 +75,24 @@ class RobofyConnection:
 
 
 def read_connection(
-    *, host: str | None, password: str | None, extra: Mapping[str, Any], user_agent: str, port: int | None = None
+    *, host: str | None, password: str | None, extra: Any, user_agent: str, port: int | None = None
 ) -> RobofyConnection:
     """Read a connection's fields.
 
     :param host: Base URL or bare host; empty means the public API.
     :param password: The API key.
-    :param extra: The connection's extra. Read by name; an unknown one is named in a warning and goes nowhere.
+    :param extra: The connection's extra, an object or None. Read by name; an unknown one is named in a warning and goes
+        nowhere.
     :param user_agent: How to present ourselves.
     :param port: Port, where the host names none, as in ``robofy://:key@host:8443``. 0 is none.
     :raises RobofyConfigError: A field cannot be used; the message names it.
     """
-    given = {name: value for name, value in extra.items() if value is not None and value != ""}
+    if not isinstance(extra, dict | None):
+        raise RobofyConfigError(
+            f'Connection field extra must be a JSON object, for example {{"project_id": "24017"}}, not '
+            f"{type(extra).__name__}."
+        )
+    given = {name: value for name, value in (extra or {}).items() if value is not None and value != ""}
     if strangers := sorted(given.keys() - _EXTRAS.keys()):
         log.warning(
             "The Robofy connection has unknown extras, which are ignored: %s. Known are %s.",
@@ -108,6 +114,8 @@ def read_connection(
 def _with_port(host: str | None, port: int | None) -> str | None:
     if not (host and host.strip() and port):
         return host
+    if "://" not in host and ":" not in host:
+        host = f"{host.strip()}:{port}"
     url = base_url(host)
     return url if urlsplit(url).port is not None else f"{url}:{port}"
 

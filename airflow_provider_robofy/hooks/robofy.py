@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
+from asgiref.sync import sync_to_async
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.client import RobofyClient
@@ -66,9 +67,13 @@ class RobofyHook(BaseHook):
     def connection(self) -> RobofyConnection:
         """Return the connection's fields, checked; read once.
 
-        :raises RobofyConfigError: A field cannot be used; the message names it.
+        :raises RobofyConfigError: There is no such connection, or a field cannot be used; the message names it.
         """
-        connection = self._read(self.get_connection(self.robofy_conn_id))
+        try:
+            found = self.get_connection(self.robofy_conn_id)
+        except AirflowNotFoundException:
+            raise self._no_connection() from None
+        connection = self._read(found)
         if connection.pseudonym_key:
             mask_secret(connection.pseudonym_key)  # Airflow masks the password by itself, extras only by their names
         return connection
@@ -79,9 +84,24 @@ class RobofyHook(BaseHook):
         The pseudonym key is not masked, which would be a synchronous call: a trigger hashes with it and shows it
         nowhere.
 
-        :raises RobofyConfigError: A field cannot be used; the message names it.
+        :raises RobofyConfigError: There is no such connection, or a field cannot be used; the message names it.
         """
-        return self._read(await get_async_connection(self.robofy_conn_id))
+        try:
+            found = await get_async_connection(self.robofy_conn_id)
+        except AirflowNotFoundException:
+            # Under `airflow dags test` the asynchronous look-up does not see the connections of Airflow's database.
+            try:
+                found = await sync_to_async(self.get_connection)(self.robofy_conn_id)
+            except AirflowNotFoundException:
+                raise self._no_connection() from None
+        return self._read(found)
+
+    def _no_connection(self) -> RobofyConfigError:
+        return RobofyConfigError(
+            f"Connection {self.robofy_conn_id!r} does not exist. Add it in Airflow's UI under Admin, Connections, with "
+            f"type Robofy and the API key as password; or run: airflow connections add {self.robofy_conn_id} "
+            "--conn-type robofy --conn-password <API key>"
+        )
 
     def _read(self, found: Any) -> RobofyConnection:
         try:

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from airflow.providers.common.compat.sdk import ObjectStoragePath, conf
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.files import Store
 
+_PROVIDERS: Final = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), "pip install 'apache-airflow-providers-amazon[s3fs]'"),
+    **dict.fromkeys(("gs", "gcs"), "pip install apache-airflow-providers-google"),
+    **dict.fromkeys(("abfs", "abfss", "adl", "az"), "pip install apache-airflow-providers-microsoft-azure"),
+}
+
 
 def landing_root() -> str:
-    """Return the setting ``[robofy] landing_root``, without a trailing slash; empty where it is not set."""
-    return str(conf.get("robofy", "landing_root", fallback="")).strip().rstrip("/")
+    """Return the setting ``[robofy] landing_root``, without a trailing slash; empty where it is not set.
+
+    :raises RobofyConfigError: It is relative, so that it would depend on the directory that a worker runs in.
+    """
+    root = str(conf.get("robofy", "landing_root", fallback="")).strip().rstrip("/")
+    if root and not _is_absolute(root):
+        raise RobofyConfigError(
+            f"landing_root={root!r} in Airflow's config section [robofy] is a relative path, which depends on the "
+            "directory that a worker runs in. Set AIRFLOW__ROBOFY__LANDING_ROOT to an absolute path or a URL, for "
+            "example /data/robofy or s3://aws_default@bucket/robofy."
+        )
+    return root
+
+
+def _is_absolute(path: str) -> bool:
+    return "://" in path or path.startswith("/")
 
 
 def place(path: str, argument: str) -> str:
@@ -20,10 +42,16 @@ def place(path: str, argument: str) -> str:
 
     :param path: Absolute path, URL, or relative path.
     :param argument: The operator's argument that it is from, for the error.
-    :raises RobofyConfigError: It is relative and there is no landing root, or it leaves the landing root.
+    :raises RobofyConfigError: It is relative and there is no landing root, it leaves the landing root, or a template in
+        it had no value.
     """
-    text = path.strip()
-    if "://" in text or text.startswith("/"):
+    text = str(path).strip()
+    if not text or "None" in (part.partition(".")[0] for part in text.split("/")):
+        raise RobofyConfigError(
+            f"{argument}={text!r} is no path: a template or XCom that it is made of has no value. Check that the task "
+            "it comes from has run and returned one."
+        )
+    if _is_absolute(text):
         return text
     root = landing_root()
     if not root:
@@ -45,5 +73,23 @@ def open_store(uri: str) -> Store:
 
     :param uri: Anything that Airflow's ``ObjectStoragePath`` opens, the connection id before an ``@`` if it needs one.
     """
-    path = ObjectStoragePath(uri)
+    path = open_path(uri)
     return Store(path.fs, path.path, uri)
+
+
+def open_path(uri: str) -> ObjectStoragePath:
+    """Return Airflow's path for a URI, whose file system is there.
+
+    :param uri: As for :func:`open_store`.
+    :raises RobofyConfigError: No provider that is installed here opens such a URI.
+    """
+    try:
+        path = ObjectStoragePath(uri)
+        _ = path.fs
+    except (ValueError, ImportError) as error:
+        scheme = uri.partition("://")[0]
+        remedy = _PROVIDERS.get(scheme, "the Airflow provider of that storage")
+        raise RobofyConfigError(
+            f"{uri!r} cannot be opened here ({error}). Install what opens {scheme}:// paths on every worker: {remedy}."
+        ) from None
+    return path

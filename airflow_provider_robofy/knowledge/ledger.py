@@ -46,7 +46,7 @@ class Ledger:
         ledger.record("faq.md", {"state": "intended", "sha256": "...", "size": 120, ...})
         ledger.close()
 
-    :param store: File of the snapshot; the journal lies beside it.
+    :param store: File of the snapshot; the journal is in the same folder.
     :param identity: Agent and source of the ledger. One of another agent or source is refused.
     """
 

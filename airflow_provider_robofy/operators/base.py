@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
@@ -43,6 +44,11 @@ class Cancellable(Protocol):
     def cancel(self) -> None:
         """End it; it raises in the thread that runs it."""
 
+
+#: Templated arguments for which no value has a meaning of its own: an open window, no metadata, all shards.
+_MAY_BE_EMPTY = {"since", "until", "metadata", "shard"}
+#: What counts for a run outside of Airflow.
+_MANUAL: Final[Mapping[str, str | int]] = {"run_id": "manual", "map_index": -1, "try_number": 1}
 
 C = TypeVar("C", bound=Cancellable)
 
@@ -97,6 +103,34 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         super().__init__(**kwargs)
         self.robofy_conn_id = robofy_conn_id
 
+    def remember_given(self) -> None:
+        """Note which templated arguments were given; to be called at the end of the constructor."""
+        self._given = {name for name in self.template_fields if getattr(self, name, None) is not None} - _MAY_BE_EMPTY
+
+    def checked(self, context: Context) -> Context:
+        """Return the context, after checking that no template of an argument rendered to nothing.
+
+        Outside of a running task, as in a unit test, the context may be empty or a mock: what it lacks is then the
+        operator's own dag_id and task_id, and the run ``manual``.
+
+        :param context: What ``execute`` was given.
+        :raises RobofyConfigError: An argument was given as a template or XCom that has no value.
+        """
+        for name in sorted(self._given):
+            value = getattr(self, name)
+            if value is None or (isinstance(value, str) and value.strip() == "None"):
+                raise RobofyConfigError(
+                    f"{name} is {value!r}: the template or XCom that it is made of has no value. Check that the task "
+                    "it comes from has run and returned one."
+                )
+        given: Mapping[str, Any] = context if isinstance(cast("Any", context), Mapping) else {}
+        ti = given.get("ti", given.get("task_instance"))
+        dag_id = self.dag_id if self.has_dag() else "no_dag"  # type: ignore[no-untyped-call]
+        defaults: dict[str, str | int] = {"dag_id": dag_id, "task_id": self.task_id, **_MANUAL}
+        if ti is not None and all(isinstance(getattr(ti, name, one), type(one)) for name, one in defaults.items()):
+            return context
+        return cast("Context", {**given, "ti": _ManualRun(ti, defaults)})
+
     @cached_property
     def lineage(self) -> Lineage:
         """Return what the task has read and written so far."""
@@ -117,6 +151,24 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         return self.lineage.openlineage()
 
 
+class _ManualRun:
+    """Take the part of the task instance where ``execute`` is called by hand.
+
+    :param ti: What is in the context, such as a mock that records what is pushed; or None.
+    :param defaults: Attributes that count where ``ti`` has none of that type.
+    """
+
+    def __init__(self, ti: Any, defaults: Mapping[str, str | int]) -> None:
+        self._ti = ti
+        for name, one in defaults.items():
+            value = getattr(ti, name, one)
+            setattr(self, name, value if isinstance(value, type(one)) else one)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        if self._ti is not None:
+            self._ti.xcom_push(key=key, value=value)
+
+
 @contextmanager
 def failing_at_once() -> Iterator[None]:
     """Turn an error that a retry cannot fix into one that Airflow does not retry.
@@ -129,6 +181,19 @@ def failing_at_once() -> Iterator[None]:
         if error.permanent:
             raise AirflowFailException(str(error)) from None
         raise
+
+
+def read_limit(name: str, value: int, *, least: int = 0) -> int:
+    """Return a limit that a user gave.
+
+    :param name: The argument, for the error.
+    :param value: The limit.
+    :param least: Smallest value that is allowed. Default 0.
+    :raises RobofyConfigError: It is no whole number, or smaller.
+    """
+    if type(value) is not int or value < least:
+        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a whole number, at least {least}.")
+    return value
 
 
 def run_key(context: Context) -> str:

@@ -17,6 +17,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyNotFoundError,
 )
 from airflow_provider_robofy.api.models import CrawlRun, parse
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.knowledge.crawl import CrawlStatus, CrawlWatch
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once
@@ -69,8 +70,10 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
     :param vector_provider: Number of a provider; Robofy does not document which there are. Default: Robofy's.
     :param wait_for_completion: False returns as soon as the crawl has started. Default True.
     :param deferrable: True waits in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poll_interval: Seconds between two polls; at least ten when deferred. Default 60.
-    :param timeout: Seconds to wait in each try before the task fails; the crawl goes on. Default four hours.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds when deferred.
+        Default 60.
+    :param timeout: How long each try waits before it fails, as a timedelta or in seconds; the crawl goes on. Default
+        four hours.
     :param robofy_conn_id: Id of the Robofy connection. (templated)
     :return: ``run_id``, ``status`` (Robofy's word) and ``started_at``.
     :raises AirflowFailException: Key, ids, connection or an address are wrong, so that a retry cannot help. An address
@@ -104,14 +107,12 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         vector_provider: int | None = None,
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: float = 60,
-        timeout: float = 4 * 3600,
+        poll_interval: timedelta | float = 60,
+        timeout: timedelta | float = 4 * 3600,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
-        if poll_interval <= 0 or timeout < 0:
-            raise RobofyConfigError("poll_interval must be above 0 seconds, and timeout must not be negative.")
         self.start_urls = start_urls
         self.project_id = project_id
         self.chatbot_id = chatbot_id
@@ -125,12 +126,14 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         self.vector_provider = vector_provider
         self.wait_for_completion = wait_for_completion
         self.deferrable = default_deferrable() if deferrable is None else deferrable
-        self.poll_interval = poll_interval
-        self.timeout = timeout
+        self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
+        self.timeout = read_duration("timeout", timeout).total_seconds()
+        self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start a crawl, unless this is a retry and one is under way, and wait for it."""
         with failing_at_once():
+            context = self.checked(context)
             ids = {
                 "project_id": self.hook.project_id(self.project_id),
                 "chatbot_id": self.hook.chatbot_id(self.chatbot_id),

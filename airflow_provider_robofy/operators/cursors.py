@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import (
     Cursor,
     CursorRun,
@@ -187,9 +188,8 @@ def _start_again(conf: Any, timezone: str) -> Cursor | None:
     if wish == "reset":
         return Cursor(timezone=timezone)
     try:
-        time = datetime.fromisoformat(wish)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+        time = TimeReader().read(wish)  # without a zone UTC, as in since
+    except ValueError:
         raise RobofyConfigError(
             f'The run\'s configuration {CONF_KEY} must be "reset" or an ISO 8601 time, not {str(wish)[:40]!r}.'
         ) from None

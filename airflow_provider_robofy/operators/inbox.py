@@ -16,6 +16,7 @@ from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
     failing_at_once,
     landing_store,
+    read_limit,
     run_key,
 )
 from airflow_provider_robofy.operators.listing import RobofyListingOperator
@@ -68,13 +69,14 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :param since: Land sessions whose last message came at or after this; datetime or ISO 8601 text, UTC where it names
         no zone. None or empty lands all. The API has no time filter, so it costs the requests of a full read, unless
         the connection says ``sessions_order=newest_first``. (templated)
-    :param lag: With a cursor, how late a session may turn up in the listing; the watermark stays this far behind.
-        Default ten minutes.
+    :param lag: With a cursor, how late a session may turn up in the listing, as a timedelta or in seconds; the
+        watermark stays this far behind. Default ten minutes.
     :param cursor: Keep a cursor, and land the sessions that were written in since the last run that landed, as
         :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator` does with leads. It holds hashes and
         no session ids, which can be phone numbers. Not together with ``since``. (templated)
     :param cursor_name: Name of the cursor. Default ``dag_id.task_id``. (templated)
-    :param full_every: With a cursor, land all sessions again when the last time is longer ago than this. Default never.
+    :param full_every: With a cursor, land all sessions again when the last time is longer ago than this, a timedelta or
+        seconds. Default never.
     :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.
     :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
         ``{"user_profile_name": "hash", "last_message": "drop"}``; on top of the connection's ``privacy``. ``*`` is for
@@ -83,7 +85,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         ``pseudonym_key``), by which messages are joined. Default: the connection's; without one, all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
-        that would load the apostrophe. Nothing to other formats. Default True.
+        that would load the apostrophe. It has no effect on other formats. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -122,7 +124,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
 
     A session that is deleted before it is read is *gone*, which is no failure. One that cannot be read after the
     connection's ``max_attempts`` has *failed*: it is named in ``<file>.failed.jsonl``, with none of its messages in the
-    data. All sessions gone, five or more, is an error, because then it is more likely that the path is another one.
+    data. All sessions gone, five or more, is an error, because then it is more likely that the path is wrong.
 
     Logs, errors and XCom hold no session id, since it can be a phone number; the log names sessions by a keyed hash,
     which the file of failed sessions repeats.
@@ -144,7 +146,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
-        that would load the apostrophe. Nothing to other formats. Default True.
+        that would load the apostrophe. It has no effect on other formats. Default True.
     :param max_failed_sessions: Sessions that may fail before the task does; what was read is published all the same,
         and the manifest is pushed to XCom as ``manifest``. Default 0.
     :param max_rejected: Rows that are no messages (not an object, or with a field of a name that is added here) before
@@ -180,13 +182,15 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self.shard = shard
         self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
         self.defuse_formulas = defuse_formulas
-        self.max_failed_sessions = max_failed_sessions
-        self.max_rejected = max_rejected
+        self.max_failed_sessions = read_limit("max_failed_sessions", max_failed_sessions)
+        self.max_rejected = read_limit("max_rejected", max_rejected)
+        self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
         with failing_at_once():
-            if isinstance(self.max_concurrency, bool) or self.max_concurrency < 1:
+            context = self.checked(context)
+            if type(self.max_concurrency) is not int or self.max_concurrency < 1:
                 raise RobofyConfigError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
             connection = self.hook.connection
             key = run_key(context)

@@ -15,11 +15,17 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
+from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.uploads import Uploader
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, path_component, run_key
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    path_component,
+    read_limit,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,12 +132,14 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.chatbot_id = chatbot_id
         self.metadata = metadata
         self.ledger_path = ledger_path
-        self.max_failed = max_failed
+        self.max_failed = read_limit("max_failed", max_failed)
         self.on_uncertain = on_uncertain
+        self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Upload what is new or changed and return the manifest."""
         with failing_at_once():
+            context = self.checked(context)
             if self.on_uncertain not in CHOICES:
                 raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
             project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
@@ -189,7 +197,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         places = [one if isinstance(one, ObjectStoragePath) else str(one).strip() for one in given]
         if not places or not all(map(str, places)):
             raise RobofyConfigError("source is empty: give at least one path, and no empty one.")
-        paths = [ObjectStoragePath(place(one, "source")) if isinstance(one, str) else one for one in places]
+        paths = [open_path(place(one, "source")) if isinstance(one, str) else one for one in places]
         return [Source(path.fs, path.path, str(path)) for path in paths]
 
     def _text_document(self) -> Document:

@@ -58,8 +58,8 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     :param since: Land leads created at or after this; datetime or ISO 8601 text, UTC where it names no zone. None or
         empty leaves that side open. (templated)
     :param until: Land leads created before this; likewise. (templated)
-    :param lag: How late a lead may turn up in the listing. A window that ends later than this before now is read, with
-        a warning; a cursor's watermark stays this far behind. Default ten minutes.
+    :param lag: How late a lead may turn up in the listing, as a timedelta or in seconds. A window that ends later than
+        this before now is read, with a warning; a cursor's watermark stays this far behind. Default ten minutes.
     :param cursor: Keep a cursor, and land what is new since the last run that landed. Where to keep it: a folder, in
         which each sync gets a file of its own (a relative one is below ``[robofy] landing_root``); a path ending in
         ``.json``; or an asset, whose state holds it
@@ -68,9 +68,9 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         with the configuration ``{"robofy_cursor": "reset"}`` starts again from the beginning, one with
         ``{"robofy_cursor": "2025-01-15T00:00:00Z"}`` from that moment. (templated)
     :param cursor_name: Name of the cursor; two tasks with one name share it. Default ``dag_id.task_id``. (templated)
-    :param full_every: With a cursor, read and land everything again when the last time is longer ago than this. It
-        brings in what a cursor cannot see: leads that turned up later than ``lag``, and old leads that have changed.
-        Default never.
+    :param full_every: With a cursor, read and land everything again when the last time is longer ago than this, a
+        timedelta or seconds. It brings in what a cursor cannot see: leads that turned up later than ``lag``, and old
+        leads that have changed. Default never.
     :param skip_if_empty: With a cursor, skip the task, and with it what follows, when nothing is new; no file is
         written, and the manifest is in XCom as ``manifest``. Default True.
     :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
@@ -80,7 +80,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         connection's ``pseudonym_key``. Rejected rows obey too. Default: the connection's; without one, all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a name
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
-        that would load the apostrophe. Nothing to other formats. Default True.
+        that would load the apostrophe. It has no effect on other formats. Default True.
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
@@ -109,10 +109,10 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         chatbot_id: str | None = None,
         since: datetime | str | None = None,
         until: datetime | str | None = None,
-        lag: timedelta = timedelta(minutes=10),
+        lag: timedelta | float = timedelta(minutes=10),
         cursor: str | Asset | None = None,
         cursor_name: str | None = None,
-        full_every: timedelta | None = None,
+        full_every: timedelta | float | None = None,
         skip_if_empty: bool = True,
         privacy: Mapping[str, str] | None = None,
         defuse_formulas: bool = True,
@@ -139,6 +139,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         )
         self.project_id = project_id
         self.until = until
+        self.remember_given()
 
     def listing(self) -> tuple[str | None, str, Call[Rows], str]:
         """Return the agent's leads."""

@@ -10,11 +10,18 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import check_rules
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    landing_store,
+    read_limit,
+    run_key,
+)
 from airflow_provider_robofy.operators.cursors import cursor_run
 
 if TYPE_CHECKING:
@@ -47,10 +54,10 @@ class RobofyListingOperator(RobofyBaseOperator):
         output_path: str | None = None,
         chatbot_id: str | None = None,
         since: datetime | str | None = None,
-        lag: timedelta = timedelta(minutes=10),
+        lag: timedelta | float = timedelta(minutes=10),
         cursor: str | Asset | None = None,
         cursor_name: str | None = None,
-        full_every: timedelta | None = None,
+        full_every: timedelta | float | None = None,
         skip_if_empty: bool = True,
         privacy: Mapping[str, str] | None = None,
         defuse_formulas: bool = True,
@@ -59,10 +66,13 @@ class RobofyListingOperator(RobofyBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
-        if lag < timedelta(0):
-            raise RobofyConfigError("lag must not be negative.")
         if cursor is not None and since is not None:
             raise RobofyConfigError(NOT_WITH_CURSOR)
+        if cursor is None and full_every is not None:
+            raise RobofyConfigError(
+                "full_every has no effect without a cursor, since each run then reads everything or its window: set "
+                "cursor too, or leave full_every out."
+            )
         if isinstance(cursor, Asset):
             if not AIRFLOW_V_3_3_PLUS:
                 raise RobofyConfigError("cursor=Asset(...) needs Airflow 3.3 or newer. Give a path instead.")
@@ -72,14 +82,15 @@ class RobofyListingOperator(RobofyBaseOperator):
         self.output_path = output_path
         self.chatbot_id = chatbot_id
         self.since = since
-        self.lag = lag
+        self.lag = read_duration("lag", lag)
         self.cursor = cursor
         self.cursor_name = cursor_name
-        self.full_every = full_every
+        self.full_every = None if full_every is None else read_duration("full_every", full_every)
         self.skip_if_empty = skip_if_empty
         self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
         self.defuse_formulas = defuse_formulas
-        self.max_rejected = max_rejected
+        self.max_rejected = read_limit("max_rejected", max_rejected)
+        self.remember_given()
 
     @abstractmethod
     def listing(self) -> tuple[str | None, str, Call[Rows], str]:
@@ -92,6 +103,7 @@ class RobofyListingOperator(RobofyBaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
         with failing_at_once():
+            context = self.checked(context)
             project_id, chatbot_id, call, order = self.listing()
             resource, times = self.resource, self.hook.connection.times
             window = Window.of(self.since, self.until)

@@ -143,7 +143,7 @@ class Asker:
         """Make one call and return what its answer looks like, or why there is none.
 
         :param call: A call whose method is GET.
-        :raises ValueError: It is another one.
+        :raises ValueError: The call has another method.
         """
         return next(self.pages(call))
 
@@ -154,7 +154,7 @@ class Asker:
         on a failure.
 
         :param call: A call whose method is GET.
-        :raises ValueError: It is another one.
+        :raises ValueError: The call has another method.
         """
         if call.method != "GET":
             msg = f"the probe only reads, and {call.endpoint} would not"

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import RobofyConnected, failing_at_once
 from airflow_provider_robofy.triggers.events import value_of
@@ -48,6 +49,10 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
         deferrable: bool | None = None,
         **kwargs: Any,
     ) -> None:
+        given = {**(kwargs.get("default_args") or {}), **kwargs}
+        for name in ("poke_interval", "timeout"):
+            if name in given:
+                kwargs[name] = read_duration(name, given[name]).total_seconds()
         super().__init__(**kwargs)
         self.robofy_conn_id = robofy_conn_id
         self.deferrable = default_deferrable() if deferrable is None else deferrable

@@ -28,9 +28,10 @@ class RobofyCrawlSensor(RobofyBaseSensor):
     :param chatbot_id: The agent. Default: the connection's. (templated)
     :param robofy_conn_id: The Robofy connection. (templated)
     :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two polls; at least ten in reschedule and deferred mode. Default 60.
-    :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
-        mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
+    :param poke_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds in reschedule and
+        deferred mode. Default 60.
+    :param timeout: Timedelta or seconds after which the task fails without a retry, or is skipped with ``soft_fail``.
+        In deferred mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
     :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
     :return: ``status`` (Robofy's word), ``run_id`` and ``started_at`` as far as Robofy names them.
     :raises AirflowFailException: The key is wrong, or Robofy does not accept the request. ``soft_fail`` does not skip.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.operators.base import read_limit
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 
@@ -38,9 +38,10 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
     :param min_count: How many there must be. Default 1.
     :param robofy_conn_id: The Robofy connection. (templated)
     :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
-    :param poke_interval: Seconds between two polls; at least ten in reschedule and deferred mode. Default 60.
-    :param timeout: Seconds after which the task fails without a retry, or is skipped with ``soft_fail``. In deferred
-        mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
+    :param poke_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds in reschedule and
+        deferred mode. Default 60.
+    :param timeout: Timedelta or seconds after which the task fails without a retry, or is skipped with ``soft_fail``.
+        In deferred mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
     :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
     :return: ``count`` of leads seen (at least ``min_count``), time of the ``newest``, and their ``lead_ids``, a
         thousand at most. No personal data.
@@ -60,12 +61,10 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if min_count < 1:
-            raise RobofyConfigError("min_count must be at least 1.")
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.since = since
-        self.min_count = min_count
+        self.min_count = read_limit("min_count", min_count, least=1)
 
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewLeadsTrigger:
         since = Window.of(self.since, None).since

@@ -192,8 +192,9 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             from airflow_provider_robofy.warehouse.database import DIALECTS, refuse
         except ImportError:
             raise RobofyConfigError(
-                "Loading into a database needs apache-airflow-providers-common-sql and SQLAlchemy. Run pip install "
-                "'airflow-provider-robofy[sql]' on every worker, and install the database's own provider."
+                "Loading into a database needs apache-airflow-providers-common-sql and SQLAlchemy. Install the extra "
+                "sql on every worker, from a checkout with pip install '.[sql]' and after the release with pip install "
+                "'airflow-provider-robofy[sql]'; and the database's own provider."
             ) from None
         where = f"Connection {self.sql_conn_id!r}"
         connection = BaseHook.get_connection(self.sql_conn_id)

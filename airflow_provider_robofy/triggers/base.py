@@ -7,16 +7,17 @@ import time
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import events
 from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
+    from datetime import timedelta
 
     from airflow_provider_robofy.hooks.connection import RobofyConnection
     from airflow_provider_robofy.triggers.polls import Poll, Polls
@@ -53,14 +54,14 @@ class RobofyWaitTrigger(BaseTrigger):
     the scheduler, which has not yet processed the end of its first part (seen on Airflow 3.3.2).
 
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two polls.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds.
     :param deadline: Second since 1970 at which the wait ends.
     """
 
-    def __init__(self, *, robofy_conn_id: str, poll_interval: float, deadline: float) -> None:
+    def __init__(self, *, robofy_conn_id: str, poll_interval: timedelta | float, deadline: float) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.robofy_conn_id = robofy_conn_id
-        self.poll_interval = poll_interval
+        self.poll_interval = read_duration("poll_interval", poll_interval).total_seconds()
         self.deadline = deadline
 
     @property
@@ -125,8 +126,6 @@ class RobofyWaitTrigger(BaseTrigger):
             return await RobofyHook(self.robofy_conn_id).aconnection()
         except RobofyError:
             raise
-        except AirflowNotFoundException:
-            raise RobofyConfigError(f"Connection {self.robofy_conn_id!r} does not exist.") from None
         except Exception as error:
             self.log.warning("Connection %r could not be read: %s", self.robofy_conn_id, type(error).__name__)
             raise ConnectionError from error

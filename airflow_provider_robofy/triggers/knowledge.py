@@ -11,6 +11,7 @@ from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import timedelta
 
     from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.hooks.connection import RobofyConnection
@@ -59,7 +60,7 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
     :param started_at: Start of that run as Robofy wrote it. Default unknown.
     :param unknown_until: Second since 1970 up to which Robofy may not know of the crawl yet. Default: it must know.
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two polls.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds.
     :param deadline: Second since 1970 at which the wait ends.
     """
 
@@ -72,7 +73,7 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
         started_at: str | float | None = None,
         unknown_until: float | None = None,
         robofy_conn_id: str,
-        poll_interval: float,
+        poll_interval: timedelta | float,
         deadline: float,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)

@@ -13,6 +13,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow.triggers.base import TriggerEvent
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.arrivals import CountLeads, LeadPoll, LeadWatch, NewestLeads, ahead_of, as_landed
 from airflow_provider_robofy.extract.cursor import Cursor, cursor_body, cursor_key
 from airflow_provider_robofy.extract.privacy import applied_rules, own_rules
@@ -26,6 +27,7 @@ from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
+    from datetime import timedelta
 
     from airflow_provider_robofy.extract.arrivals import Head, HeadRow
     from airflow_provider_robofy.hooks.connection import RobofyConnection
@@ -76,7 +78,7 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
     :param since: Leads at or after this ISO 8601 time count; None counts all.
     :param min_count: How many there must be.
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two polls.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds.
     :param deadline: Second since 1970 at which the wait ends.
     """
 
@@ -88,7 +90,7 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
         since: str | None,
         min_count: int,
         robofy_conn_id: str,
-        poll_interval: float,
+        poll_interval: timedelta | float,
         deadline: float,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
@@ -152,9 +154,9 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
     :param chatbot_id: The agent.
     :param cursor_name: The ``cursor_name`` of the task that syncs.
     :param robofy_conn_id: Id of the Robofy connection.
-    :param poll_interval: Seconds between two polls. Default 30.
-    :param renudge_after: Seconds after which the event is repeated while the cursor does not move. Above the DAG's
-        usual run time, or runs start that find nothing to do. Default 600.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds. Default 30.
+    :param renudge_after: Timedelta or seconds after which the event is repeated while the cursor does not move. Above
+        the DAG's usual run time, or runs start that find nothing to do. Default 600.
     :raises RobofyConfigError: This Airflow is older than 3.3, or an argument cannot be used.
     """
 
@@ -165,8 +167,8 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         chatbot_id: str,
         cursor_name: str,
         robofy_conn_id: str = RobofyHook.default_conn_name,
-        poll_interval: float = 30,
-        renudge_after: float = 600,
+        poll_interval: timedelta | float = 30,
+        renudge_after: timedelta | float = 600,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         if not AIRFLOW_V_3_3_PLUS:
@@ -177,14 +179,12 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         for name, value in (("project_id", project_id), ("chatbot_id", chatbot_id), ("cursor_name", cursor_name)):
             if not str(value).strip():
                 raise RobofyConfigError(f"{name} is empty.")
-        if poll_interval <= 0 or renudge_after <= 0:
-            raise RobofyConfigError("poll_interval and renudge_after must be above 0.")
         self.project_id = str(project_id)
         self.chatbot_id = chatbot_id
         self.cursor_name = cursor_name
         self.robofy_conn_id = robofy_conn_id
-        self.poll_interval = poll_interval
-        self.renudge_after = renudge_after
+        self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
+        self.renudge_after = read_duration("renudge_after", renudge_after, zero=False).total_seconds()
         #: Has it been logged that the cursor was written under other privacy rules?
         self._told = False
 
@@ -243,6 +243,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
         checked: tuple[RowVersion, ...] | None = None
         checked_at = 0.0
+        logged: str | None = None
         async for connection, rows in shared_stream:
             # Not the rows themselves, which contain personal data.
             head = as_landed(rows, None)
@@ -252,10 +253,13 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
             try:
                 new = await self._ahead(connection, rows)
             except Exception as error:  # noqa: BLE001 - as in open_shared_stream
-                _log.error("The cursor cannot be read or used, trying again at the next poll: %s", _describe(error))
+                if (text := _describe(error)) != logged:
+                    _log.error("The cursor cannot be read or used, trying again at each poll: %s", text)
+                logged = text
                 continue
             finally:
                 del rows
+            logged = None
             checked, checked_at = head, time.monotonic()
             if new:
                 yield TriggerEvent(self._payload(new))  # type: ignore[no-untyped-call]
@@ -269,7 +273,14 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         """Return the rows that the sync has still to land."""
         key = cursor_key(self.cursor_name, "leads", self.project_id, self.chatbot_id)
         state: Any = self.asset_state_store
-        value = None if state is None else await state.aget(key)
+        try:
+            value = None if state is None else await state.aget(key)
+        except ValueError:
+            raise RobofyConfigError(
+                "One trigger watches several assets, so Airflow does not say which of them holds the cursor. Give "
+                "each asset a trigger of its own, with a cursor_name of its own (Airflow merges triggers with equal "
+                "arguments), or schedule all DAGs on one asset."
+            ) from None
         # Beside the event loop: a large cursor lies in a file, and rows are hashed.
         return await asyncio.to_thread(self._compare, key, value, connection, rows)
 

@@ -206,7 +206,7 @@ class Table:
         :param lead_fields: Form field to column.
         :param fields: Fields that get a column, beyond those that the resource is known to have.
         :return: The columns with their types, and how many of them have been made now.
-        :raises RobofyConfigError: There is no table and none may be made, or it is another one.
+        :raises RobofyConfigError: There is no table and none may be made, or it does not fit.
         """
         try:
             return self._ensure(lead_fields, fields)

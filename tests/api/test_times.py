@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.api.times import TimeReader, read_duration
 
 MOMENT = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 ZONES = ["UTC", "Etc/UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
@@ -192,3 +192,42 @@ def test_anything_is_a_time_in_utc_or_refused(value):
 def test_an_unknown_zone_is_refused_by_its_field(zone):
     with pytest.raises(RobofyConfigError, match=r"Connection extra timezone: .* is not an IANA zone name"):
         TimeReader(zone)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(600, 600), (0, 0), (0.5, 0.5), (timedelta(days=7), 604_800), (timedelta(0), 0)],
+)
+def test_a_duration_is_a_timedelta_or_seconds(value, seconds):
+    assert read_duration("lag", value) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "lag must be a timedelta or a number of seconds, not bool"),
+        ("600", "not str"),
+        (None, "not NoneType"),
+        ([600], "not list"),
+        (datetime(2025, 1, 15), "not datetime"),
+        (-1, "lag must not be negative"),
+        (-1e-3, "lag must not be negative"),
+        (timedelta(seconds=-1), "lag must not be negative"),
+        (float("nan"), "lag=nan is no length of time"),
+        (float("inf"), "lag=inf is no length of time"),
+        (float("-inf"), "lag=-inf is no length of time"),
+        (10**400, "is no length of time"),
+        (1e15, "is no length of time"),
+    ],
+)
+def test_what_is_no_duration_is_refused_under_its_name(value, words):
+    with pytest.raises(RobofyConfigError, match=words) as raised:
+        read_duration("lag", value)
+    assert str(raised.value).startswith("lag")
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("value", [0, 0.0, timedelta(0), 1e-9])
+def test_zero_can_be_refused(value):
+    with pytest.raises(RobofyConfigError, match="poll_interval must be above 0"):
+        read_duration("poll_interval", value, zero=False)

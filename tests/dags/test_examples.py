@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from scripts import airflow_ui
+from scripts.local import RunningEmulator
+
 if TYPE_CHECKING:
     from tests.dags.conftest import AirflowHome
 
@@ -118,6 +121,16 @@ def test_the_waiting_example_finds_the_leads_and_lands_them(airflow_home, robofy
     assert len(rows) == 6
 
 
+def test_the_waiting_example_finds_the_recent_leads_that_make_airflow_adds(airflow_home, robofy):
+    agents = tuple(robofy.chatbot_ids)
+    airflow_ui.add_recent_leads(RunningEmulator(robofy.url, robofy.api_key, "24017", agents))
+    assert [len(robofy.leads(agent)) for agent in agents] == [230 + airflow_ui.RECENT_LEADS] * 3
+    environment = {"AIRFLOW_CONN_ROBOFY_DEFAULT": connection(robofy)}
+    airflow_home.airflow("dags", "test", "robofy_wait_for_leads", "2025-05-02", **environment)
+    [(manifest, _)] = landed(airflow_home)
+    assert (manifest["mode"], manifest["rows"]) == ("window", airflow_ui.RECENT_LEADS)
+
+
 def test_the_mapped_example_lands_one_file_an_agent(airflow_home, robofy):
     airflow_home.airflow(
         "dags", "test", "robofy_all_agents", "2025-02-02", AIRFLOW_CONN_ROBOFY_DEFAULT=connection(robofy)
@@ -130,7 +143,7 @@ def test_the_mapped_example_lands_one_file_an_agent(airflow_home, robofy):
         assert [row["id"] for row in rows] == [row["id"] for row in robofy.leads(manifest["chatbot_id"])]
 
 
-def test_a_wrong_key_fails_the_task_at_once_and_says_what_to_mend(airflow_home, robofy):
+def test_a_wrong_key_fails_the_task_at_once_and_says_what_to_fix(airflow_home, robofy):
     wrong = json.loads(connection(robofy))
     wrong["password"] = "rk_wrong_planted_4410"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import airflow_ui
+
 pytestmark = pytest.mark.timeout(600)
 
 KEY = "rk_planted_key_5e0b11aa"
@@ -121,3 +123,17 @@ def test_an_upload_whose_answer_was_lost_fails_the_run_without_a_second_upload(a
     assert "may or may not have arrived" in written
     assert robofy.count("add_file") == 1, "Airflow's retry, had it come, would not have repeated it either"
     assert robofy.count("get_crawl_status") == 0
+
+
+def test_the_example_runs_as_it_comes_with_a_connection_in_airflows_database(airflow_home, robofy):
+    """Under `airflow dags test` the crawl's inline trigger must find the connection that only the database has."""
+    documents = airflow_home.landing / "documents"
+    airflow_ui.write_documents(documents)
+    airflow_home.airflow("connections", "add", "robofy_default", "--conn-json", robofy.connection_json())
+    try:
+        airflow_home.airflow("dags", "test", "robofy_knowledge", "2025-03-03")
+    finally:
+        airflow_home.airflow("connections", "delete", "robofy_default")
+    assert sorted(asset["name"] for asset in robofy.assets()) == sorted(path.name for path in documents.iterdir())
+    assert len(robofy.crawls()) == 1
+    assert robofy.count("get_crawl_status") >= 1, "the trigger has polled"

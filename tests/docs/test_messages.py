@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.assets.robofy import leads_asset
@@ -54,7 +54,7 @@ def connect(robofy, monkeypatch):
     def change(**fields: Any) -> None:
         value = json.loads(robofy.connection_json())
         for name, field in fields.items():
-            if name in {"host", "password"}:
+            if name in {"host", "password", "extra"}:
                 value[name] = field
             elif field:
                 value["extra"][name] = field
@@ -67,9 +67,11 @@ def connect(robofy, monkeypatch):
 
 @pytest.fixture
 def fetch(robofy, tmp_path):
-    def run(run_id: str = "monday", *, kind: str = "manual", conf: Any = None, **arguments: Any) -> dict[str, Any]:
+    def run(
+        run_id: str = "monday", *, task_id: str = "leads", kind: str = "manual", conf: Any = None, **arguments: Any
+    ) -> dict[str, Any]:
         arguments.setdefault("output_path", str(tmp_path / f"{run_id}.jsonl"))
-        ti = TaskInstance(dag_id="my_dag", run_id=run_id, task_id="leads", map_index=-1)
+        ti = TaskInstance(dag_id="my_dag", run_id=run_id, task_id=task_id, map_index=-1)
         dag_run = SimpleNamespace(run_type=kind, conf=conf)
         operator = RobofyFetchLeadsOperator(task_id="leads", **arguments)
         context: Any = {"ti": ti, "dag_run": dag_run, "params": {}, "run_id": run_id}
@@ -114,6 +116,8 @@ def fails(fetch, is_quoted):
         {"project_id": "1"},
         {"host": "http://127.0.0.1:9", "max_attempts": "1"},
         {"max_response_mb": "0.01"},
+        {"host": "127.0.0.1:8766"},
+        {"extra": "[]"},
     ],
     ids=" ".join,
 )
@@ -186,9 +190,33 @@ def test_an_environment_that_cannot_be(connect, fails, monkeypatch, name, value)
     fails()
 
 
+def test_no_connection_at_all(fails, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ROBOFY_DEFAULT")
+    fails()
+
+
+def test_a_landing_root_that_is_relative(fails, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", "landing")
+    fails(output_path=None)
+
+
+def test_a_template_without_a_value(robofy, is_quoted):
+    for rendered in (None, "leads/None/leads.jsonl"):
+        operator = RobofyFetchLeadsOperator(task_id="leads", output_path="{{ ti.xcom_pull('nothing') }}")
+        operator.output_path = rendered
+        with pytest.raises(AirflowFailException) as caught:
+            operator.execute({})
+        is_quoted(caught.value)
+
+
+def test_full_every_without_a_cursor(fails):
+    fails(full_every=7)
+
+
 def test_files_that_stand_in_the_way(fetch, fails, tmp_path):
     fetch("monday", output_path=str(tmp_path / "leads.jsonl"))
     fails(run_id="tuesday", output_path=str(tmp_path / "leads.jsonl"))
+    fails(run_id="monday", task_id="more", output_path=str(tmp_path / "leads.jsonl"))
     (tmp_path / "foreign.jsonl").write_text('{"x": 1}\n', encoding="utf-8")
     fails(output_path=str(tmp_path / "foreign.jsonl"))
     fails(output_path=str(tmp_path / "x.txt"))

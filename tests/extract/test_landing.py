@@ -440,7 +440,7 @@ def test_a_file_without_a_manifest_that_is_not_ours_is_refused(
 ) -> None:
     target.write(name, content)
 
-    with pytest.raises(RobofyLandingError, match="it bears no manifest") as raised:
+    with pytest.raises(RobofyLandingError, match="it has no manifest") as raised:
         run(target.store(name))(pages([lead("a")]))
 
     assert target.store(name).uri in str(raised.value)

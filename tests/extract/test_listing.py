@@ -473,10 +473,11 @@ def test_progress_is_logged_at_most_every_ten_seconds_and_a_summary_once(
         "Reading leads: 6 pages, 12 rows, 0 rows/s",
     ]
     (summary,) = [message for message in caplog.messages if message.startswith("Landed")]
-    assert summary.endswith(
-        "leads.jsonl (full): received 14, duplicates 0, outside the window 0, rejected 0; 7 pages, 9 requests, 32.0 s"
+    assert summary.startswith(
+        "Landed 14 leads (full): received 14, duplicates 0, outside the window 0, rejected 0; 7 pages, 9 requests, "
+        "32.0 s; in /"
     )
-    assert summary.startswith("Landed 14 leads in /")
+    assert summary.endswith("leads.jsonl")
 
 
 def _with_clock(monotonic: Callable[[], float]) -> Callable[..., listing_module.Progress]:

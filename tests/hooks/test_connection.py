@@ -189,3 +189,30 @@ def test_no_extra_whatever_it_holds_ends_in_anything_but_an_error_of_ours(extra)
     except RobofyError as error:
         refused = str(error)
     assert refused == "" or any(name in refused for name in extra)
+
+
+@pytest.mark.parametrize("extra", [["a"], [], 5, 0, True, False, "text", 1.5])
+def test_an_extra_that_is_no_object_is_refused_with_an_example(extra):
+    with pytest.raises(RobofyConfigError, match=r"field extra must be a JSON object, for example .*project_id.*not "):
+        read_connection(host=None, password="key", extra=extra, user_agent="test")
+
+
+def test_an_extra_of_null_is_no_extra():
+    assert read_connection(host=None, password="key", extra=None, user_agent="test").project_id is None
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "said"),
+    [
+        ("127.0.0.1:8766", None, "http://127.0.0.1:8766"),
+        ("127.0.0.1", 8766, "http://127.0.0.1:8766"),
+        ("localhost:8766", None, "http://localhost:8766"),
+        ("LOCALHOST", None, "http://LOCALHOST"),
+        ("[::1]:8766", None, "http://[::1]:8766"),
+        ("127.8.8.8", 0, "http://127.8.8.8"),
+    ],
+)
+def test_a_loopback_host_without_a_scheme_is_told_to_write_one(host, port, said):
+    with pytest.raises(RobofyConfigError, match="has no scheme") as raised:
+        read(host, port=port)
+    assert f"write {said}, or https://" in str(raised.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import re
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 from airflow import __version__ as airflow_version
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_robofy import __version__
 from airflow_provider_robofy.api.envelopes import Rows
@@ -19,6 +21,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
 )
 from airflow_provider_robofy.get_provider_info import get_provider_info
+from airflow_provider_robofy.hooks import robofy as module
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 
 
@@ -252,3 +255,39 @@ def test_the_form_of_airflow_2_has_every_field():
     assert widgets["pseudonym_key"].field_class is wtforms.PasswordField
     assert widgets["read_timeout"].field_class is wtforms.IntegerField
     assert widgets["timezone"].field_class is wtforms.StringField
+
+
+@pytest.mark.parametrize("extra", ["[]", '["a"]', "5", '"text"', "true"])
+def test_an_extra_that_is_no_object_names_the_connection(connect, extra):
+    ok, said = connect(extra=extra).test_connection()
+    assert not ok
+    assert said.startswith("Connection 'robofy_default': Connection field extra must be a JSON object")
+
+
+@pytest.mark.parametrize("extra", ["null", ""])
+def test_an_extra_of_nothing_is_none(connect, extra):
+    assert connect(extra=extra).connection.project_id is None
+
+
+def test_a_connection_that_is_not_there_is_permanent_and_says_how_to_add_it(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_ROBOFY_OTHER", raising=False)
+    said = (
+        r"Connection 'robofy_other' does not exist\. Add it .*airflow connections add robofy_other --conn-type robofy"
+    )
+    with pytest.raises(RobofyConfigError, match=said) as raised:
+        _ = RobofyHook("robofy_other").connection
+    assert raised.value.permanent
+    with pytest.raises(RobofyConfigError, match=said):
+        asyncio.run(RobofyHook("robofy_other").aconnection())
+    assert RobofyHook("robofy_other").test_connection()[0] is False
+
+
+def test_a_connection_that_only_the_synchronous_look_up_finds_is_used(connect, monkeypatch):
+    """As under `airflow dags test`, whose inline triggers do not see the connections of Airflow's database."""
+
+    async def nothing(conn_id):
+        raise AirflowNotFoundException(conn_id)
+
+    hook = connect()
+    monkeypatch.setattr(module, "get_async_connection", nothing)
+    assert asyncio.run(hook.aconnection()).project_id == "24017"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, AirflowSkipException
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import (
@@ -242,7 +242,7 @@ def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, c
         ({"since": "2025-01-01", "until": "2025-01-01T00:00:00Z"}, ["same moment", "CronDataIntervalTimetable"]),
         ({"since": "2025-01-02", "until": "2025-01-01"}, ["after until"]),
         ({"since": "last tuesday"}, ["since", "last tuesday"]),
-        ({"until": 20250101}, ["until", "int"]),
+        ({"until": True}, ["until", "bool"]),
         ({"output_path": "/tmp/leads.xlsx"}, ["output_path", ".jsonl"]),
         ({"output_path": "leads.jsonl"}, ["output_path", "relative", "landing_root"]),
         ({"robofy_conn_id": "robofy_default", "output_path": " "}, ["output_path", "landing_root"]),
@@ -381,3 +381,40 @@ def test_a_killed_task_ends_within_a_second_and_lands_nothing(robofy, context, o
         task.execute(context)
     assert time.monotonic() - killed_at[0] < 1
     assert not output.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "remedy"),
+    [
+        ({}, {"run_id": "other"}, "{{ run_id }} or the window's bounds"),
+        ({}, {"dag_id": "other"}, "{{ run_id }} or the window's bounds"),
+        ({}, {"task_id": "other"}, "Put {{ ti.task_id }} into output_path"),
+        ({"map_index": 0}, {"map_index": 1}, "Put {{ ti.map_index }} into output_path"),
+        ({}, {"task_id": "other", "map_index": 1}, "Put {{ ti.task_id }} into output_path"),
+    ],
+)
+def test_two_results_at_one_path_are_told_what_keeps_them_apart(robofy, robofy_context, output, first, second, remedy):  # noqa: PLR0917
+    fetch(robofy_context(**first), output)
+    with pytest.raises(AirflowException) as caught:
+        fetch(robofy_context(**second), output)
+    assert remedy in str(caught.value)
+    assert fetch(robofy_context(**first), output)["rows"] == 25
+
+
+def test_the_summary_gives_counts_first_and_the_path_last(robofy, robofy_context, tmp_path, caplog):
+    cursor = {"cursor": f"{tmp_path}/cursor.json"}
+    manifest = fetch(robofy_context(run_id="first"), tmp_path / "first.jsonl", **cursor)
+    [summary] = [line for line in caplog.messages if line.startswith("Landed")]
+    assert summary.startswith("Landed 25 leads (full): received 25, duplicates 0, ")
+    assert summary.endswith(f" s; in {manifest['uri']}")
+    assert "Everything is read and landed: the cursor has no watermark yet." in caplog.messages
+    assert not any("again" in line for line in caplog.messages)
+    assert caplog.text.count("leads_order=newest_first") == 1
+
+    caplog.clear()
+    with pytest.raises(AirflowSkipException):
+        fetch(robofy_context(run_id="second"), tmp_path / "second.jsonl", **cursor)
+    [summary] = [line for line in caplog.messages if line.startswith("Landed")]
+    assert summary.startswith("Landed 0 leads (cursor): received 25, ")
+    assert summary.endswith(" s. Nothing is new, so no file was written.")
+    assert "leads_order=newest_first" not in caplog.text, "the hint is for each cursor, not for each run"

@@ -311,6 +311,17 @@ def test_a_damaged_cursor_does_not_end_it(robofy, caplog):
 
 
 @needs_watchers
+def test_a_trigger_of_two_assets_says_once_what_to_change(robofy, caplog):
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+    state = AssetStateStoreAccessors(inlets=[Asset("one"), Asset("two")])
+    assert watch(event_trigger(robofy), state, 0.5) == []
+    assert robofy.count("list_leads") > 3
+    assert caplog.text.count("Give each asset a trigger of its own") == 1
+
+
+@needs_watchers
 def test_an_event_holds_no_personal_data(robofy):
     robofy.add_leads(
         1,

@@ -119,7 +119,7 @@ def test_what_another_agents_attempt_left_is_not_taken_for_ours(
     kill(options | {"step": "before_manifest"}, spool_folder)
     before = named(local_target)
 
-    with pytest.raises(Exception, match="it bears no manifest, and was not written by this task"):
+    with pytest.raises(Exception, match="it has no manifest, so this task did not write it"):
         crashing_run.run(options | {"chatbot_id": robofy.chatbot_ids[1]})
 
     assert named(local_target) == before

@@ -1,0 +1,290 @@
+"""Arguments: durations in both forms, templates that render to nothing, and contexts that are none."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.hooks.storage import place
+from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
+from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
+from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
+from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
+from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
+from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
+
+#: No lengths of time.
+WRONG: list[Any] = [True, "60", -1, float("nan"), float("inf"), timedelta(seconds=-1), [60]]
+LISTINGS: list[Any] = [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator]
+
+
+@pytest.fixture
+def landing(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
+    return tmp_path / "landing"
+
+
+@pytest.mark.parametrize("operator", LISTINGS)
+@pytest.mark.parametrize("name", ["lag", "full_every"])
+def test_the_durations_of_a_listing_are_a_timedelta_or_seconds(operator, name):
+    same: list[Any] = [600, 600.0, timedelta(minutes=10)]
+    for value in same:
+        assert getattr(operator(task_id="a", cursor="c", **{name: value}), name) == timedelta(minutes=10)
+    for value in WRONG:
+        with pytest.raises(RobofyConfigError, match=f"^{name}"):
+            operator(task_id="a", cursor="c", **{name: value})
+
+
+@pytest.mark.parametrize("operator", LISTINGS)
+@pytest.mark.parametrize("full_every", [7, timedelta(days=7), 0])
+def test_full_every_without_a_cursor_is_refused_when_the_dag_is_parsed(operator, full_every):
+    with pytest.raises(RobofyConfigError, match="full_every has no effect without a cursor"):
+        operator(task_id="a", full_every=full_every)
+
+
+def test_a_cursor_that_is_mapped_over_goes_with_full_every():
+    with DAG("d", schedule=None):
+        RobofyFetchLeadsOperator.partial(task_id="a", full_every=7).expand(cursor=["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["poll_interval", "timeout"])
+def test_the_durations_of_a_crawl_are_a_timedelta_or_seconds(name):
+    def crawl(value):
+        return RobofyCrawlWebsiteOperator(task_id="a", start_urls=["https://example.com"], **{name: value})
+
+    assert getattr(crawl(timedelta(hours=1)), name) == getattr(crawl(3600), name) == 3600.0
+    for value in WRONG:
+        with pytest.raises(RobofyConfigError, match=f"^{name}"):
+            crawl(value)
+
+
+@pytest.mark.parametrize("sensor", [RobofyNewLeadsSensor, RobofyCrawlSensor])
+@pytest.mark.parametrize("name", ["poke_interval", "timeout"])
+def test_the_durations_of_a_sensor_are_a_timedelta_or_seconds(sensor, name):
+    same: list[Any] = [120, timedelta(minutes=2)]
+    for value in same:
+        assert getattr(sensor(task_id="a", **{name: value}), name) == 120
+    for value in WRONG:
+        with pytest.raises(RobofyConfigError, match=f"^{name}"):
+            sensor(task_id="a", **{name: value})
+        with DAG("d", schedule=None, default_args={name: value}), pytest.raises(RobofyConfigError, match=f"^{name}"):
+            sensor(task_id="a")
+
+
+def test_the_durations_of_triggers_are_a_timedelta_or_seconds_and_travel_as_seconds():
+    arguments: dict[str, Any] = {"project_id": "1", "chatbot_id": "a", "robofy_conn_id": "r", "deadline": 1.0}
+    _, kwargs = RobofyCrawlTrigger(**arguments, poll_interval=timedelta(minutes=1)).serialize()
+    assert json.loads(json.dumps(kwargs))["poll_interval"] == 60.0
+    for value in WRONG:
+        with pytest.raises(RobofyConfigError, match=r"^poll_interval"):
+            RobofyCrawlTrigger(**arguments, poll_interval=value)
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
+@pytest.mark.parametrize("name", ["poll_interval", "renudge_after"])
+def test_the_durations_of_a_watcher_are_a_timedelta_or_seconds(name):
+    ids: dict[str, Any] = {"project_id": 1, "chatbot_id": "a", "cursor_name": "c"}
+    _, kwargs = RobofyNewLeadsEventTrigger(**{**ids, name: timedelta(minutes=2)}).serialize()
+    assert kwargs[name] == 120.0
+    for value in [*WRONG, 0]:
+        with pytest.raises(RobofyConfigError, match=f"^{name}"):
+            RobofyNewLeadsEventTrigger(**{**ids, name: value})
+
+
+@pytest.mark.parametrize(
+    "path", ["None", " None ", "None/leads.jsonl", "leads/None.jsonl.gz", "s3://bucket/None/x", "/a/None", ""]
+)
+def test_a_path_made_of_a_missing_value_is_refused_under_its_name(path, landing):
+    with pytest.raises(RobofyConfigError, match=r"ledger_path=.*no value"):
+        place(path, "ledger_path")
+
+
+@pytest.mark.parametrize("path", ["Nonesuch/leads.jsonl", "none.jsonl", "/a/NoneLeft", "s3://none/x"])
+def test_a_path_with_a_similar_name_is_not(path, landing):
+    assert place(path, "output_path").endswith(path)
+
+
+@pytest.mark.parametrize("missing", ["None", None, " None"])
+@pytest.mark.parametrize(
+    ("operator", "name", "given"),
+    [
+        *(
+            (operator, name, {"cursor": "c"} if name == "cursor_name" else {})
+            for operator in LISTINGS
+            for name in ("output_path", "cursor", "cursor_name", "chatbot_id")
+        ),
+        (RobofyFetchLeadsOperator, "project_id", {}),
+        (RobofyFetchMessagesOperator, "sessions", {}),
+        (RobofyFetchMessagesOperator, "output_path", {"sessions": "s.jsonl"}),
+        (RobofyUploadKnowledgeOperator, "source", {}),
+        (RobofyUploadKnowledgeOperator, "ledger_path", {"source": "docs"}),
+        (RobofyUploadKnowledgeOperator, "text", {"name": "a.md"}),
+        (RobofyUploadKnowledgeOperator, "name", {"text": "a"}),
+        (RobofyCrawlWebsiteOperator, "chatbot_id", {"start_urls": ["https://example.com"]}),
+        (RobofyManifestToSqlOperator, "manifest", {"table": "t", "sql_conn_id": "sql"}),
+    ],
+)
+def test_a_template_that_renders_to_nothing_fails_and_names_the_argument(  # noqa: PLR0917
+    robofy_emulator, context, landing, monkeypatch, operator, name, given, missing
+):
+    monkeypatch.setenv("AIRFLOW_CONN_SQL", "sqlite:////tmp/never.db")
+    task = operator(task_id="a", **{name: "{{ ti.xcom_pull('zz') }}", **given})
+    setattr(task, name, missing)  # what rendering makes of it, as text and as native objects
+    with pytest.raises(AirflowFailException, match=name):
+        task.execute(context)
+    assert not landing.exists()
+    assert not robofy_emulator.requests
+
+
+@pytest.mark.parametrize("root", ["landing", "./landing", "../landing", "C:landing"])
+def test_a_relative_landing_root_is_refused(robofy_emulator, context, monkeypatch, tmp_path, root):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", root)
+    relative: list[dict[str, Any]] = [{}, {"output_path": "leads.jsonl"}, {"cursor": "cursors"}]
+    for arguments in relative:
+        with pytest.raises(AirflowFailException, match="AIRFLOW__ROBOFY__LANDING_ROOT to an absolute path"):
+            RobofyFetchLeadsOperator(task_id="leads", **arguments).execute(context)
+    assert not list(tmp_path.iterdir())
+
+
+CONTEXTS = {
+    "empty": dict,
+    "mock": MagicMock,
+    "mocked task instance": lambda: {"ti": MagicMock()},
+    "half a task instance": lambda: {"ti": MagicMock(dag_id="d", run_id="r", task_id="t")},
+    "under its long name": lambda: {"task_instance": MagicMock()},
+}
+
+
+@pytest.mark.parametrize("make", CONTEXTS.values(), ids=CONTEXTS)
+@pytest.mark.parametrize("arguments", [{}, {"cursor": "cursors"}], ids=str)
+def test_execute_works_outside_of_a_run(robofy_emulator, landing, make, arguments):
+    with DAG("mine", schedule=None):
+        task = RobofyFetchLeadsOperator(task_id="leads", **arguments)
+    manifest = task.execute(make())
+    assert manifest["rows"] == 250
+    if make is CONTEXTS["half a task instance"]:
+        assert manifest["run_key"] == "d/r/t"
+    else:
+        assert manifest["run_key"] == "mine/manual/leads"
+        assert manifest["uri"].endswith("/mine/manual/leads.jsonl")
+
+
+def test_what_is_pushed_reaches_a_mocked_task_instance(robofy_emulator, landing):
+    robofy_emulator.fault("malformed_rows", count=1, endpoint="list_leads", page=1)
+    ti = MagicMock()
+    with pytest.raises(Exception, match="rejected"):
+        RobofyFetchLeadsOperator(task_id="leads").execute({"ti": ti})
+    assert ti.xcom_push.call_args.kwargs["value"]["rejected"] == 1
+    with pytest.raises(Exception, match="rejected"):
+        RobofyFetchLeadsOperator(task_id="leads").execute({})
+
+
+def test_the_other_operators_work_outside_of_a_run_too(robofy_emulator_factory, monkeypatch, landing, tmp_path):
+    emulator = robofy_emulator_factory(leads=0, sessions=3, crawl_seconds=0.0)
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json())
+    sessions = RobofyFetchSessionsOperator(task_id="sessions").execute({})
+    assert sessions["rows"] == 3
+    assert RobofyFetchMessagesOperator(task_id="messages", sessions=sessions).execute({})["sessions_read"] == 3
+    upload = RobofyUploadKnowledgeOperator(task_id="text", text="Open at nine.", name="hours.md").execute({})
+    assert upload["counts"]["uploaded"] == 1
+    crawl = RobofyCrawlWebsiteOperator(task_id="crawl", start_urls=["https://example.com"], wait_for_completion=False)
+    assert crawl.execute({})["run_id"]
+    assert RobofyCrawlSensor(task_id="crawled", poke_interval=0.1, timeout=5).execute({})["status"]
+
+
+def test_the_contexts_fixture_gives_what_an_operator_and_its_templates_need(robofy_emulator, robofy_context, tmp_path):
+    context = robofy_context(dag_id="mine", task_id="leads", params={"kind": "all"})
+    task = RobofyFetchLeadsOperator(task_id="leads", output_path=f"{tmp_path}/{{{{ ds }}}}/{{{{ params.kind }}}}.jsonl")
+    task.render_template_fields(context)
+    manifest = task.execute(context)
+    assert manifest["uri"] == f"{tmp_path}/2025-01-15/all.jsonl"
+    assert manifest["run_key"] == "mine/manual__2025-01-15T00:00:00+00:00/leads"
+
+    context = robofy_context(conf={"robofy_cursor": "1798120800000"}, task_id="leads")
+    task = RobofyFetchLeadsOperator(
+        task_id="leads", cursor=f"{tmp_path}/cursor.json", output_path=f"{tmp_path}/b.jsonl"
+    )
+    with pytest.raises(AirflowException):  # skipped: no lead is newer than 2026-12-24
+        task.execute(context)
+    assert context["ti"].xcoms["manifest"]["mark_before"] == "2026-12-24T14:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("uri", "remedy"),
+    [
+        ("s3://aws@bucket/leads.jsonl", r"apache-airflow-providers-amazon\[s3fs\]"),
+        ("gs://gcp@bucket/leads.jsonl", "apache-airflow-providers-google"),
+        ("abfs://az@bucket/leads.jsonl", "apache-airflow-providers-microsoft-azure"),
+        ("nope://bucket/leads.jsonl", "the Airflow provider of that storage"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("operator", "name", "more"),
+    [
+        (RobofyFetchLeadsOperator, "output_path", {}),
+        (RobofyFetchMessagesOperator, "sessions", {}),
+        (RobofyUploadKnowledgeOperator, "source", {"ledger_path": "/tmp/never.json"}),
+    ],
+)
+def test_a_path_that_no_provider_opens_fails_at_once_and_names_the_provider(  # noqa: PLR0917
+    robofy_emulator, context, uri, remedy, operator, name, more
+):
+    with pytest.raises(AirflowFailException, match=remedy) as raised:
+        operator(task_id="a", **{name: uri}, **more).execute(context)
+    assert uri in str(raised.value)
+    assert "on every worker" in str(raised.value)
+    assert not robofy_emulator.requests
+
+
+def test_no_connection_at_all_fails_at_once_and_says_how_to_add_one(monkeypatch, landing):
+    monkeypatch.delenv("AIRFLOW_CONN_ROBOFY_DEFAULT", raising=False)
+    for task in (RobofyFetchLeadsOperator(task_id="a"), RobofyCrawlSensor(task_id="b", deferrable=False)):
+        with pytest.raises(AirflowFailException, match=r"'robofy_default' does not exist.*airflow connections add"):
+            task.execute({})
+
+
+def test_the_example_of_the_documents_passes(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "testing-your-dags.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"<!-- tested: test_one_operator -->\n```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_robofy.emulator.pytest_plugin"]\n')
+    (tmp_path / "test_mine.py").write_text(code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert "1 passed" in done.stdout, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("value", ["5", None, True, -1, float("nan"), 1.5, [5], timedelta(1)])
+@pytest.mark.parametrize(
+    ("operator", "name", "more"),
+    [
+        (RobofyFetchLeadsOperator, "max_rejected", {}),
+        (RobofyFetchMessagesOperator, "max_rejected", {"sessions": "s"}),
+        (RobofyFetchMessagesOperator, "max_failed_sessions", {"sessions": "s"}),
+        (RobofyUploadKnowledgeOperator, "max_failed", {"source": "s"}),
+        (RobofyNewLeadsSensor, "min_count", {}),
+    ],
+)
+def test_a_limit_that_is_no_number_is_refused_when_the_dag_is_parsed(operator, name, more, value):
+    with pytest.raises(RobofyConfigError, match=rf"^{name}=.* must be a whole number, at least [01]\."):
+        operator(task_id="a", **{name: value}, **more)
+
+
+@pytest.mark.parametrize("value", ["5", None, True, 1.5, 0])
+def test_a_concurrency_that_is_no_whole_number_is_refused(robofy_emulator, context, value):
+    with pytest.raises(AirflowFailException, match="max_concurrency"):
+        RobofyFetchMessagesOperator(task_id="a", sessions="/tmp/s.jsonl", max_concurrency=value).execute(context)
