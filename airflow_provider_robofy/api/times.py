@@ -129,6 +129,17 @@ def _read_other_text(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+def form_of(value: object) -> str:
+    """Return what a time that cannot be read looks like, without its value, such as ``99.99.9999 99:99``.
+
+    :param value: What stood in place of a time.
+    """
+    if not isinstance(value, str):
+        return "null" if value is None else type(value).__name__
+    shown = "".join("9" if one.isdigit() else "a" if one.isalpha() else one for one in value[:40])
+    return repr(shown if len(value) <= len(shown) else f"{shown}...")
+
+
 def _refuse() -> NoReturn:
     raise ValueError("not a readable time") from None
 

@@ -162,7 +162,7 @@ class ListingRun:
                 published = self.publish_empty or manifest.rows or manifest.rejected or found is not None
                 if published:
                     landing.publish(data, rejected, manifest)
-        self._summarise(manifest, progress.seconds, published=bool(published))
+        self._summarise(manifest, rows.unreadable_form, progress.seconds, published=bool(published))
         if manifest.rejected > self.max_rejected:
             raise self._too_many_rejected(manifest)
         if cursor and (manifest.rows or cursor.full or cursor.rules_changed):
@@ -189,7 +189,7 @@ class ListingRun:
                 self.lag,
             )
 
-    def _summarise(self, manifest: Manifest, seconds: float, *, published: bool) -> None:
+    def _summarise(self, manifest: Manifest, unreadable: str | None, seconds: float, *, published: bool) -> None:
         _log.info(
             "Landed %s %s (%s): received %s, duplicates %s, outside the window %s, rejected %s; "
             "%s pages, %s requests, %.1f s%s",
@@ -207,6 +207,13 @@ class ListingRun:
         )
         if self.privacy:
             self.privacy.report(_log, manifest.rows + manifest.rejected)
+        if manifest.undated:
+            _log.warning(
+                "%s rows have no time that can be read (the first one is of the form %s), so they landed without one. "
+                "python -m airflow_provider_robofy.probe shows in which form this account writes times.",
+                manifest.undated,
+                unreadable,
+            )
         if manifest.future:
             _log.warning(
                 "%s rows lie more than five minutes ahead of the clock. The connection's extra timezone is %r; "

@@ -13,6 +13,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.codec import dump_line
+from airflow_provider_robofy.api.times import form_of
 from airflow_provider_robofy.extract.window import earlier
 
 if TYPE_CHECKING:
@@ -153,6 +154,8 @@ class RowFilter:
         self.ahead_of = ahead_of
         self.order = RowOrder()
         self.duplicates = self.outside_window = self.undated = self.future = 0
+        #: What the first time that could not be read looks like, without its value.
+        self.unreadable_form: str | None = None
         self.first_at: datetime | None = None
         self.last_at: datetime | None = None
         self._id, self._time, self._landed_time = resource.key, resource.time, f"_{resource.time}"
@@ -202,6 +205,8 @@ class RowFilter:
         try:
             at = self._read_time(row.get(self._time))
         except ValueError:
+            if self.unreadable_form is None:
+                self.unreadable_form = form_of(row.get(self._time))
             # With a cursor it lands once: refused again and again, one such row would hold up the sync for ever.
             if self._windowed and self._overlap is None:
                 return NO_TIME

@@ -611,3 +611,21 @@ def test_bad_rows_of_the_api_are_kept_and_the_good_ones_land(run: MakeRun, robof
         "the row has no id",
     }
     assert {row["id"] for row in robofy.leads()} < {row["id"] for row in local_target.rows()}
+
+
+@pytest.mark.parametrize(
+    ("time", "form"),
+    [
+        ("03/04/2025 10:30 PM", "'99/99/9999 99:99 aa'"),
+        ("vor 3 Stunden", "'aaa 9 aaaaaaa'"),
+        (None, "null"),
+        ([2025, 1, 15], "list"),
+        ("x" * 500, f"'{'a' * 40}...'"),
+    ],
+)
+def test_times_that_cannot_be_read_are_warned_about_once_by_their_form(run, pages, caplog, time, form):
+    manifest = run()(pages([lead("1", time), lead("2", time)]))
+    assert (manifest.rows, manifest.undated) == (2, 2)
+    [said] = [record.message for record in caplog.records if "no time that can be read" in record.message]
+    assert said.startswith(f"2 rows have no time that can be read (the first one is of the form {form})")
+    assert "robofy.probe" in said

@@ -1,0 +1,60 @@
+"""Twenty thousand leads while a tenth of the answers fails in every way: the bytes of a calm run."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+
+LEADS, PAGE_SIZE = 20_000, 100
+FAULTS: list[tuple[str, dict[str, Any]]] = [
+    ("status", {"status": 500}),
+    ("status", {"status": 502}),
+    ("status", {"status": 503, "code": "SERVICE_UNAVAILABLE"}),
+    ("status", {"status": 200, "code": "INTERNAL_ERROR"}),
+    ("html", {"status": 502}),
+    ("html", {"status": 200}),
+    ("not_json", {}),
+    ("rate_limit", {"retry_after": 0}),
+    ("drop", {}),
+    ("drop", {"reset": True}),
+    ("truncate", {}),
+    ("truncate", {"chunked": True}),
+    ("delay", {"seconds": 0.05}),
+]
+
+
+@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv", "leads.parquet"])
+def test_what_lands_among_faults_is_what_lands_without(robofy_emulator_factory, monkeypatch, tmp_path, context, name):
+    robofy = robofy_emulator_factory(leads=LEADS, page_size=PAGE_SIZE)
+    connection = json.loads(robofy.connection_json())
+    connection["extra"]["max_attempts"] = 8
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.001)))
+
+    def land(folder: str) -> tuple[dict[str, Any], bytes]:
+        task = RobofyFetchLeadsOperator(task_id="leads", output_path=str(tmp_path / folder / name))
+        manifest = task.execute(context)
+        return manifest, Path(manifest["uri"]).read_bytes()
+
+    calm, wanted = land("calm")
+    dice = random.Random(20_000)
+    pages = LEADS // PAGE_SIZE
+    struck = dice.sample(range(1, pages + 1), pages // 10)
+    for number, page in enumerate(struck):
+        kind, options = FAULTS[number % len(FAULTS)]
+        robofy.fault(kind, endpoint="list_leads", page=page, times=dice.randint(1, 3), **options)
+    stormy, landed = land("stormy")
+
+    assert landed == wanted
+    counts = ("rows", "received", "duplicates", "rejected", "outside_window", "pages", "sha256")
+    assert {one: stormy[one] for one in counts} == {one: calm[one] for one in counts}
+    assert calm["rows"] == LEADS
+    assert stormy["requests"] > calm["requests"] + len(struck) // 2
