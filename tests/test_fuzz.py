@@ -6,7 +6,7 @@ import contextlib
 import copy
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -22,9 +22,13 @@ from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOpe
 from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
 from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 LEAD = {"id": "lead_1", "created_at": "2025-01-15 10:30:00", "source": "chatbot", "lead_data": [{"field_name": "a"}]}
 SAMPLES: list[Any] = [
-    {"message": "ok", "data": {"report": {"columns": ["id"], "rows": [LEAD, LEAD], "next_page_token": "2"}}},
+    {"message": "ok", "data": {"report": {"rows": [LEAD], "next_page_token": "2"}}},
     {"sessions": [{"session_id": "s", "last_message_time": "2025-01-15 10:30:00", "user_profile_name": "Ann"}]},
     {"data": [{"message": "hello", "created_at": 1736937000}]},
     {"data": {"agents": [{"chatbot_id": "agent", "name": "Agent"}]}},
@@ -36,14 +40,11 @@ SAMPLES: list[Any] = [
     {"error": {"code": "INTERNAL_ERROR", "message": "no"}},
     [LEAD],
 ]
-LEAVES = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=8)
-    | st.sampled_from(["failed", "2", "0001-01-01T00:00:00Z", "\ud83d", 10**30, 2**64, -62135596800, [], {}, [[]]])
-)
+#: What may stand in place of any value.
+ODD: list[Any] = [
+    *(None, "", "2", "failed", "0001-01-01T00:00:00Z", "\ud83d", 10**30, -62135596800, 2**64, True, 1.5, [], {}, [[]]),
+]
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 VALUES = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -61,13 +62,13 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def answers(draw: st.DrawFn) -> Received:
     """Draw a documented answer with some of its values replaced or removed, or something that is no JSON."""
     value = copy.deepcopy(draw(st.sampled_from(SAMPLES)))
-    for _ in range(draw(st.integers(0, 3))):
+    for _ in range(draw(st.integers(0, 4))):
         *path, last = draw(st.sampled_from(places(value)[1:] or [("x",)]))
         inner = value
         for key in path:
             inner = inner[key]
-        if draw(st.booleans()):
-            inner[last] = draw(VALUES)
+        if draw(st.integers(0, 4)):
+            inner[last] = copy.deepcopy(draw(st.sampled_from(ODD) | VALUES))
         elif isinstance(inner, dict):
             inner.pop(last, None)
         if not places(value)[1:]:
@@ -105,37 +106,66 @@ def run(task: Any) -> None:
         assert type(error).__name__ in {"AirflowSensorTimeout", "AirflowSkipException"}  # noqa: PT017
 
 
+@pytest.fixture
+def answering(monkeypatch):
+    """A function that lets every request get these answers in turn."""
+    extra = {"project_id": "24017", "chatbot_id": "agent", "max_attempts": 2}
+    connection = {"conn_type": "robofy", "password": "rk_test", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda *_: None)
+
+    def answering(*given_answers: Received) -> None:
+        count = 0
+
+        def send(*_: Any) -> Received:
+            nonlocal count
+            count += 1
+            if count > 2000:
+                raise AssertionError("it never ends")
+            return given_answers[count % len(given_answers)]
+
+        monkeypatch.setattr(Transport, "send", send)
+
+    return answering
+
+
+def run_all(folder: Path) -> None:
+    run(RobofyNewLeadsSensor(task_id="t", min_count=3, timeout=0, poke_interval=0.01))
+    run(RobofyCrawlSensor(task_id="t", timeout=0, poke_interval=0.01))
+    run(RobofyCrawlWebsiteOperator(task_id="t", start_urls="https://example.com", wait_for_completion=False))
+    ledger = folder / "ledger.json"
+    ledger.unlink(missing_ok=True)
+    run(RobofyUploadKnowledgeOperator(task_id="t", text="hello", name="hello.md", ledger_path=str(ledger)))
+
+
+def mutants(sample: Any) -> Iterator[Any]:
+    """Yield the sample with each of its values replaced by each odd one."""
+    for *path, last in places(sample)[1:]:
+        for odd in ODD:
+            value = copy.deepcopy(sample)
+            inner = value
+            for key in path:
+                inner = inner[key]
+            inner[last] = copy.deepcopy(odd)
+            yield value
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: ", ".join(map(str, sample)))
+def test_an_odd_value_anywhere_gives_only_errors_of_ours(answering, tmp_path, sample):
+    for value in mutants(sample):
+        answering(Received(200, {"content-type": "application/json"}, json.dumps(value).encode()))
+        read_all(RobofyHook())
+        run_all(tmp_path)
+
+
 @settings(
-    max_examples=120,
+    max_examples=80,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(given_answers=st.lists(answers(), min_size=1, max_size=4))
-def test_only_errors_of_ours_come_out(tmp_path_factory, given_answers):
-    folder = tmp_path_factory.mktemp("fuzz")
-    extra = {"project_id": "24017", "chatbot_id": "agent", "max_attempts": 2}
-    count = 0
-
-    def send(*_: Any) -> Received:
-        nonlocal count
-        count += 1
-        if count > 2000:
-            raise AssertionError("it never ends")
-        return given_answers[count % len(given_answers)]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps({"conn_type": "robofy", "password": "rk_test", "extra": extra})
-        )
-        patch.setattr(Transport, "send", send)
-        patch.setattr(RobofyClient, "_sleep", lambda *_: None)
-        read_all(RobofyHook())
-        run(RobofyNewLeadsSensor(task_id="t", min_count=3, timeout=0, poke_interval=0.01))
-        run(RobofyCrawlSensor(task_id="t", timeout=0, poke_interval=0.01))
-        run(RobofyCrawlWebsiteOperator(task_id="t", start_urls="https://example.com", wait_for_completion=False))
-        run(
-            RobofyUploadKnowledgeOperator(
-                task_id="t", text="hello", name="hello.md", ledger_path=str(folder / "ledger.json")
-            )
-        )
+def test_answers_with_several_faults_give_only_errors_of_ours(answering, tmp_path, given_answers):
+    answering(*given_answers)
+    read_all(RobofyHook())
+    run_all(tmp_path)
