@@ -195,7 +195,7 @@ def test_a_connection_that_does_not_exist_is_status_2(capsys):
     assert main(["--conn-id", "robofy_nowhere"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert "Airflow gave no connection 'robofy_nowhere' (AirflowNotFoundException)." in err
+    assert "Connection 'robofy_nowhere' does not exist. Add it" in err
 
 
 def test_a_connection_that_cannot_be_used_is_status_2(capsys, monkeypatch):
