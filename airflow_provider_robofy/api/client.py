@@ -176,7 +176,7 @@ class RobofyClient:
         self._transport = Transport(settings.base_url)
 
     def call(self, call: Call[T]) -> T:
-        """Make one call and return its value.
+        """Call Robofy and return the value of the answer.
 
         :param call: What to ask for.
         :raises RobofyError: It failed, after the attempts that the settings allow.
@@ -184,7 +184,7 @@ class RobofyClient:
         return self.exchange(call).value
 
     def exchange(self, call: Call[T]) -> Answered[T]:
-        """Make one call and return its value with the answer's date.
+        """Call Robofy and return the value with the answer's date.
 
         Sent again, up to ``max_attempts``: 429, 500, 502, 503, 504, dropped, truncated and stalled answers. A call
         that changes something is sent again only if it never arrived (no connection) or was refused (429).

@@ -297,7 +297,7 @@ class _DeadlineAdapter(HTTPAdapter):
         return manager
 
     def _report_sockets(self, manager: PoolManager) -> None:
-        """Let the connections of a pool add their sockets to ours."""
+        """Replace the connections of a pool by ones that add their sockets to ours."""
         sockets = self._sockets
         classes: dict[str, Any] = {}
         for scheme, pool in manager.pool_classes_by_scheme.items():

@@ -70,7 +70,7 @@ def resource_uri(resource: str, project_id: str | int | None, chatbot_id: str, *
 
 
 def is_template(value: object) -> bool:
-    """Tell whether a value is only known once a task runs."""
+    """Return whether a value is only known once a task runs."""
     return not isinstance(value, str | int) or (isinstance(value, str) and bool(_TEMPLATE.search(value)))
 
 

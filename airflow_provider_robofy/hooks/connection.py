@@ -26,7 +26,7 @@ ORDERS: Final = ("unknown", "newest_first")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RobofyConnection:
-    """Hold what a connection says, checked.
+    """The fields of a connection, checked.
 
     :param settings: How to reach the API.
     :param times: Reads the API's timestamps in the connection's zone.

@@ -24,9 +24,11 @@ EXTRA_KEY: Final = "robofy_written"
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Say how much was written; None where it is not known.
+    """How much was written; None where it is not known.
 
-    :param rows: Rows; ``size`` bytes; ``files`` files or documents.
+    :param rows: Rows.
+    :param size: Bytes.
+    :param files: Files or documents.
     """
 
     rows: int | None = None
@@ -40,7 +42,7 @@ class Amount:
 
 
 class Lineage:
-    """Hold what one task read and wrote, and report it as it comes.
+    """Collect what one task read and wrote, and report it as it comes.
 
     Airflow's collector is told at once, OpenLineage when it asks after the task. Nothing here fails a task: rows that
     have landed have landed, whether or not somebody could be told.

@@ -222,7 +222,7 @@ class RobofyHook(BaseHook):
                 yield parse(model, row, call, times)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Make a read-only call, and say in a sentence what it found or what to fix.
+        """Send a read-only call, and return in a sentence what it found or what to fix.
 
         Lists the agents of the connection's project, or without one the projects of the key. An agent of the connection
         that is not among them is asked for with further calls.

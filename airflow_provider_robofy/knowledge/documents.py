@@ -107,7 +107,7 @@ class Document:
 
 @dataclass(slots=True)
 class Found:
-    """Hold the content of a source.
+    """The content of a source.
 
     :param documents: Documents that can be uploaded, sorted by name.
     :param refused: Documents with a fault, sorted by name.

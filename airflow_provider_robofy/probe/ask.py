@@ -108,7 +108,7 @@ class _RequestsUsedUpError(Exception):
 
 
 class Asker:
-    """Make calls that read, and no others, until a bound is reached or asking on is of no use.
+    """Send calls that read, and no others, until a bound is reached or asking on is of no use.
 
     :param connection: How to reach Robofy. Attempts and times are cut to what the bounds leave.
     :param bounds: How much may be asked.
@@ -140,7 +140,7 @@ class Asker:
         return time.monotonic() - self._began
 
     def ask(self, call: Call[Any]) -> Shape | Failure:
-        """Make one call and return what its answer looks like, or why there is none.
+        """Send one call and return what its answer looks like, or why there is none.
 
         :param call: A call whose method is GET.
         :raises ValueError: The call has another method.

@@ -11,17 +11,17 @@ if TYPE_CHECKING:
 
 
 class RobofyTriggerError(RobofyError):
-    """Tell what a trigger met that ended its wait."""
+    """A trigger ended its wait with an error."""
 
 
 class RobofyPermanentTriggerError(RobofyTriggerError):
-    """The same, where a retry would meet it again."""
+    """The same, where a retry would have the same error."""
 
     permanent = True
 
 
 def done(value: Any) -> dict[str, Any]:
-    """Say that the wait is over.
+    """Return the event of a wait that is over.
 
     :param value: What the task returns; small, since it travels through Airflow's database.
     """
@@ -29,12 +29,15 @@ def done(value: Any) -> dict[str, Any]:
 
 
 def timed_out() -> dict[str, Any]:
-    """Say that the deadline has passed."""
+    """Return the event of a deadline that has passed."""
     return {"status": "timeout"}
 
 
 def failed(error: Exception) -> dict[str, Any]:
-    """Say what went wrong. The text of an error that is not ours stays in the trigger's log."""
+    """Return the event of an error. The text of one that is not ours stays in the trigger's log.
+
+    :param error: What ended the wait.
+    """
     ours = isinstance(error, RobofyError)
     return {
         "status": "error",

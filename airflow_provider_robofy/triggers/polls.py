@@ -1,4 +1,4 @@
-"""Make the polls of all triggers of an event loop: on a bounded number of threads, one at a time for each agent.
+"""Run the polls of all triggers of an event loop: on a bounded number of threads, one at a time for each agent.
 
 A triggerer runs a thousand triggers on one event loop, which no call to Robofy may hold. The calls run on threads, and
 whoever asks the same agent at the same time shares one poll. A server that hangs holds half of the threads at most.
@@ -47,7 +47,7 @@ class Poll(Protocol):
 
 
 class Polls:
-    """Make polls for the triggers of one event loop.
+    """Run the polls of all triggers of one event loop.
 
     Usage::
 
@@ -99,7 +99,7 @@ class Polls:
             return await answer
 
     async def _serve(self, key: tuple[Settings, Poll]) -> None:
-        """Make polls of one agent as long as somebody asks."""
+        """Run polls of one agent as long as somebody asks."""
         settings, poll = key
         try:
             while self._asked[key]:
@@ -133,7 +133,7 @@ class Polls:
                 await asyncio.sleep(0)
 
     def _run(self, settings: Settings, poll: Poll, questions: list[Hashable]) -> Mapping[Any, Any]:
-        """Make a poll, with a client that another poll of the account has left or a new one. Runs in a thread."""
+        """Run a poll, with a client that another poll of the account has left or a new one. Runs in a thread."""
         with self._lock:
             if self._stopped:
                 raise RobofyCancelledError("The triggers that asked have ended.")

@@ -199,7 +199,7 @@ class Table:
             return self._found()
 
     def ensure(self, lead_fields: Mapping[str, str], fields: Sequence[str]) -> tuple[dict[str, TypeEngine[Any]], int]:
-        """Make the table, or the columns that it lacks, and check that rows can be loaded into it.
+        """Create the table, or the columns that it lacks, and check that rows can be loaded into it.
 
         Two tasks may do this at once: one waits for the other.
 
@@ -233,7 +233,7 @@ class Table:
         return {str(column["name"]): column["type"] for column in columns}
 
     def _define(self, there: Mapping[str, TypeEngine[Any]] | None, wanted: Sequence[Column[Any]]) -> int:
-        """Make what is missing, and return how many columns that are."""
+        """Create what is missing, and return how many columns that are."""
         table = sql_table(
             self.name, *wanted, PrimaryKeyConstraint(*self.primary_key), mysql_engine="InnoDB", mysql_charset="utf8mb4"
         )
