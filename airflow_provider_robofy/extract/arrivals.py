@@ -226,8 +226,12 @@ class Head:
         """Take a page, and return whether the newest rows are known: after one page, if the newest come first."""
         for row in page.rows:
             row_id, at = _id_and_time(row, self._read_time)
-            if row_id is not None and at is not None:
+            if row_id is None or at is None:
+                continue
+            try:
                 self._rows.append((at, HeadRow(row_id, fingerprint(row), at, row)))
+            except ValueError:  # nested too deeply to be written: the fetch rejects it, so it never lands
+                continue
         if len(self._rows) > 2 * HEAD_ROWS:
             self._rows = self._newest()
         return self._newest_first

@@ -332,7 +332,11 @@ class Listing:
         moments = self._take_times(row, moved=row_id in self._page_before)
         if row_id is not None:
             on_page.add(row_id)
-            self.seen.setdefault(row_id, (hash(dump_line(row)), moments.get(self.time_field or "")))
+            try:
+                content = hash(dump_line(row))
+            except ValueError:  # nested too deeply; whether it changes is not to be told then
+                content = 0
+            self.seen.setdefault(row_id, (content, moments.get(self.time_field or "")))
 
     def _take_id(self, row: dict[str, Any], on_page: set[int]) -> int | None:
         value = next((row[name] for name in self._ids if name in row), None)

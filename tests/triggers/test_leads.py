@@ -198,6 +198,19 @@ def test_the_head_of_an_unordered_listing_is_its_newest_end():
     assert head.rows[-1].row_id == "l21-0"
 
 
+def test_a_row_that_cannot_be_hashed_is_no_arrival_and_hides_no_other():
+    from airflow_provider_robofy.api.client import Page
+    from airflow_provider_robofy.api.times import TimeReader
+
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    head = Head(TimeReader().read, newest_first=True)
+    rows = [{"id": name, "created_at": "2025-01-15 10:30:00", "x": x} for name, x in (("deep", deep), ("flat", 1))]
+    head.is_enough(Page(1, rows, None, None))
+    assert [one.row_id for one in head.rows] == ["flat"]
+
+
 # ------------------------------------------------------------------------------------------------- the watcher
 
 
