@@ -138,7 +138,7 @@ class CrawlWatch:
         if self._is_of_another_run(status):
             if not self._warned:
                 self._warned = True
-                _log.warning("That is the status of another run than the one waited for, %s.", self.run_id)
+                _log.warning("That is the status of another run than the one waited for, %r.", self.run_id)
             return None
         if status.state == "completed":
             return {**status.as_dict(), "run_id": self.run_id or status.run_id}

@@ -204,7 +204,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         run = parse(CrawlRun, answer, call, self.hook.connection.times)
         if meaning_of(run.status) is not None:
             raise RobofyCrawlError(f"Robofy did not start a crawl: it answered with the status {run.status!r}.")
-        self.log.info("Robofy has started crawl %s.", run.run_id)
+        self.log.info("Robofy has started crawl %r.", run.run_id)
         started_at = answer.get("started_at")
         return {
             "run_id": run.run_id,

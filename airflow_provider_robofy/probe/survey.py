@@ -75,7 +75,8 @@ def probe(
         asker.reserved = min(1, bounds.max_requests - 1)  # for the second read of leads
         project_id, chatbot_id = connection.project_id, connection.chatbot_id
         if not project_id:
-            project_id = asker.project_id = _first_id(asker, endpoints.list_projects(), "project_id", others)
+            # Not for paths to try: the report shows those, and nothing that an answer says.
+            project_id = _first_id(asker, endpoints.list_projects(), "project_id", others)
         if project_id and not chatbot_id:
             chatbot_id = _first_id(asker, endpoints.list_agents(project_id), "chatbot_id", others)
         if project_id and chatbot_id:

@@ -97,7 +97,7 @@ def test_the_status_of_another_run_or_of_an_earlier_start_decides_nothing(word, 
     caplog.set_level(logging.WARNING)
     status = {"data": {"status": word, "run_id": "old", "started_at": "2020-02-20 14:45:00"}}
     assert watch(run_id="new").judge(status) is None
-    assert "another run than the one waited for, new" in caplog.text
+    assert "another run than the one waited for, 'new'" in caplog.text
     assert watch(started_at="2026-02-20 14:45:00").judge(status) is None
     nameless = {"data": {"status": word, "started_at": "2020-02-20 14:45:00"}}
     assert watch(run_id="new", started_at="2026-02-20 14:45:00").judge(nameless) is None
