@@ -146,8 +146,8 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                         "description": "Endpoint name to path template, where this account differs, such as "
                         '{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}.',
                     },
-                    "pseudonym_key": {
-                        "label": "Pseudonym key",
+                    "pseudonym_secret": {
+                        "label": "Pseudonym secret",
                         "schema": {"type": ["string", "null"], "format": "password"},
                         "description": "Key of the hash that stands for personal data; 16 characters or more.",
                     },

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.extract.files import Store
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # 1 called the watermark "mark"
 #: The one way to move or reset a cursor, wherever it is stored.
 RESET: Final = (
     'To start again, trigger the DAG with the configuration {"robofy_cursor": "reset"}, which reads everything, or '
@@ -113,8 +113,9 @@ class Cursor:
     def encode(self, identity: dict[str, Any]) -> dict[str, Any]:
         """Return plain JSON, for example::
 
-            {"schema_version": 1, "name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "a",
-             "timezone": "UTC", "mark": "2025-01-15T11:48:00+00:00", "full_at": null, "generation": "27ad267fa83580d9",
+            {"schema_version": 2, "name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "a",
+             "timezone": "UTC", "watermark": "2025-01-15T11:48:00+00:00", "full_at": null,
+             "generation": "27ad267fa83580d9",
              "kept": [["lead-1", "3dd9c15430344c7d135b9f33", "2025-01-15T11:58:00+00:00"]],
              "privacy": {"rules": {"ip_address": "drop", ...}, "own": [], "key": null},
              "last": {"run_key": "dag/run/leads", "before": {...}}}
@@ -162,7 +163,7 @@ class Cursor:
 def _encode(cursor: Cursor) -> dict[str, Any]:
     body = {
         "timezone": cursor.timezone,
-        "mark": cursor.watermark and cursor.watermark.isoformat(),
+        "watermark": cursor.watermark and cursor.watermark.isoformat(),
         "full_at": cursor.full_at and cursor.full_at.isoformat(),
         "generation": cursor.generation,
         "kept": [[one.row_id, one.fingerprint, one.at and one.at.isoformat()] for one in cursor.overlap],
@@ -173,7 +174,7 @@ def _encode(cursor: Cursor) -> dict[str, Any]:
 def _decode(body: dict[str, Any]) -> Cursor:
     return Cursor(
         timezone=str(body["timezone"]),
-        watermark=_time(body["mark"]),
+        watermark=_time(body["watermark"] if "watermark" in body else body["mark"]),
         full_at=_time(body["full_at"]),
         generation=str(body["generation"]),
         privacy=_privacy(body.get("privacy")),
@@ -362,8 +363,8 @@ class CursorRun:
             return "the cursor has no watermark yet"
         if before.timezone != self._timezone:
             _log.warning(
-                "The connection's timezone was %s when the cursor was written and is %s now, so the cursor's mark may "
-                "mean another moment. Everything is read again.",
+                "The connection's timezone was %s when the cursor was written and is %s now, so the cursor's watermark "
+                "may mean another moment. Everything is read again.",
                 before.timezone,
                 self._timezone,
             )

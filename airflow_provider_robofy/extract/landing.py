@@ -49,8 +49,8 @@ class Manifest:
     :param since: Window, ISO 8601 in UTC, or None; likewise ``until``.
     :param first_at: Earliest time among the rows of the file; ``last_at`` the latest.
     :param row_order: ``newest_first``, ``oldest_first``, ``mixed`` or ``unknown``: how the pages that were read came.
-    :param mark_before: The cursor's watermark before and after the run (``mark_after``); None without a cursor, or
-        where there was none yet.
+    :param watermark_before: The cursor's watermark before the run, ``watermark_after`` the one after it; None without a
+        cursor, or where there was none yet.
     :param cursor_generation: From which state of the cursor the run started; None without a cursor.
     :param privacy: The rules by which personal data was kept, dropped or hashed, or None.
     :param bytes: Size of the file in the store, and ``sha256`` its hash.
@@ -81,8 +81,8 @@ class Manifest:
     first_at: str | None
     last_at: str | None
     row_order: str
-    mark_before: str | None
-    mark_after: str | None
+    watermark_before: str | None
+    watermark_after: str | None
     cursor_generation: str | None
     privacy: dict[str, str] | None = None
     formulas_defused: bool | None = None

@@ -48,7 +48,7 @@ class Pseudonyms:
 
     Usage::
 
-        names = Pseudonyms(connection.pseudonym_key)
+        names = Pseudonyms(connection.pseudonym_secret)
         log.warning("session %s failed", names.short(session_id))
         row["email"] = names.full(row["email"])
 
@@ -135,17 +135,17 @@ def _rule_name(field: str) -> str:
     return f"{parent.strip()}{dot}{child}"
 
 
-def check_pseudonym_key(key: str, begin: str = "The") -> None:
+def check_pseudonym_secret(key: str, begin: str = "The") -> None:
     """Refuse a key that is too short.
 
-    :param key: The connection's ``pseudonym_key``.
+    :param key: The connection's ``pseudonym_secret``.
     :param begin: How the error begins. Default "The".
     :raises RobofyConfigError: It is.
     """
     if len(key) < _SHORTEST_KEY:
         raise RobofyConfigError(
-            f"{begin} connection's extra pseudonym_key has {len(key)} characters, so it could be found by trying. Take "
-            f"{_SHORTEST_KEY} or more; a new key gives new hashes."
+            f"{begin} connection's extra pseudonym_secret has {len(key)} characters, so it could be found by trying. "
+            f"Take {_SHORTEST_KEY} or more; a new key gives new hashes."
         )
 
 
@@ -171,14 +171,14 @@ class PrivacyPolicy:
     the id all the same, since their messages are asked for by it; the hash is beside it as ``_session_key``.
 
     :param rules: As :func:`check_rules` returns them.
-    :param pseudonym_key: Key of the hash, or None.
+    :param pseudonym_secret: Key of the hash, or None.
     :param resource: What the rows are.
     :param own: Rules that were given for this task; one that matches no field is warned about. Default none.
     :raises RobofyConfigError: A rule cannot be followed, or leaves open what becomes of a new form field.
     """
 
     def __init__(
-        self, rules: Mapping[str, str], pseudonym_key: str | None, resource: Resource, own: Iterable[str] = ()
+        self, rules: Mapping[str, str], pseudonym_secret: str | None, resource: Resource, own: Iterable[str] = ()
     ) -> None:
         self.rules = dict(rules)
         self._resource = resource
@@ -215,7 +215,7 @@ class PrivacyPolicy:
             children.rest = _KEEP_REST if children.fallback == KEEP else children.fallback
         self._top.rest = self._top.fallback or KEEP
         #: None where no rule hashes; then nothing asks for it.
-        self._pseudonyms: Any = _pseudonyms(self.rules, pseudonym_key)
+        self._pseudonyms: Any = _pseudonyms(self.rules, pseudonym_secret)
 
     @property
     def applied(self) -> dict[str, Any]:
@@ -441,10 +441,10 @@ def _pseudonyms(rules: Mapping[str, str], key: str | None) -> Pseudonyms | None:
         return None
     if not key:
         raise RobofyConfigError(
-            f"privacy: {hashed} is to be hashed, and the connection's extra pseudonym_key, the key of the hash, is not "
-            "set. Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
+            f"privacy: {hashed} is to be hashed, and the connection's extra pseudonym_secret, the key of the hash, is "
+            "not set. Make one with: python -c 'import secrets; print(secrets.token_hex(32))'"
         )
-    check_pseudonym_key(key, f"privacy: {hashed} is to be hashed, and the")
+    check_pseudonym_secret(key, f"privacy: {hashed} is to be hashed, and the")
     return Pseudonyms(key)
 
 
@@ -454,7 +454,7 @@ def applied_rules(policy: PrivacyPolicy | None) -> dict[str, Any]:
         {"rules": {"created_at": "keep", "id": "keep", "ip_address": "drop"}, "own": ["ip_address"], "key": null}
 
     ``own`` names the rules that are the task's own, which a watcher of the cursor does not know from the connection.
-    ``key`` tells one pseudonym key from another by a hash that is made with it; null where no rule hashes.
+    ``key`` tells one pseudonym secret from another by a hash that is made with it; null where no rule hashes.
 
     :param policy: The policy, or None where everything is kept.
     """  # noqa: D400 (ends in a sample)

@@ -33,7 +33,7 @@ class RobofyConnection:
     :param project_id: Default for every operator, or None; likewise ``chatbot_id``.
     :param leads_order: What the account's listing of leads does: ``unknown`` or ``newest_first``; likewise
         ``sessions_order``.
-    :param pseudonym_key: Key of the keyed hash that stands for personal data, or None.
+    :param pseudonym_secret: Key of the keyed hash that stands for personal data, or None.
     :param privacy: What becomes of personal data, field to action, unless an operator says otherwise.
     """
 
@@ -43,7 +43,7 @@ class RobofyConnection:
     chatbot_id: str | None = None
     leads_order: str = "unknown"
     sessions_order: str = "unknown"
-    pseudonym_key: str | None = field(default=None, repr=False)
+    pseudonym_secret: str | None = field(default=None, repr=False)
     privacy: Mapping[str, str] = field(default_factory=dict)
 
     def __reduce__(self) -> NoReturn:
@@ -52,7 +52,7 @@ class RobofyConnection:
         :raises TypeError: Always.
         """
         raise TypeError(
-            "A RobofyConnection contains the API key and the pseudonym key, so it cannot be pickled. Pass the "
+            "A RobofyConnection contains the API key and the pseudonym secret, so it cannot be pickled. Pass the "
             "connection's id on, and read the connection where it is used."
         )
 
@@ -68,10 +68,10 @@ class RobofyConnection:
         :param resource: What the rows are.
         :param own: An operator's rules, checked. They come on top of the connection's, so that one more rule for a
             task never switches off what holds for all.
-        :raises RobofyConfigError: The rules do not go together, or need a ``pseudonym_key``.
+        :raises RobofyConfigError: The rules do not go together, or need a ``pseudonym_secret``.
         """
         rules = {**self.privacy, **(own or {})}
-        return PrivacyPolicy(rules, self.pseudonym_key, resource, own or ()) if rules else None
+        return PrivacyPolicy(rules, self.pseudonym_secret, resource, own or ()) if rules else None
 
 
 def read_connection(
@@ -96,7 +96,7 @@ def read_connection(
     if strangers := sorted(given.keys() - _EXTRAS.keys()):
         log.warning(
             "The Robofy connection has unknown extras, which are ignored: %s. Known are %s.",
-            ", ".join(strangers),
+            ", ".join(f"{name} (now {_RENAMED[name]})" if name in _RENAMED else name for name in strangers),
             ", ".join(_EXTRAS),
         )
     values = {name: read(name, given[name]) for name, read in _EXTRAS.items() if name in given}
@@ -175,8 +175,10 @@ _EXTRAS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "max_response_mb": _number,
     "requests_per_minute": _number,
     "endpoints": _object,
-    "pseudonym_key": _text,
+    "pseudonym_secret": _text,
     "privacy": _rules,
 }
+#: Extras of earlier versions, and what they are called now.
+_RENAMED: Final = {"pseudonym_key": "pseudonym_secret"}
 #: Those among them that are for the provider; the others are for the client.
-_OURS: Final = ("project_id", "chatbot_id", "leads_order", "sessions_order", "pseudonym_key", "privacy")
+_OURS: Final = ("project_id", "chatbot_id", "leads_order", "sessions_order", "pseudonym_secret", "privacy")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow import __version__ as airflow_version
-from airflow.providers.common.compat.connection import get_async_connection
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook
 from asgiref.sync import sync_to_async
 
 from airflow_provider_robofy.api import endpoints
@@ -22,7 +22,7 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.api.models import Agent, InboxSession, Lead, Message, Project, parse
 from airflow_provider_robofy.api.settings import user_agent
-from airflow_provider_robofy.extract.privacy import check_pseudonym_key
+from airflow_provider_robofy.extract.privacy import check_pseudonym_secret
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
 from airflow_provider_robofy.resources import RESOURCES
@@ -73,16 +73,10 @@ class RobofyHook(BaseHook):
             found = self.get_connection(self.robofy_conn_id)
         except AirflowNotFoundException:
             raise self._no_connection() from None
-        connection = self._read(found)
-        if connection.pseudonym_key:
-            mask_secret(connection.pseudonym_key)  # Airflow masks the password by itself, extras only by their names
-        return connection
+        return self._read(found, found.extra_dejson)
 
     async def aconnection(self) -> RobofyConnection:
         """Return the connection's fields, checked, without holding up the event loop. For triggers.
-
-        The pseudonym key is not masked, which would be a synchronous call: a trigger hashes with it and shows it
-        nowhere.
 
         :raises RobofyConfigError: There is no such connection, or a field cannot be used; the message names it.
         """
@@ -94,7 +88,7 @@ class RobofyHook(BaseHook):
                 found = await sync_to_async(self.get_connection)(self.robofy_conn_id)
             except AirflowNotFoundException:
                 raise self._no_connection() from None
-        return self._read(found)
+        return self._read(found, await get_async_extra_dejson(found))
 
     def _no_connection(self) -> RobofyConfigError:
         return RobofyConfigError(
@@ -103,13 +97,13 @@ class RobofyHook(BaseHook):
             "--conn-type robofy --conn-password <API key>"
         )
 
-    def _read(self, found: Any) -> RobofyConnection:
+    def _read(self, found: Any, extra: Any) -> RobofyConnection:
         try:
             return read_connection(
                 host=found.host,
                 port=found.port,
                 password=found.password,
-                extra=found.extra_dejson,
+                extra=extra,
                 user_agent=user_agent(f"apache-airflow/{airflow_version}"),
             )
         except RobofyConfigError as error:
@@ -229,8 +223,8 @@ class RobofyHook(BaseHook):
         """
         try:
             connection = self.connection
-            if connection.pseudonym_key:
-                check_pseudonym_key(connection.pseudonym_key)
+            if connection.pseudonym_secret:
+                check_pseudonym_secret(connection.pseudonym_secret)
             for resource in RESOURCES.values():
                 connection.privacy_policy(resource, None)  # rules that cannot be followed, before a task meets them
             host = urlsplit(connection.settings.base_url).netloc

@@ -82,7 +82,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         ``{"user_profile_name": "hash", "last_message": "drop"}``; on top of the connection's ``privacy``. ``*`` is for
         fields that no rule names. The session's id stays, because its messages are asked for by it, so this file must
         be guarded even under a policy; beside it lands ``_session_key``, its hash (HMAC-SHA-256 with the connection's
-        ``pseudonym_key``), by which messages are joined. Default: the connection's; without one, all is kept.
+        ``pseudonym_secret``), by which messages are joined. Default: the connection's; without one, all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a message
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
         that would load the apostrophe. It has no effect on other formats. Default True.
@@ -207,7 +207,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
                     self.output_path, context, "messages", sessions.project_id or "", sessions.chatbot_id
                 ),
                 # The run's own key is known to everybody who reads the log, so the API key makes it a secret one.
-                pseudonyms=Pseudonyms(connection.pseudonym_key or f"{connection.settings.api_key}\n{key}"),
+                pseudonyms=Pseudonyms(connection.pseudonym_secret or f"{connection.settings.api_key}\n{key}"),
                 privacy=connection.privacy_policy(MESSAGES, self.privacy),
                 defuse_formulas=self.defuse_formulas,
                 max_failed_sessions=self.max_failed_sessions,

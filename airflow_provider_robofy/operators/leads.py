@@ -77,7 +77,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         ``{"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "drop"}``; on top of the connection's
         ``privacy``. Fields of a form are named by their ``field_name`` or, as ``lead_data.type:email``, their type;
         ``lead_data.*`` is for all others, and ``*`` for other fields of the row. The hash is an HMAC-SHA-256 with the
-        connection's ``pseudonym_key``. Rejected rows obey too. Default: the connection's; without one, all is kept.
+        connection's ``pseudonym_secret``. Rejected rows obey too. Default: the connection's; without one, all is kept.
     :param defuse_formulas: In CSV, put an apostrophe before a cell that a spreadsheet would compute, such as a name
         that a visitor began with ``=``; ``rows()`` takes it away again. False writes cells as they are, for a loader
         that would load the apostrophe. It has no effect on other formats. Default True.

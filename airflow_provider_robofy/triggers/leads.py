@@ -155,7 +155,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
     :param cursor_name: The ``cursor_name`` of the task that syncs.
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Time between two polls, as a timedelta or in seconds. Default 30.
-    :param renudge_after: Timedelta or seconds after which the event is repeated while the cursor does not move. Above
+    :param repeat_after: Timedelta or seconds after which the event is repeated while the cursor does not move. Above
         the DAG's usual run time, or runs start that find nothing to do. Default 600.
     :raises RobofyConfigError: This Airflow is older than 3.3, or an argument cannot be used.
     """
@@ -168,7 +168,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         cursor_name: str,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         poll_interval: timedelta | float = 30,
-        renudge_after: timedelta | float = 600,
+        repeat_after: timedelta | float = 600,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         if not AIRFLOW_V_3_3_PLUS:
@@ -184,7 +184,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         self.cursor_name = cursor_name
         self.robofy_conn_id = robofy_conn_id
         self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
-        self.renudge_after = read_duration("renudge_after", renudge_after, zero=False).total_seconds()
+        self.repeat_after = read_duration("repeat_after", repeat_after, zero=False).total_seconds()
         #: Has it been logged that the cursor was written under other privacy rules?
         self._told = False
 
@@ -195,7 +195,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
             "cursor_name": self.cursor_name,
             "robofy_conn_id": self.robofy_conn_id,
             "poll_interval": self.poll_interval,
-            "renudge_after": self.renudge_after,
+            "repeat_after": self.repeat_after,
         }
 
     def shared_stream_key(self) -> Hashable:
@@ -247,7 +247,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         async for connection, rows in shared_stream:
             # Not the rows themselves, which contain personal data.
             head = as_landed(rows, None)
-            if head == checked and time.monotonic() - checked_at < self.renudge_after:
+            if head == checked and time.monotonic() - checked_at < self.repeat_after:
                 del rows
                 continue
             try:
@@ -299,7 +299,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         if differs:
             if not self._told:
                 _log.warning(
-                    "The cursor %s was written under other privacy rules, or with another pseudonym_key, than the "
+                    "The cursor %s was written under other privacy rules, or with another pseudonym_secret, than the "
                     "connection has now. Its hashes cannot be compared, so that leads at or after its watermark count "
                     "as new until the next run of the sync.",
                     key,

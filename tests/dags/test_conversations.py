@@ -25,7 +25,7 @@ def robofy(robofy_emulator_factory):
 
 def run(airflow_home, robofy, day: str, **options):
     connection = json.loads(robofy.connection_json())
-    connection["extra"]["pseudonym_key"] = PSEUDONYM_KEY
+    connection["extra"]["pseudonym_secret"] = PSEUDONYM_KEY
     return airflow_home.airflow(
         "dags",
         "test",

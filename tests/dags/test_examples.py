@@ -35,7 +35,7 @@ def robofy(robofy_emulator_factory):
 
 def connection(robofy, **extra) -> str:
     value = json.loads(robofy.connection_json())
-    value["extra"].update(extra, pseudonym_key=PSEUDONYM_KEY)
+    value["extra"].update(extra, pseudonym_secret=PSEUDONYM_KEY)
     return json.dumps(value)
 
 

@@ -98,7 +98,7 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "lineage.py").write_text(text)
     connection = json.loads(robofy.connection_json())
-    connection["extra"]["pseudonym_key"] = PSEUDONYM_KEY
+    connection["extra"]["pseudonym_secret"] = PSEUDONYM_KEY
     events, collected = tmp_path / "events.jsonl", tmp_path / "collected.jsonl"
     asset_events_before = asset_events(airflow_home)
 

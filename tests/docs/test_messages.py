@@ -171,7 +171,7 @@ def test_arguments_that_cannot_be(fails, arguments):
     [
         ({"lead_data.email": "hash"}, {}),
         ({"lead_data.email": "hash", "lead_data.*": "drop"}, {}),
-        ({"lead_data.email": "hash", "lead_data.*": "drop"}, {"pseudonym_key": "short"}),
+        ({"lead_data.email": "hash", "lead_data.*": "drop"}, {"pseudonym_secret": "short"}),
         ({"id": "drop"}, {}),
     ],
     ids=str,

@@ -222,7 +222,7 @@ def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emula
     landed = {run: plain(unpack("", (tmp_path / f"{run}.jsonl").read_bytes())) for run in ("first", "second", "third")}
     shown = emulator.leads(agent)
     assert landed == {"first": shown[12:], "second": shown[2:12], "third": shown[:2]}
-    assert third.mark_before == retried.mark_after
+    assert third.watermark_before == retried.watermark_after
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
         ["cursor.json", *(f"{run}.jsonl{beside}" for run in landed for beside in ("", ".manifest.json"))]
     )

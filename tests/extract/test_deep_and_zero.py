@@ -162,7 +162,7 @@ def test_a_time_at_an_end_of_the_calendar_lands_once_with_a_cursor(
 def test_only_zero_times_leave_a_mark_at_the_beginning(run: Any, pages: Any, local_target: Any, at: Any) -> None:
     manifest = run(cursor=cursor_run(local_target))(pages([lead("zero", at)]))
 
-    assert manifest.mark_after == EARLIEST.isoformat()
+    assert manifest.watermark_after == EARLIEST.isoformat()
     stored = Cursor.decode(FileCursorStore(local_target.store("cursor.json")).load(), {"name": "dag.leads"}, "it")
     assert stored.watermark == EARLIEST
 

@@ -36,8 +36,8 @@ def manifest(**changes: Any) -> Manifest:
         "first_at": None,
         "last_at": None,
         "row_order": "unknown",
-        "mark_before": None,
-        "mark_after": None,
+        "watermark_before": None,
+        "watermark_after": None,
         "sha256": "00",
         "run_key": "dag/run/task",
         "started_at": "2025-06-01T12:00:00+00:00",
@@ -56,7 +56,7 @@ def test_it_is_plain_json_with_every_field_of_the_design() -> None:
     design = (
         "schema_version, resource, mode, project_id, chatbot_id, uri, format, rows, received, duplicates, "
         "outside_window, rejected, rejected_uri, undated, pages, requests, end_marker, since, until, first_at, "
-        "last_at, row_order, mark_before, mark_after, bytes, sha256, run_key, started_at, finished_at"
+        "last_at, row_order, watermark_before, watermark_after, bytes, sha256, run_key, started_at, finished_at"
     )
     assert content.keys() >= set(design.split(", "))
     assert content["schema_version"] == 1

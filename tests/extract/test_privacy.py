@@ -18,7 +18,7 @@ from airflow_provider_robofy.extract.privacy import (
     PrivacyPolicy,
     Pseudonyms,
     applied_rules,
-    check_pseudonym_key,
+    check_pseudonym_secret,
     check_rules,
     own_rules,
 )
@@ -415,7 +415,7 @@ def test_rules_that_are_none_are_refused_by_name(rules, said):
         ({"id": "drop"}, "leads", KEY, "id of leads must be kept or hashed"),
         ({"created_at": "hash"}, "leads", KEY, "created_at of leads must be kept"),
         ({"last_message_time": "drop"}, "sessions", KEY, "last_message_time of sessions must be kept"),
-        ({"ip": "hash"}, "leads", None, "pseudonym_key, the key of the hash, is not set"),
+        ({"ip": "hash"}, "leads", None, "pseudonym_secret, the key of the hash, is not set"),
         ({"text": "drop"}, "messages", None, "session_id is to be hashed"),
         ({"text": "drop"}, "sessions", "", "session_id is to be hashed"),
         ({"ip": "hash"}, "leads", "short", "has 5 characters"),
@@ -508,4 +508,4 @@ def test_without_a_policy_a_cursor_says_that_there_is_none():
 @pytest.mark.parametrize("key", ["abc", "x" * 15, " "])
 def test_a_short_key_is_refused(key):
     with pytest.raises(RobofyConfigError, match=r"found by trying.*16 or more"):
-        check_pseudonym_key(key)
+        check_pseudonym_secret(key)

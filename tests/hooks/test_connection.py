@@ -43,7 +43,7 @@ def test_an_empty_connection_with_a_key_reaches_the_public_api_with_documented_d
     assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (5, 64, None)
     assert (connection.leads_order, connection.sessions_order) == ("unknown", "unknown")
     assert connection.times.timezone == "UTC"
-    assert (connection.project_id, connection.chatbot_id, connection.pseudonym_key) == (None, None, None)
+    assert (connection.project_id, connection.chatbot_id, connection.pseudonym_secret) == (None, None, None)
 
 
 def test_the_form_and_the_reader_know_the_same_extras():
@@ -65,7 +65,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
         max_response_mb="8",
         requests_per_minute="120",
         endpoints='{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}',
-        pseudonym_key="salt",
+        pseudonym_secret="salt",
     )
     settings = connection.settings
     assert (connection.project_id, connection.chatbot_id) == ("24017", "abc")
@@ -74,7 +74,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
     assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (2, 10.5, 60)
     assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (3, 8, 120)
     assert settings.endpoints == {"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}
-    assert connection.pseudonym_key == "salt"
+    assert connection.pseudonym_secret == "salt"
 
 
 def test_what_a_form_leaves_empty_is_the_default():
@@ -91,15 +91,23 @@ def test_an_unknown_extra_is_named_and_goes_nowhere(caplog):
     assert "hidden-value" not in repr(connection)
 
 
+def test_the_old_name_of_an_extra_is_named_with_the_new_one(caplog):
+    with caplog.at_level(logging.WARNING):
+        connection = read(pseudonym_key="hidden-value")
+    assert "pseudonym_key (now pseudonym_secret)" in caplog.text
+    assert "hidden-value" not in caplog.text
+    assert connection.pseudonym_secret is None
+
+
 def test_neither_key_shows_in_a_repr():
-    shown = repr(read(password="rk_123", pseudonym_key="salt_456"))
+    shown = repr(read(password="rk_123", pseudonym_secret="salt_456"))
     assert "rk_123" not in shown
     assert "salt_456" not in shown
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_a_connection_is_not_pickled_since_that_would_show_both_keys(protocol):
-    connection = read(password="rk_123", pseudonym_key="salt_456")
+    connection = read(password="rk_123", pseudonym_secret="salt_456")
     with pytest.raises(TypeError, match="cannot be pickled") as caught:
         pickle.dumps({"connection": connection}, protocol)
     assert not re.search("rk_123|salt_456", str(caught.value))

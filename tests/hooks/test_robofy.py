@@ -168,9 +168,9 @@ def test_an_agent_that_cannot_be_asked_for_does_not_fail_a_good_connection(conne
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
-        ({"pseudonym_key": "abc"}, "3 characters"),
-        ({"pseudonym_key": "abc", "privacy": {"ip_address": "drop"}}, "3 characters"),
-        ({"privacy": {"ip_address": "hash"}}, "pseudonym_key.*is not set"),
+        ({"pseudonym_secret": "abc"}, "3 characters"),
+        ({"pseudonym_secret": "abc", "privacy": {"ip_address": "drop"}}, "3 characters"),
+        ({"privacy": {"ip_address": "hash"}}, "pseudonym_secret.*is not set"),
         ({"privacy": {"lead_data.email": "drop"}}, "what becomes of others"),
     ],
 )
@@ -252,7 +252,7 @@ def test_the_form_of_airflow_2_has_every_field():
     widgets = RobofyHook.get_connection_form_widgets()
     [form] = get_provider_info()["connection-types"]
     assert set(widgets) == set(form["conn-fields"])
-    assert widgets["pseudonym_key"].field_class is wtforms.PasswordField
+    assert widgets["pseudonym_secret"].field_class is wtforms.PasswordField
     assert widgets["read_timeout"].field_class is wtforms.IntegerField
     assert widgets["timezone"].field_class is wtforms.StringField
 

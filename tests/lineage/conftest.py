@@ -11,7 +11,7 @@ from airflow.providers.common.compat import sdk
 
 PLANTED = {
     "key": "rk_planted_key_8c1f27d0",
-    "pseudonym_key": "planted-pseudonym-key-51d2",
+    "pseudonym_secret": "planted-pseudonym-key-51d2",
     "email": "planted.person@example.com",
     "phone": "+4915100099887",
     "address": "203.0.113.77",
@@ -81,7 +81,7 @@ def robofy(robofy_emulator_factory, monkeypatch):
     robofy.add_session(PLANTED["phone"])
     robofy.add_message(PLANTED["phone"], PLANTED["said"])
     connection = json.loads(robofy.connection_json())
-    connection["extra"]["pseudonym_key"] = PLANTED["pseudonym_key"]
+    connection["extra"]["pseudonym_secret"] = PLANTED["pseudonym_secret"]
     monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
     return robofy
 

@@ -95,7 +95,7 @@ def test_the_durations_of_triggers_are_a_timedelta_or_seconds_and_travel_as_seco
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
-@pytest.mark.parametrize("name", ["poll_interval", "renudge_after"])
+@pytest.mark.parametrize("name", ["poll_interval", "repeat_after"])
 def test_the_durations_of_a_watcher_are_a_timedelta_or_seconds(name):
     ids: dict[str, Any] = {"project_id": 1, "chatbot_id": "a", "cursor_name": "c"}
     _, kwargs = RobofyNewLeadsEventTrigger(**{**ids, name: timedelta(minutes=2)}).serialize()
@@ -221,7 +221,7 @@ def test_the_contexts_fixture_gives_what_an_operator_and_its_templates_need(robo
     )
     with pytest.raises(AirflowException):  # skipped: no lead is newer than 2026-12-24
         task.execute(context)
-    assert context["ti"].xcoms["manifest"]["mark_before"] == "2026-12-24T14:00:00+00:00"
+    assert context["ti"].xcoms["manifest"]["watermark_before"] == "2026-12-24T14:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -106,9 +106,9 @@ def test_the_first_run_lands_everything_and_the_next_only_what_is_new(world):
     first = world.run("r1")
     world.arrive(3)
     second = world.run("r2")
-    assert (first["mode"], first["rows"], first["mark_before"]) == ("full", 12, None)
+    assert (first["mode"], first["rows"], first["watermark_before"]) == ("full", 12, None)
     assert (second["mode"], second["rows"]) == ("cursor", 3)
-    assert second["mark_before"] == first["mark_after"]
+    assert second["watermark_before"] == first["watermark_after"]
     assert set(world.ids(first)) & set(world.ids(second)) == set()
     assert second["received"] == second["rows"] + second["duplicates"] + second["outside_window"]
 
@@ -405,7 +405,7 @@ def test_an_asset_of_ids_that_are_not_known_at_parse_is_refused(project, agent):
 
 # ------------------------------------------------------------------------------------------------- the privacy rules
 def test_the_cursor_says_under_which_rules_it_was_written(world):
-    world.extra = {"privacy": {"ip_address": "drop"}, "pseudonym_key": "0123456789abcdef"}
+    world.extra = {"privacy": {"ip_address": "drop"}, "pseudonym_secret": "0123456789abcdef"}
     world.run("r1", privacy={"lead_data": "hash"})
     applied = world.state["privacy"]
     assert applied["rules"] == {"created_at": "keep", "id": "keep", "ip_address": "drop", "lead_data": "hash"}
@@ -428,7 +428,7 @@ def test_under_other_rules_the_cursor_moves_though_nothing_is_new(world):
         world.run("r2")
     after = world.state
     assert after["privacy"]["rules"]["no_such_field"] == "drop"
-    assert (after["mark"], after["kept"]) == (before["mark"], before["kept"])
+    assert (after["watermark"], after["kept"]) == (before["watermark"], before["kept"])
     with pytest.raises(AirflowSkipException):
         world.run("r3")
     assert world.state == after

@@ -289,7 +289,7 @@ def test_a_session_that_fails_is_named_beside_the_data_and_fails_the_task_afterw
 def test_the_name_of_a_session_in_the_log_depends_on_the_key(robofy, connect, context, tmp_path):
     sessions = fetch_sessions(context, tmp_path)
     names = []
-    for extra in ({}, {"pseudonym_key": "one"}, {"pseudonym_key": "two"}):
+    for extra in ({}, {"pseudonym_secret": "one"}, {"pseudonym_secret": "two"}):
         connect(robofy, **extra)
         robofy.clear_faults()
         robofy.fault("html", endpoint="list_session_messages", session=AWKWARD, times=0)

@@ -46,7 +46,7 @@ def connect(monkeypatch):
 
     def connect(emulator, **extra):
         connection = json.loads(emulator.connection_json())
-        connection["extra"].update({"max_attempts": 2, "pseudonym_key": KEY, **extra})
+        connection["extra"].update({"max_attempts": 2, "pseudonym_secret": KEY, **extra})
         monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
         return emulator
 
@@ -230,7 +230,7 @@ def test_a_rule_that_meets_no_field_is_warned_about(robofy, context, tmp_path, c
         ({"privacy": "no JSON"}, "Connection extra privacy is not JSON"),
         ({"privacy": ["ip_address"]}, "Connection extra privacy must be an object"),
         ({"privacy": {"lead_data.email": "drop"}}, "what becomes of others"),
-        ({"privacy": POLICY, "pseudonym_key": None}, "pseudonym_key"),
+        ({"privacy": POLICY, "pseudonym_secret": None}, "pseudonym_secret"),
     ],
 )
 def test_a_wrong_policy_of_the_connection_fails_before_the_first_request(  # noqa: PLR0917

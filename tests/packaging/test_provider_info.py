@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -121,18 +119,15 @@ def test_json_in_the_form_may_be_an_object_or_text_and_its_example_can_be_used()
             read_connection(host=None, password="key", extra={name: value}, user_agent="test")
 
 
-def test_airflow_masks_every_secret_field_once_it_is_told_its_name():
-    """Airflow knows secrets by words in their names; the privacy page says to add ours."""
+def test_airflow_masks_every_secret_field_by_its_name():
     secrets = [name for name, field in FORM["conn-fields"].items() if field["schema"].get("format") == "password"]
     assert secrets
-    page = (Path(__file__).parents[2] / "docs" / "privacy-and-secrets.md").read_text(encoding="utf-8")
-    [told] = re.findall(r"^sensitive_var_conn_names = (.*)$", page, re.MULTILINE)
     code = f"""
 import json
 from airflow.providers.common.compat.sdk import redact as hide
 print(json.dumps(hide(dict.fromkeys({secrets!r}, "a value"))))
 """
-    assert answer_of(code, AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES=told) == dict.fromkeys(secrets, "***")
+    assert answer_of(code) == dict.fromkeys(secrets, "***")
 
 
 def test_airflow_lists_the_provider():
@@ -172,7 +167,7 @@ print(json.dumps([fields, manager.field_behaviours["robofy"]]))
 """
     fields, behaviour = answer_of(code)
     assert set(fields) == {f"extra__robofy__{name}" for name in FORM["conn-fields"]}
-    assert fields["extra__robofy__pseudonym_key"] == "PasswordField"
+    assert fields["extra__robofy__pseudonym_secret"] == "PasswordField"
     assert behaviour["relabeling"] == FORM["ui-field-behaviour"]["relabeling"]
     assert set(behaviour["hidden_fields"]) == set(FORM["ui-field-behaviour"]["hidden-fields"])
 

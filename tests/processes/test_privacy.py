@@ -75,7 +75,7 @@ def test_nothing_personal_and_no_key_is_written_anywhere(running_airflow, robofy
 
     connection = json.loads(robofy.connection_json())
     connection["extra"].update(
-        pseudonym_key=PSEUDONYM_KEY,
+        pseudonym_secret=PSEUDONYM_KEY,
         max_attempts=2,
         privacy={
             "ip_address": "drop",

@@ -21,7 +21,7 @@ from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
 
 trigger = RobofyNewLeadsEventTrigger(
     project_id={project!r}, chatbot_id={agent!r}, cursor_name="leads", robofy_conn_id={conn!r},
-    poll_interval={poll}, renudge_after=8,
+    poll_interval={poll}, repeat_after=8,
 )
 leads = leads_asset({project!r}, {agent!r}, watchers=[AssetWatcher(name="new_leads", trigger=trigger)])
 

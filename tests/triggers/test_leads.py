@@ -56,7 +56,7 @@ def event_trigger(robofy=None, **changes) -> RobofyNewLeadsEventTrigger:
             "chatbot_id": robofy.chatbot_ids[0] if robofy else "agent",
             "cursor_name": "leads",
             "poll_interval": 0.05,
-            "renudge_after": 60,
+            "repeat_after": 60,
             **changes,
         }
     )
@@ -254,7 +254,7 @@ def body_of(robofy, cursor: Cursor) -> dict:
 
 
 @needs_watchers
-def test_a_watcher_nudges_once_while_nothing_changes(robofy):
+def test_a_watcher_sends_one_event_while_nothing_changes(robofy):
     state = State()
     [event] = watch(event_trigger(robofy), state)
     assert event["count"] == 10, "what the first page shows"
@@ -266,8 +266,8 @@ def test_a_watcher_nudges_once_while_nothing_changes(robofy):
 
 
 @needs_watchers
-def test_it_nudges_again_while_the_sync_does_not_follow(robofy):
-    assert len(watch(event_trigger(robofy, renudge_after=0.3), State(), 1.2)) >= 3
+def test_the_event_is_repeated_while_the_sync_does_not_follow(robofy):
+    assert len(watch(event_trigger(robofy, repeat_after=0.3), State(), 1.2)) >= 3
 
 
 @needs_watchers
@@ -396,10 +396,10 @@ RULES = [
 @needs_watchers
 @pytest.mark.parametrize(("extra", "own"), RULES)
 def test_it_compares_rows_as_they_land_under_the_rules_of_connection_and_task(robofy, connect, caplog, extra, own):
-    connection = connect(pseudonym_key=KEY, **extra)
+    connection = connect(pseudonym_secret=KEY, **extra)
     state = State()
     state.body = json.loads(json.dumps(body_of(robofy, landed(robofy, connection, own))))
-    assert watch(event_trigger(robofy, renudge_after=0.1), state, 0.6) == []
+    assert watch(event_trigger(robofy, repeat_after=0.1), state, 0.6) == []
     assert state.asked > 1
     assert "privacy" not in caplog.text
 
@@ -414,24 +414,24 @@ def test_it_compares_rows_as_they_land_under_the_rules_of_connection_and_task(ro
 @pytest.mark.parametrize(
     "now",
     [
-        {"pseudonym_key": KEY},
-        {"pseudonym_key": f"{KEY}2", "privacy": {"ip_address": "hash"}},
-        {"pseudonym_key": KEY, "privacy": {"ip_address": "drop"}},
-        {"pseudonym_key": KEY, "privacy": {"ip_address": "hash", "nothing": "drop"}},
+        {"pseudonym_secret": KEY},
+        {"pseudonym_secret": f"{KEY}2", "privacy": {"ip_address": "hash"}},
+        {"pseudonym_secret": KEY, "privacy": {"ip_address": "drop"}},
+        {"pseudonym_secret": KEY, "privacy": {"ip_address": "hash", "nothing": "drop"}},
     ],
     ids=["no rules", "another key", "another action", "one rule more"],
 )
 def test_under_other_rules_than_the_cursors_it_says_so_once_and_takes_what_follows_the_watermark(
     robofy, connect, caplog, now
 ):
-    cursor = landed(robofy, connect(pseudonym_key=KEY, privacy={"ip_address": "hash"}))
+    cursor = landed(robofy, connect(pseudonym_secret=KEY, privacy={"ip_address": "hash"}))
     newest = [
         datetime.fromisoformat(row["created_at"]).replace(tzinfo=UTC) for row in robofy.leads(robofy.chatbot_ids[0])
     ]
     state = State()
     state.body = body_of(robofy, replace(cursor, watermark=newest[4]))
     connect(**now)
-    events = watch(event_trigger(robofy, renudge_after=0.2), state, 1.2)
+    events = watch(event_trigger(robofy, repeat_after=0.2), state, 1.2)
     assert len(events) >= 3
     assert {event["count"] for event in events} == {sum(at >= newest[4] for at in newest)}
     assert caplog.text.count("written under other privacy rules") == 1
@@ -444,7 +444,7 @@ def test_a_cursor_of_an_earlier_version_is_compared_under_the_connections_rules(
     state = State()
     state.body = body_of(robofy, landed(robofy, connection, known=False))
     assert "privacy" not in state.body
-    assert watch(event_trigger(robofy, renudge_after=0.1), state, 0.5) == []
+    assert watch(event_trigger(robofy, repeat_after=0.1), state, 0.5) == []
 
 
 @needs_watchers
