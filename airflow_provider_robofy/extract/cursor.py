@@ -294,11 +294,16 @@ def cursor_key(name: str, resource: str, project_id: str | None, chatbot_id: str
 def cursor_body(value: Any, open_store: Callable[[str], Store]) -> Any:
     """Return a cursor's body from the state of an asset, which contains the body itself or the address of its file.
 
-    :param value: What the state contains, or None.
+    :param value: What the state contains, or None; ``{"file": address}`` for a cursor that is kept in a file, which
+        need not be there yet.
     :param open_store: Opens an address.
-    :raises RobofyConfigError: The file is gone, or is not JSON.
+    :raises RobofyConfigError: The file that a state names is gone, or is not JSON.
     """
-    if not isinstance(value, dict) or "at" not in value:
+    if not isinstance(value, dict):
+        return value
+    if "file" in value:
+        return FileCursorStore(open_store(value["file"])).load()
+    if "at" not in value:
         return value
     address = value["at"]
     if not isinstance(address, str) or not address:

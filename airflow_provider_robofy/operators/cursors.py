@@ -31,7 +31,7 @@ from airflow_provider_robofy.extract.privacy import applied_rules
 from airflow_provider_robofy.extract.rows import fingerprint
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import failing_at_once, full_path_component, path_component, run_key
-from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, SESSION_KEY, SESSIONS
+from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -191,6 +191,27 @@ def cursor_store(cursor: str | Asset, context: Context, identity: Mapping[str, A
     found = cursor_file(cursor, name, resource, project_id, chatbot_id)
     found.check_length("cursor")
     return FileCursorStore(found)
+
+
+def cursor_state(
+    cursor: str | Asset, context: Context, name: str, project_id: str, chatbot_id: str
+) -> dict[str, Any] | None:
+    """Return the cursor of a sync of leads as :func:`~airflow_provider_robofy.extract.cursor.cursor_body` reads it.
+
+    :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
+    :param context: The task's context, which gives access to an asset's state.
+    :param name: The cursor's name.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :return: For a file its address; for an asset what its state contains, or None.
+    :raises RobofyConfigError: The path cannot be used, or Airflow gives no access to the asset's state.
+    """
+    if isinstance(cursor, Asset):
+        state: dict[str, Any] | None = _accessor(cursor, context).get(
+            cursor_key(name, LEADS.name, project_id, chatbot_id)
+        )
+        return state
+    return {"file": cursor_file(cursor, name, LEADS.name, project_id, chatbot_id).uri}
 
 
 def cursor_file(cursor: str, name: str, resource: str, project_id: str | None, chatbot_id: str) -> Store:

@@ -29,10 +29,6 @@ _LAST_POLL: Final = 3.0
 class Watch(Protocol):
     """Decide at each poll whether a wait is over: the same in a sensor and in its trigger."""
 
-    @property
-    def question(self) -> Hashable:
-        """Return what to ask at each poll."""
-
     def judge(self, answer: Any, /) -> Any:
         """Return what the task is to return, or None while the wait is not over.
 
@@ -64,6 +60,9 @@ class RobofyWaitTrigger(BaseTrigger):
         self.poll_interval = read_duration("poll_interval", poll_interval).total_seconds()
         self.deadline = deadline
 
+    #: Does :meth:`question` read a file?
+    reads_files = False
+
     @property
     @abstractmethod
     def watch(self) -> Watch:
@@ -72,6 +71,13 @@ class RobofyWaitTrigger(BaseTrigger):
     @abstractmethod
     def poll(self, connection: RobofyConnection) -> Poll:
         """Return what to read at each poll."""
+
+    def question(self, connection: RobofyConnection) -> Hashable:  # noqa: ARG002
+        """Return what to ask at this poll. Default: there is but one question, None.
+
+        :param connection: The connection.
+        """
+        return None
 
     def arguments(self) -> dict[str, Any]:
         """Return what :meth:`serialize` needs of this class."""
@@ -103,7 +109,10 @@ class RobofyWaitTrigger(BaseTrigger):
                 connection = connection or await self._connection()
                 answer = await polls.ask(
                     self.poll(connection),
-                    self.watch.question,
+                    # Beside the event loop where it may read a file.
+                    await asyncio.to_thread(self.question, connection)
+                    if self.reads_files
+                    else self.question(connection),
                     settings=connection.settings,
                     interval=self.poll_interval,
                     timeout=max(0.0, self.deadline - time.time()) + _LAST_POLL,

@@ -17,6 +17,7 @@ from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.envelopes import read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.cursor import main as command
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.operators import cursors
 from airflow_provider_robofy.operators.base import full_path_component
@@ -533,3 +534,42 @@ def test_the_spool_of_a_killed_run_is_swept_by_the_next_run_after_a_day(world):
     world.arrive(1)
     world.run("r3")
     assert not folder.exists()
+
+
+def test_the_command_shows_and_resets_a_cursor(world, capsys):
+    world.run("r1")
+    [path] = (world.root / "cursors").glob("*.json")
+    assert command(["show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown)["moved_by"] == "my_dag/r1/leads"
+    assert "lead_" not in shown
+
+    assert command(["reset", f"cursors/{path.name}", "--to", NOW.isoformat()]) == 0
+    assert json.loads(capsys.readouterr().out)["watermark"] == NOW.isoformat()
+    world.arrive(1)
+    assert world.run("r2")["rows"] == 1
+    assert command(["reset", str(path)]) == 0
+    assert world.run("r3")["mode"] == "full"
+
+
+def test_a_reset_is_not_undone_by_a_run_that_began_before(world, capsys):
+    manifest = world.run("r1", advance_cursor=False)
+    world.advance(manifest)
+    world.arrive(1)
+    second = world.run("r2", advance_cursor=False)
+    [path] = (world.root / "cursors").glob("*.json")
+    command(["reset", str(path)])
+    assert not world.advance(second)["moved"]
+    assert world.run("r3")["mode"] == "full"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), ("[]", "is not a cursor"), ("{", "is damaged"), ("{}", "is not a")],
+)
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, content, message):
+    path = tmp_path / "cursor.json"
+    if content is not None:
+        path.write_text(content)
+    assert command(["show", str(path)]) == 1
+    assert message in capsys.readouterr().err
