@@ -134,13 +134,16 @@ bench: env ## measure time and memory (several minutes)
 	$(RUN) -m benchmarks
 
 # ------------------------------------------------------------------------------------------------------- packaging
-.PHONY: build check-dist constraints clean
+.PHONY: build check-dist release-check constraints clean
 build: env ## build sdist and wheel in dist/
 	@rm -rf dist
 	$(BIN)/hatchling build
 
 check-dist: build ## install the wheel, then the sdist, in an empty environment, and check that Airflow finds it
 	@sh scripts/check_dist.sh $(RUN) constraints/airflow-$(NEWEST).txt
+
+release-check: env ## list what keeps this commit from being released
+	@$(RUN) -m scripts.release_check
 
 constraints: env ## pin the packages of every Airflow version anew
 	@$(RUN) $(PIP_INSTALL) --group constraints

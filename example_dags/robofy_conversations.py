@@ -1,8 +1,8 @@
-"""Land what was said: every hour the sessions that were touched since the last run, then their messages.
+"""Fetch conversations: every hour the sessions with a message since the last run, then all messages of these sessions.
 
-The messages are read by four mapped tasks, each with a file of its own, so that an export spreads over Airflow's
-workers; ``shards(8)`` makes eight of them. A session that is touched again lands again, whole: load messages by
-``_message_key``, and each counts once.
+Four mapped tasks read the messages, each into a file of its own, so that the work spreads over Airflow's workers;
+``shards(8)`` makes eight of them. A session with a new message is fetched again as a whole: load messages by
+``_message_key``, so that each is stored once.
 
 Needs a connection ``robofy_default`` with ``chatbot_id``, and ``[robofy] landing_root``
 (``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``.
@@ -20,8 +20,8 @@ from airflow_provider_robofy.operators.inbox import (
     shards,
 )
 
-# From where the last run that succeeded began, so that an hour without Airflow leaves no gap. Empty, which means all,
-# at first and in a run without an interval, such as one triggered by hand in Airflow 3.
+# The start of the last successful run, so that an hour without Airflow leaves no gap. Empty text means all sessions: in
+# the first run, and in a run without a data interval, such as one that is triggered by hand in Airflow 3.
 SINCE = (
     "{{ prev_data_interval_start_success - macros.timedelta(minutes=10)"
     " if prev_data_interval_start_success is defined and prev_data_interval_start_success else '' }}"
@@ -40,7 +40,7 @@ SINCE = (
 def robofy_conversations() -> None:
     @task
     def add_up(manifests: list[dict]) -> dict[str, int]:
-        """Add up what the shards landed: only counts go to XCom."""
+        """Add up the counts of all shards. Only counts go to XCom."""
         names = ("rows", "sessions_asked", "sessions_read", "sessions_gone")
         return {name: sum(manifest[name] for manifest in manifests) for name in names}
 

@@ -131,8 +131,7 @@ def page() -> str:
         lines = [f"| `{one}` | {default_of(taken[one])} | {descriptions[one]} |\n" for one in taken]
         sections.append(
             f"\n## {name}\n\n`from {PACKAGE}.{module} import {name}`\n\n"
-             "| argument | default | meaning |\n|---|---|---|\n"
-            + "".join(lines)
+            "| argument | default | meaning |\n|---|---|---|\n" + "".join(lines)
         )
     return HEAD + "".join(rows) + "".join(sections)
 
