@@ -48,6 +48,9 @@ ENTRIES: Final = {
     "operators.inbox.RobofyFetchMessagesOperator": Entry(
         ("list_session_messages",), "none", f"a landed file of sessions, {_STORE}"
     ),
+    "operators.cursors.RobofyAdvanceCursorOperator": Entry(
+        (), "moves the cursor", "a fetch with `advance_cursor=False`"
+    ),
     "operators.knowledge.RobofyUploadKnowledgeOperator": Entry(("add_file", "add_text_content"), "ledger"),
     "operators.crawl.RobofyCrawlWebsiteOperator": Entry(
         ("add_website", "get_crawl_status"), "none", "for `deferrable`: triggerer"

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.assets.robofy import resource_uri
 from airflow_provider_robofy.extract.files import sweep
-from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, REJECTED_SUFFIX, SUFFIX
+from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, NEXT_SUFFIX, REJECTED_SUFFIX, SUFFIX
 from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
@@ -232,7 +232,7 @@ def landing_store(output_path: str | None, context: Context, *folders: str) -> S
             )
         text = "/".join([root, *map(path_component, filter(None, folders)), *_file(context)])
     store = open_store(place(text, "output_path"))
-    store.check_length("output_path", SUFFIX, REJECTED_SUFFIX, FAILED_SUFFIX)
+    store.check_length("output_path", SUFFIX, REJECTED_SUFFIX, FAILED_SUFFIX, NEXT_SUFFIX)
     if store.is_local and not str(output_path or "").strip():
         sweep(Path(store.path).parent)
     return store

@@ -75,6 +75,9 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator` does with leads. It holds hashes and
         no session ids, which can be phone numbers. Not together with ``since``. (templated)
     :param cursor_name: Name of the cursor. Default ``dag_id.task_id``. (templated)
+    :param advance_cursor: With a cursor, move it when the file has landed. False leaves it where it stands, for
+        :class:`~airflow_provider_robofy.operators.cursors.RobofyAdvanceCursorOperator` to move once the load is done:
+        if that fails, the next run fetches the same rows again. Default True.
     :param full_every: With a cursor, land all sessions again when the last time is longer ago than this, a timedelta or
         seconds. Default never.
     :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.

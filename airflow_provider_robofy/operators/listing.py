@@ -6,8 +6,7 @@ from abc import abstractmethod
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.api.times import read_duration
@@ -22,12 +21,12 @@ from airflow_provider_robofy.operators.base import (
     read_limit,
     run_key,
 )
-from airflow_provider_robofy.operators.cursors import cursor_run
+from airflow_provider_robofy.operators.cursors import cursor_run, inlets_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
@@ -57,6 +56,7 @@ class RobofyListingOperator(RobofyBaseOperator):
         lag: timedelta | float = timedelta(minutes=10),
         cursor: str | Asset | None = None,
         cursor_name: str | None = None,
+        advance_cursor: bool = True,
         full_every: timedelta | float | None = None,
         skip_if_empty: bool = True,
         privacy: Mapping[str, str] | None = None,
@@ -73,18 +73,18 @@ class RobofyListingOperator(RobofyBaseOperator):
                 "full_every has no effect without a cursor, since each run then reads everything or its window: set "
                 "cursor too, or leave full_every out."
             )
-        if isinstance(cursor, Asset):
-            if not AIRFLOW_V_3_3_PLUS:
-                raise RobofyConfigError("cursor=Asset(...) needs Airflow 3.3 or newer. Give a path instead.")
-            if cursor not in self.inlets:
-                # An inlet, not an outlet: an outlet would start the DAGs that are scheduled on the asset.
-                self.inlets = [*self.inlets, cursor]
+        if cursor is None and not advance_cursor:
+            raise RobofyConfigError(
+                "advance_cursor=False has no effect without a cursor: set cursor too, or leave advance_cursor out."
+            )
+        self.inlets = inlets_with(cursor, self.inlets)
         self.output_path = output_path
         self.chatbot_id = chatbot_id
         self.since = since
         self.lag = read_duration("lag", lag)
         self.cursor = cursor
         self.cursor_name = cursor_name
+        self.advance_cursor = advance_cursor
         self.full_every = None if full_every is None else read_duration("full_every", full_every)
         self.skip_if_empty = skip_if_empty
         self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
@@ -139,6 +139,7 @@ class RobofyListingOperator(RobofyBaseOperator):
                 store=store,
                 max_rejected=self.max_rejected,
                 cursor=cursor,
+                advance_cursor=self.advance_cursor,
                 privacy=privacy,
                 defuse_formulas=self.defuse_formulas,
                 publish_empty=cursor is None or not self.skip_if_empty,

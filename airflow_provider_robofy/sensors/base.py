@@ -84,11 +84,12 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
         watch = self._trigger.watch
         poll = self._trigger.poll(self.hook.connection)
         try:
-            answers = poll(self.client, [watch.question])
+            question = self._trigger.question(self.hook.connection)
+            answers = poll(self.client, [question])
         except RobofyError as error:
             watch.tolerate(error)
             return None
-        return watch.judge(answers[watch.question])
+        return watch.judge(answers[question])
 
     def execute(self, context: Context) -> Any:
         """Poll once, then wait in the sensor's mode."""

@@ -29,14 +29,10 @@ _LAST_POLL: Final = 3.0
 class Watch(Protocol):
     """Decide after each poll whether the wait is over. A sensor and its trigger share one."""
 
-    @property
-    def question(self) -> Hashable:
-        """Return the question that each poll answers."""
-
     def judge(self, answer: Any, /) -> Any:
         """Return the task's result, or None while the wait goes on.
 
-        :param answer: The poll's answer to :attr:`question`.
+        :param answer: The poll's answer to the question.
         :raises RobofyError: The wait cannot succeed any more.
         """
 
@@ -66,6 +62,9 @@ class RobofyWaitTrigger(BaseTrigger):
         self.poll_interval = read_duration("poll_interval", poll_interval).total_seconds()
         self.deadline = deadline
 
+    #: Does :meth:`question` read a file?
+    reads_files = False
+
     @property
     @abstractmethod
     def watch(self) -> Watch:
@@ -77,6 +76,13 @@ class RobofyWaitTrigger(BaseTrigger):
 
         :param connection: The connection's fields.
         """
+
+    def question(self, connection: RobofyConnection) -> Hashable:  # noqa: ARG002
+        """Return the question of this poll. Default None: the poll answers one question only.
+
+        :param connection: The connection's fields.
+        """
+        return None
 
     def arguments(self) -> dict[str, Any]:
         """Return this class's arguments for :meth:`serialize`."""
@@ -108,7 +114,10 @@ class RobofyWaitTrigger(BaseTrigger):
                 connection = connection or await self._connection()
                 answer = await polls.ask(
                     self.poll(connection),
-                    self.watch.question,
+                    # Beside the event loop where it may read a file.
+                    await asyncio.to_thread(self.question, connection)
+                    if self.reads_files
+                    else self.question(connection),
                     settings=connection.settings,
                     interval=self.poll_interval,
                     timeout=max(0.0, self.deadline - time.time()) + _LAST_POLL,

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.operators.sync_world import World
+
 
 @dataclass
 class TaskInstance:
@@ -28,3 +30,8 @@ def ti() -> TaskInstance:
 @pytest.fixture
 def context(ti):
     return {"ti": ti, "params": {}, "run_id": ti.run_id}
+
+
+@pytest.fixture
+def world(robofy_emulator_factory, tmp_path, monkeypatch):
+    return World(robofy_emulator_factory(leads=12, page_size=5, agents=2), tmp_path, monkeypatch)
