@@ -1,4 +1,4 @@
-"""Show or reset a cursor that is kept in a file: ``python -m airflow_provider_robofy.cursor show PATH``."""
+"""Show or reset a cursor that is kept in a file: the command ``python -m airflow_provider_robofy.cursor``."""
 
 from __future__ import annotations
 

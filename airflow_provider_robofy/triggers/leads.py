@@ -109,9 +109,8 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Time between two polls, as a timedelta or in seconds.
     :param deadline: Second since 1970 at which the wait ends.
-    :param cursor: Leads that the sync with this cursor has landed do not count, as
-        :func:`~airflow_provider_robofy.extract.cursor.cursor_body` reads it: the cursor itself, or ``{"file": path}``,
-        which is read at each poll. Default none: ``since`` decides alone.
+    :param cursor: Leads that the sync with this cursor has landed do not count: the cursor itself, or
+        ``{"file": path}``, which is read at each poll. Default none: ``since`` decides alone.
     :param cursor_name: The cursor's name.
     """
 

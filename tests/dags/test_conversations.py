@@ -65,13 +65,17 @@ def test_the_shards_land_every_message_once_and_leak_nothing(airflow_home, robof
         assert secret not in written, f"{secret} was written outside the landed files"
 
 
-def test_a_session_that_fails_fails_its_shard_and_is_named_only_beside_the_data(airflow_home, robofy):
-    robofy.fault("status", status=400, endpoint="list_session_messages", session=PHONE, times=None)
+def test_a_session_that_fails_lands_again_in_the_next_run_and_is_named_only_beside_the_data(airflow_home, robofy):
+    robofy.fault("status", status=400, endpoint="list_session_messages", session=PHONE, times=1)
 
-    done = run(airflow_home, robofy, "2025-02-02", check=False)
+    done = [run(airflow_home, robofy, "2025-02-02"), run(airflow_home, robofy, "2025-02-03")]
 
     failed = [manifest for manifest, _ in landed(airflow_home, "messages") if manifest["sessions_failed"]]
     assert len(failed) == 1
     assert PHONE in Path(failed[0]["failed_uri"]).read_text()
-    assert "max_failed_sessions" in airflow_home.everything_written() + done.stdout + done.stderr
-    assert PHONE.removeprefix("+") not in airflow_home.everything_written() + done.stdout + done.stderr
+    again = [rows for manifest, rows in landed(airflow_home, "sessions") if manifest["mode"] == "cursor"]
+    assert [[row["session_id"] for row in rows] for rows in again] == [[PHONE]]
+    said = [row["message"] for _, rows in landed(airflow_home, "messages") for row in rows]
+    assert said.count(SAID) == 1
+    written = airflow_home.everything_written() + "".join(one.stdout + one.stderr for one in done)
+    assert PHONE.removeprefix("+") not in written

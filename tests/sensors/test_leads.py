@@ -244,7 +244,8 @@ def sync(robofy, monkeypatch, tmp_path):
     def sync(cursor="cursors", states=None):
         task = RobofyFetchLeadsOperator(task_id="leads", cursor=cursor, cursor_name="leads")
         run = SimpleNamespace(run_type="manual", conf={})
-        return task.execute({"ti": Rescheduled(), "dag_run": run, "asset_state_store": states or {}})
+        context: Any = {"ti": Rescheduled(), "dag_run": run, "asset_state_store": states or {}}
+        return task.execute(context)
 
     return sync
 
