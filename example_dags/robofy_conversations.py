@@ -1,11 +1,11 @@
-"""Land what was said: every hour the sessions that were written in since the last run, then their messages.
+"""Fetch conversations: every hour the sessions with a message since the last run, then all messages of these sessions.
 
-The cursor moves when the messages have been read. If that fails, the next run lands the same sessions again; a few that
-fail by themselves (``max_failed_sessions``) are kept in the cursor, and the next run lands them again too.
+The cursor moves after the messages have been read. If that fails, the next run fetches the same sessions again. A few
+sessions may fail (``max_failed_sessions``): the cursor keeps them, and the next run fetches them again too.
 
-The messages are read by four mapped tasks, each with a file of its own, so that an export spreads over Airflow's
-workers; ``shards(8)`` makes eight of them. A session that is written in again lands again, whole: load messages by
-``_message_key``, and each counts once.
+Four mapped tasks read the messages, each into a file of its own, so that the work spreads over Airflow's workers;
+``shards(8)`` makes eight of them. A session with a new message is fetched again as a whole: load messages by
+``_message_key``, so that each is stored once.
 
 Needs a connection ``robofy_default`` with ``chatbot_id``, and ``[robofy] landing_root``
 (``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``.
@@ -37,7 +37,7 @@ from airflow_provider_robofy.operators.inbox import (
 def robofy_conversations() -> None:
     @task
     def add_up(manifests: list[dict]) -> dict[str, int]:
-        """Add up what the shards landed: only counts go to XCom."""
+        """Add up the counts of all shards. Only counts go to XCom."""
         names = ("rows", "sessions_asked", "sessions_read", "sessions_gone")
         return {name: sum(manifest[name] for manifest in manifests) for name in names}
 

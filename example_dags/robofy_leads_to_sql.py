@@ -7,8 +7,8 @@ Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, a 
 MySQL, MariaDB or SQLite with that database's provider, the extra ``sql``
 (``pip install '.[sql]'`` in a checkout), and ``[robofy] landing_root``.
 
-The file stays where it landed. The table ``robofy_leads`` is made by the first run. Its columns ``name`` and ``email``
-are what visitors wrote into the form's fields of these names; ``lead_data`` holds the whole form.
+The file is kept. The first run creates the table ``robofy_leads``. Its columns ``name`` and ``email`` contain the form
+fields of these names, and ``lead_data`` contains the whole form.
 """
 
 from __future__ import annotations
