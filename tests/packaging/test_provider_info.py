@@ -52,7 +52,8 @@ print(json.dumps(after))
 
 def test_airflows_own_schema_accepts_it():
     schema = json.loads(files("airflow").joinpath("provider_info.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(get_provider_info(), schema)
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert [error.message for error in validator.iter_errors(get_provider_info())] == []
 
 
 def test_it_is_plain_json_and_made_anew_each_time():
@@ -167,7 +168,8 @@ print(json.dumps([fields, manager.field_behaviours["robofy"]]))
 """
     fields, behaviour = answer_of(code)
     assert set(fields) == {f"extra__robofy__{name}" for name in FORM["conn-fields"]}
-    assert fields["extra__robofy__pseudonym_secret"] == "PasswordField"
+    kinds = {"pseudonym_secret": "PasswordField", "read_timeout": "IntegerField", "timezone": "StringField"}
+    assert {name: fields[f"extra__robofy__{name}"] for name in kinds} == kinds
     assert behaviour["relabeling"] == FORM["ui-field-behaviour"]["relabeling"]
     assert set(behaviour["hidden_fields"]) == set(FORM["ui-field-behaviour"]["hidden-fields"])
 
