@@ -52,8 +52,9 @@ def cursor_run(target: Any, run_key: str = "dag/run/task", lag: timedelta = time
 
 
 # ------------------------------------------------------------------------------------------------------ too deep
-@pytest.mark.parametrize("with_cursor", [False, True])
-@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv", "leads.parquet"])
+@pytest.mark.parametrize(
+    ("name", "with_cursor"), [("leads.jsonl", True), ("leads.csv", False), ("leads.parquet", True)]
+)
 def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(run, pages, local_target, name, with_cursor):
     deep = [lead("deep", note=nest()), lead("deeper", lead_data=nest()), {"note": nest()}, nest()]
     cursor = cursor_run(local_target) if with_cursor else None

@@ -711,14 +711,14 @@ def test_what_the_reader_of_the_rows_raises_is_left_alone(run, pages, local_targ
 
 
 # --------------------------------------------------------------------------------------------------- files with columns
-def test_the_manifest_says_whether_formulas_were_defused(run, pages, target):
+def test_the_manifest_says_whether_formulas_were_defused(run, pages, local_target):
     said = {}
     for name in NAMES:
         for defuse in (True, False):
-            store = target.store(f"{defuse}/{name}")
+            store = local_target.store(f"{defuse}/{name}")
             manifest = run(store, defuse_formulas=defuse)(pages([lead("=1+1"), lead("'")])).as_dict()
             assert [row["id"] for row in rows(manifest)] == ["=1+1", "'"]
-            said[name, defuse] = manifest["formulas_defused"], unpacked(name, target.files()[f"{defuse}/{name}"])
+            said[name, defuse] = manifest["formulas_defused"], unpacked(name, local_target.files()[f"{defuse}/{name}"])
 
     for name in NAMES:
         is_csv = ".csv" in name

@@ -14,6 +14,7 @@ from airflow import __version__ as airflow_version
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_provider_robofy import __version__
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import (
     RobofyConfigError,
@@ -35,6 +36,11 @@ def connect(monkeypatch, robofy_emulator):
         return RobofyHook()
 
     return connect
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda *_: None)
 
 
 def test_the_connection_id_can_be_given_by_position_or_name():
