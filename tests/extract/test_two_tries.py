@@ -251,16 +251,14 @@ def test_a_cursor_in_a_folder_that_cannot_be_written_says_so(tmp_path):
         cursor.move(NOW)
 
 
-def test_a_cursor_below_a_file_says_so(tmp_path):
+@pytest.mark.parametrize(
+    ("below", "words"), [("file/cursor.json", "could not be"), ("folder", r"could not be read \(IsADirectoryError")]
+)
+def test_a_cursor_below_a_file_or_at_a_folder_is_an_error_that_names_it(tmp_path, below, words):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RobofyLandingError, match=r"file/cursor\.json could not be"):
-        cursor_run(open_uri(str(tmp_path / "file" / "cursor.json"))).move(NOW)
-
-
-def test_a_cursor_that_is_a_folder_cannot_be_read(tmp_path):
-    (tmp_path / "cursor.json").mkdir()
-    with pytest.raises(RobofyLandingError, match=r"cursor\.json could not be read \(IsADirectoryError"):
-        cursor_run(open_uri(str(tmp_path / "cursor.json")))
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RobofyLandingError, match=rf"{below} {words}"):
+        cursor_run(open_uri(str(tmp_path / below))).move(NOW)
 
 
 def test_a_cursor_on_a_full_disk_stays_what_it_was_and_the_error_names_it(small_disk):

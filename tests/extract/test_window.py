@@ -51,12 +51,7 @@ def test_a_bound_of_airflows_own_datetime_gives_the_same_text_as_its_iso_form():
     "bound",
     [
         1798120800,
-        1798120800.0,
-        "1798120800",
-        1798120800000,
         "1798120800000",
-        1798120800000000,
-        " 1798120800000000 ",
         "Thu, 24 Dec 2026 15:00:00 +0100",
         "2026-12-24 14:00:00 UTC",
     ],
@@ -129,13 +124,6 @@ def test_a_bound_that_utc_cannot_hold_is_a_configuration_error(text):
         Window.of(text, None)
     with pytest.raises(RobofyConfigError, match="since"):
         Window.of(datetime.fromisoformat(text), None)
-
-
-@pytest.mark.parametrize(
-    ("since", "until"), [(datetime(1, 1, 1), datetime(9999, 12, 31)), ("0001-01-01", "9999-12-31T23:59:59.999999")]
-)
-def test_the_widest_window_there_is_can_be_asked_for(since, until):
-    assert Window.of(since, until).mode == "window"
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
         requests_per_minute="120",
         endpoints='{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}',
         pseudonym_secret="salt",
+        privacy='{"ip_address": "drop"}',
     )
     settings = connection.settings
     assert (connection.project_id, connection.chatbot_id) == ("24017", "abc")
@@ -73,7 +74,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
     assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (2, 10.5, 60)
     assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (3, 8, 120)
     assert settings.endpoints == {"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}
-    assert connection.pseudonym_secret == "salt"
+    assert (connection.pseudonym_secret, connection.privacy) == ("salt", {"ip_address": "drop"})
 
 
 def test_what_a_form_leaves_empty_is_the_default():

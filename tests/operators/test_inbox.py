@@ -7,13 +7,11 @@ import os
 import signal
 import threading
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError
 from airflow_provider_robofy.operators.inbox import (
     RobofyFetchMessagesOperator,
@@ -22,25 +20,6 @@ from airflow_provider_robofy.operators.inbox import (
 )
 
 AWKWARD = "guest/7 a+b=c%41?ü太&#"
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Point robofy_default at an emulator, with extras."""
-
-    def connect(emulator, **extra):
-        connection = json.loads(emulator.connection_json())
-        connection["extra"].update({"max_attempts": 2, "total_timeout": 20, **extra})
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-        return emulator
-
-    return connect
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch):
-    """A retry pauses as it should, but in a test's time."""
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture
@@ -202,13 +181,6 @@ def test_every_message_lands_in_order_with_five_fields_added(robofy, context, tm
     assert json.loads(json.dumps(manifest)) == manifest
 
 
-def test_the_sessions_may_be_given_by_path(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path, "sessions.jsonl.gz")
-    first = fetch_messages(context, tmp_path, sessions, "a.jsonl.gz")
-    second = fetch_messages(context, tmp_path, sessions["uri"], "b.jsonl.gz")
-    assert first["sha256"] == second["sha256"]
-
-
 def test_a_relative_path_lies_below_the_landing_root(robofy, context, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path))
     fetch_sessions(context, Path("my"))
@@ -228,15 +200,6 @@ def test_the_shards_together_are_exactly_the_whole(robofy, context, ti, tmp_path
         assert sum(part[name] for part in parts) == whole[name]
     together = sorted(line for part in parts for line in Path(part["uri"]).read_text().splitlines())
     assert together == sorted((tmp_path / "whole.jsonl").read_text().splitlines())
-
-
-def test_a_deleted_session_is_gone_and_no_failure(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    for row in lines(tmp_path / "sessions.jsonl")[3:5]:
-        robofy.delete_session(row["session_id"])
-    manifest = fetch_messages(context, tmp_path, sessions)
-    assert (manifest["sessions_asked"], manifest["sessions_read"], manifest["sessions_gone"]) == (20, 18, 2)
-    assert not (tmp_path / "messages.jsonl.failed.jsonl").exists()
 
 
 @pytest.mark.parametrize(("count", "drift"), [(4, False), (5, True)])
@@ -423,22 +386,3 @@ def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, cont
     count = robofy.count()
     time.sleep(0.3)
     assert robofy.count() == count, "it goes on asking"
-
-
-def test_a_task_killed_before_it_began_asks_nobody(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    task = RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=str(tmp_path / "m.jsonl"))
-    task.on_kill()
-    with pytest.raises(RobofyCancelledError):
-        task.execute(context)
-    assert robofy.count("list_session_messages") == 0
-
-
-def test_a_retry_writes_the_same_file_again(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    first, second = (fetch_messages(context, tmp_path, sessions, max_concurrency=n) for n in (1, 16))
-    volatile = {"started_at", "finished_at", "try_id"}
-    assert {k: v for k, v in first.items() if k not in volatile} == {
-        k: v for k, v in second.items() if k not in volatile
-    }
-    assert datetime.fromisoformat(first["started_at"]) - datetime.now(UTC) < timedelta(minutes=1)

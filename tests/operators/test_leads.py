@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
     RobofyDataError,
@@ -20,31 +19,10 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
-FAST = {"max_attempts": 3, "total_timeout": 20}
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Point robofy_default at an emulator, with extras."""
-
-    def connect(emulator, **changes):
-        connection = json.loads(emulator.connection_json())
-        connection["extra"].update(FAST, **changes.pop("extra", {}))
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps({**connection, **changes}))
-        return emulator
-
-    return connect
-
 
 @pytest.fixture
 def robofy(robofy_emulator_factory, connect):
     return connect(robofy_emulator_factory(leads=25, page_size=10))
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch):
-    """A retry pauses as it should, but in a test's time."""
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture
@@ -99,7 +77,7 @@ def test_a_window_lands_what_lies_in_it_half_open(robofy, context, output):
 
 
 def test_the_connections_zone_moves_the_window(robofy_emulator_factory, connect, context, output):
-    robofy = connect(robofy_emulator_factory(leads=3, page_size=10), extra={"timezone": "Asia/Kolkata"})
+    robofy = connect(robofy_emulator_factory(leads=3, page_size=10), timezone="Asia/Kolkata")
     newest = robofy.leads(robofy.chatbot_ids[0])[0]
     fetch(context, output)
     in_utc = datetime.fromisoformat(newest["created_at"]).replace(tzinfo=UTC) - timedelta(hours=5, minutes=30)
@@ -107,9 +85,7 @@ def test_the_connections_zone_moves_the_window(robofy_emulator_factory, connect,
 
 
 def test_newest_first_stops_as_soon_as_a_whole_page_is_too_old(robofy_emulator_factory, connect, context, output):
-    robofy = connect(
-        robofy_emulator_factory(leads=500, page_size=10, order="newest_first"), extra={"leads_order": "newest_first"}
-    )
+    robofy = connect(robofy_emulator_factory(leads=500, page_size=10, order="newest_first"), leads_order="newest_first")
     since = robofy.leads(robofy.chatbot_ids[0])[14]["created_at"]
     manifest = fetch(context, output, since=since)
     assert (manifest["rows"], manifest["pages"], manifest["end_marker"]) == (15, 3, "early")
@@ -183,7 +159,7 @@ def test_a_window_that_renders_empty_reads_everything_and_says_so(robofy, contex
     ("changes", "words"),
     [
         ({"password": "wrong"}, ["password field", "UNAUTHORIZED", "list_leads", "support"]),
-        ({"extra": {"timezone": "Mars/Olympus"}}, ["timezone", "Mars/Olympus"]),
+        ({"timezone": "Mars/Olympus"}, ["timezone", "Mars/Olympus"]),
     ],
 )
 def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, context, output, changes, words):  # noqa: PLR0917
@@ -233,7 +209,7 @@ def test_a_lasting_fault_fails_the_task_and_leaves_the_earlier_file_alone(robofy
     with pytest.raises(RobofyServerError) as caught:
         fetch(context, output)
 
-    assert caught.value.attempts == FAST["max_attempts"]
+    assert caught.value.attempts == 2
     assert {path.name: path.read_bytes() for path in output.parent.iterdir()} == before
 
 
