@@ -476,7 +476,7 @@ def odd_store(odd: Odd) -> Store:
 @pytest.mark.parametrize("by", [-1, 1, None])
 def test_a_store_that_shows_another_size_or_none_fails_the_run(*, run, pages, odd, odd_store, spool_folder, by):
     if by is None:
-        odd.put_file = lambda *args, **kwargs: None  # type: ignore[method-assign]
+        odd.put_file = lambda *args, **kwargs: None
     else:
         odd.lie = by
 
