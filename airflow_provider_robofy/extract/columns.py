@@ -117,6 +117,9 @@ class Table:
             if as_it_is and not (field.rare and None in values):
                 columns.append(values)
                 continue
+            if field.kind is Kind.JSON and type(_ABSENT) not in types:
+                columns.append([None if value is None else _dump(value) for value in values])
+                continue
             convert, cells = _CONVERT[field.kind], list[Cell]()
             for index, value in enumerate(values):
                 cell, fits = (None, True) if value is None or value is _ABSENT else convert(value)

@@ -7,12 +7,12 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from unicodedata import category
 
-from sqlalchemy import Column, create_engine, select, types
+from sqlalchemy import Column, bindparam, create_engine, select, types
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Table as SqlTable
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Compiled, Connection, CursorResult, Dialect
     from sqlalchemy.schema import DDLElement
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
@@ -68,7 +68,7 @@ class Line(NamedTuple):
     values: tuple[Bound, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A table and those of its columns that are written.
 
@@ -214,13 +214,7 @@ class Database(ABC):
         :param target: The table.
         :param lines: The rows; no two of them have one key where ``target`` upserts.
         """
-        # Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
-        compiled = statement.compile(dialect=self.connection.dialect)
-        rows: list[Any] = [line.values for line in lines]
-        if not compiled.positional:
-            keys = [column.key for column in target.columns.values()]
-            rows = [dict(zip(keys, row, strict=True)) for row in rows]
-        self.connection.exec_driver_sql(str(compiled), rows)
+        self._run(statement.compile(dialect=self.connection.dialect), [line.values for line in lines])
         return len(lines)
 
     def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -230,14 +224,24 @@ class Database(ABC):
         :param owner: Project and agent.
         :param keys: Keys to look for.
         """
-        project, agent, key = target.key_columns
-        wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
-        wanted = wanted.where(project == owner[0], agent == owner[1])
         found: dict[str, Sequence[Any]] = {}
         for begin in range(0, len(keys), _KEYS):
-            rows = self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS]))).all()
-            found |= {row[0]: row[1:] for row in rows}
+            wanted = keys[begin : begin + _KEYS]
+            statement = _select_bookkeeping(target, len(wanted), self.connection.dialect)
+            found |= {row[0]: row[1:] for row in self._run(statement, [(*owner, *wanted)]).all()}
         return found
+
+    def _run(self, statement: Compiled, rows: Sequence[tuple[Any, ...]]) -> CursorResult[Any]:
+        """Run a statement once for each row of values, which are given in the order of its parameters.
+
+        Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
+        """
+        parameters: Any = rows
+        if not statement.positional:  # type: ignore[attr-defined]
+            names = list(statement.params)
+            parameters = [dict(zip(names, row, strict=True)) for row in rows]
+        one = parameters[0] if len(parameters) == 1 else parameters
+        return self.connection.exec_driver_sql(str(statement), one)
 
     def define(self, element: DDLElement | str) -> None:
         """Run a statement that makes a table or a column.
@@ -301,6 +305,15 @@ class Database(ABC):
         except Exception:  # noqa: BLE001
             # The error that led here is the one to report. The lock ends with the connection.
             self.connection.invalidate()
+
+
+@lru_cache(maxsize=8)
+def _select_bookkeeping(target: Target, keys: int, dialect: Dialect) -> Compiled:
+    """Return the statement that finds so many keys. SQLAlchemy would expand its IN anew for each chunk."""
+    project, agent, key = target.key_columns
+    wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
+    wanted = wanted.where(project == bindparam("project"), agent == bindparam("agent"))
+    return wanted.where(key.in_([bindparam(f"key{n}") for n in range(keys)])).compile(dialect=dialect)
 
 
 def on_conflict_update(statement: Any, target: Target) -> Any:

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +57,8 @@ _CHUNK_BYTES: Final = 1 << 20
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 #: Fields that hold JSON whatever type their column has.
 _ALWAYS_JSON: Final = frozenset({"lead_data", EXTRA})
+#: A table has few of these times, each in many rows.
+_fetched_at: Final = lru_cache(64)(instant)
 #: Rows between two checks whether the task was killed.
 _OFTEN: Final = 1000
 
@@ -245,7 +248,7 @@ class Load:
         """
         if known is None:
             return "inserted", True
-        at, run_key, number, content = instant(known[0]), *known[1:]
+        at, run_key, number, content = _fetched_at(known[0]), *known[1:]
         if at > self.fetched_at:
             return "outdated", False
         same_run = at == self.fetched_at and run_key == self.run_key
@@ -260,8 +263,9 @@ class Load:
         written = self.database.write(self._insert, target, lines)
         if target.upserts and not self.database.counts_rows:
             found = self.database.find(target, self.owner, [line.key for line in lines])
-            shown = {key: (instant(at), *known) for key, (at, *known, _) in found.items()}
-            written = sum(shown.get(line.key) == (self.fetched_at, self.run_key, line.number) for line in lines)
+            ours = (self.fetched_at, self.run_key)
+            shown = {key: row[2] for key, row in found.items() if (_fetched_at(row[0]), row[1]) == ours}
+            written = sum(shown.get(line.key) == line.number for line in lines)
         if written != len(lines):
             raise RobofyDatabaseError(
                 f"Of {len(lines)} rows sent to the table it shows {written}. Does a trigger, a policy or another "
