@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,21 +27,21 @@ class Sink(Protocol):
     def write(self, content: bytes | bytearray, /) -> int: ...
 
 
-class Writer:
+class Writer(ABC):
     """Write rows to a file in one format. Base of all formats."""
 
+    @abstractmethod
     def write(self, lines: bytes | bytearray, rows: Iterable[dict[str, Any]]) -> None:
         """Write some rows.
 
         :param lines: The rows as lines of JSON, since they were encoded to tell duplicates.
         :param rows: The same rows. JSON lines do not iterate over them, so an iterator that decodes costs nothing then.
         """
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 (often there is nothing to do)
         """Write what is still buffered, and what ends a file."""
 
-    def abandon(self) -> None:
+    def abandon(self) -> None:  # noqa: B027 (often there is nothing to do)
         """Drop what is buffered and write nothing more. Never raises; may be called after :meth:`finish`."""
 
 
