@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from unicodedata import category
 
-from sqlalchemy import Column, bindparam, create_engine, select, types
+from sqlalchemy import Column, bindparam, create_engine, func, select, types
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table as SqlTable
     from sqlalchemy.engine import Compiled, Connection, CursorResult, Dialect
     from sqlalchemy.schema import DDLElement
+    from sqlalchemy.sql import ColumnElement
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
 
@@ -77,6 +78,7 @@ class Target:
     :param key: The column that tells an agent's rows apart.
     :param constants: Columns that have one value for the whole file, and that value.
     :param upserts: Does a row replace the one with the same key? Otherwise it is added.
+    :param kept: Columns whose value stays where the later version of a row has none.
     """
 
     name: TableName
@@ -84,6 +86,7 @@ class Target:
     key: str
     constants: Mapping[str, str]
     upserts: bool
+    kept: frozenset[str]
 
     @cached_property
     def table(self) -> SqlTable:
@@ -110,6 +113,14 @@ class Target:
         """Return the columns that an update changes, the time of the fetch as the last one."""
         fixed = {PROJECT_ID, CHATBOT_ID, self.key, FETCHED_AT}
         return [column for name, column in self.columns.items() if name not in fixed] + [self.columns[FETCHED_AT]]
+
+    def updated(self, column: Column[Any], new: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what an update writes into a column.
+
+        :param column: One of :attr:`changing`.
+        :param new: Its value in the later version of the row.
+        """
+        return func.coalesce(new, column) if column.name in self.kept else new
 
 
 class Database(ABC):
@@ -207,7 +218,7 @@ class Database(ABC):
         :param target: The table.
         """
 
-    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:
+    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:  # noqa: ARG002
         """Write rows, and return how many the table has taken, where :attr:`counts_rows` says that this is known.
 
         :param statement: What :meth:`insert` returns for the table.
@@ -325,7 +336,7 @@ def on_conflict_update(statement: Any, target: Target) -> Any:
     new, fetched_at = statement.excluded, target.columns[FETCHED_AT]
     return statement.on_conflict_do_update(
         index_elements=target.key_columns,
-        set_={column.key: new[column.key] for column in target.changing},
+        set_={column.key: target.updated(column, new[column.key]) for column in target.changing},
         where=fetched_at <= new[fetched_at.key],
     )
 
