@@ -10,34 +10,51 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.providers.common.compat.sdk import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+    from airflow_provider_robofy.api.client import RobofyClient
 
 log = logging.getLogger(__name__)
 
 #: Counts of a manifest that become counters.
-_FETCHED: Final = ("rows", "duplicates", "outside_window", "rejected", "requests", "retries")
+_FETCHED: Final = ("rows", "duplicates", "outside_window", "rejected", "requests")
 
 
-def count_fetch(manifest: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def count_fetch(manifest: Mapping[str, Any] | None, clients: Iterable[RobofyClient], tags: Mapping[str, str]) -> None:
     """Send the counts of a fetch, also of one that landed nothing or failed for rejected rows.
 
     Counters ``robofy.<resource>.rows``, ``.duplicates``, ``.outside_window``, ``.rejected``, ``.requests`` and
     ``.retries``; timings ``.duration`` and ``.rate_limited``; with a cursor the gauge ``.watermark_lag``, in seconds.
 
-    :param manifest: The manifest, as plain JSON.
+    :param manifest: The manifest, as plain JSON; None where there is none.
+    :param clients: The clients that read, which know of retries and of waits for the request budget.
     :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
     """
+    if manifest is None:
+        return
+    used = list(clients)
     prefix = f"robofy.{manifest['resource']}"
     with _harmless():
         for name in _FETCHED:
             Stats.incr(f"{prefix}.{name}", manifest[name], tags=dict(tags))
+        Stats.incr(f"{prefix}.retries", sum(one.retries for one in used), tags=dict(tags))
         begin, end = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
         Stats.timing(f"{prefix}.duration", max(end - begin, timedelta()), tags=dict(tags))
-        waited = timedelta(seconds=manifest["rate_limited_seconds"])
+        waited = timedelta(seconds=sum(one.rate_limited_seconds for one in used))
         Stats.timing(f"{prefix}.rate_limited", waited, tags=dict(tags))
         if manifest["watermark_after"] is not None:
             lag = datetime.now(UTC) - datetime.fromisoformat(manifest["watermark_after"])
             Stats.gauge(f"{prefix}.watermark_lag", round(lag.total_seconds()), tags=dict(tags))
+
+
+def tags_of(task: BaseOperator) -> dict[str, str]:
+    """Return the tags of a task's metrics.
+
+    :param task: The task.
+    """
+    return {"dag_id": task.dag_id if task.has_dag() else "no_dag", "task_id": task.task_id}  # type: ignore[no-untyped-call]
 
 
 def count_load(resource: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:

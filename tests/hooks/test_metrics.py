@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
 
 import pytest
+from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_robofy.hooks import metrics
 
@@ -21,8 +22,6 @@ MANIFEST = {
     "outside_window": 1,
     "rejected": 0,
     "requests": 4,
-    "retries": 1,
-    "rate_limited_seconds": 2.5,
     "started_at": "2025-01-15T12:00:00+00:00",
     "finished_at": "2025-01-15T12:00:03+00:00",
     "watermark_after": "2025-01-15T11:48:00+00:00",
@@ -38,7 +37,9 @@ if AIRFLOW_V_3_0_PLUS:
     from airflow.sdk.observability.metrics import stats_utils
     stats.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=True)
 from airflow_provider_robofy.hooks import metrics
-metrics.count_fetch({MANIFEST!r}, {TAGS!r})
+class Client:
+    retries, rate_limited_seconds = 1, 2.5
+metrics.count_fetch({MANIFEST!r}, [Client], {TAGS!r})
 metrics.count_load("leads", {{"inserted": 5, "updated": 2}}, {TAGS!r})
 metrics.count_uploads({{"uploaded": 3, "failed": 1}}, {TAGS!r})
 """
@@ -65,7 +66,7 @@ def test_statsd_receives_every_count_by_its_documented_name(tmp_path):
             AIRFLOW__METRICS__STATSD_PORT=port,
             AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED="True",
         )
-        received = {}
+        received: dict[str, str] = {}
         while len(received) < 13:
             name, _, value = listener.recv(4096).decode().partition(":")
             if ".robofy." in name:
@@ -125,9 +126,8 @@ def test_opentelemetry_receives_them_too(tmp_path):
 
 
 def test_a_backend_that_fails_does_not_fail_the_task(mocker, caplog):
-    mocker.patch.object(metrics.Stats, "incr", create=True, side_effect=OSError("secret.host"))
-    metrics.count_fetch(MANIFEST, TAGS)
+    mocker.patch.object(Stats, "incr", create=True, side_effect=OSError("secret.host"))
+    metrics.count_fetch(MANIFEST, [], TAGS)
     metrics.count_load("leads", {"inserted": 1}, TAGS)
     assert "Metrics could not be sent (OSError)." in caplog.text
     assert "secret.host" not in caplog.text
-
