@@ -136,6 +136,11 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                         "schema": number,
                         "description": "Default 64.",
                     },
+                    "max_parallel_pages": {
+                        "label": "Pages at a time",
+                        "schema": number,
+                        "description": "Default 8; 1 asks for one page after another.",
+                    },
                     "requests_per_minute": {
                         "label": "Requests per minute",
                         "schema": number,

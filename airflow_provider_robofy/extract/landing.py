@@ -45,7 +45,8 @@ class Manifest:
         ``received == rows + duplicates + outside_window + rejected``.
     :param undated: Rows in the file whose time could not be read.
     :param future: Rows in the file that are more than five minutes ahead of the clock.
-    :param pages: Pages read; ``requests`` the requests that took, repeated ones included.
+    :param pages: Pages read; ``requests`` the requests that took, repeated and unused ones included.
+    :param requests_unused: Requests for pages that were asked for ahead and not used.
     :param end_marker: How the listing ended: ``absent``, ``null`` or ``empty`` token, or ``early``, where the order
         of the rows made the rest unnecessary.
     :param since: Window, ISO 8601 in UTC, or None; likewise ``until``.
@@ -79,6 +80,7 @@ class Manifest:
     future: int
     pages: int
     requests: int
+    requests_unused: int = 0
     end_marker: str | None
     since: str | None
     until: str | None

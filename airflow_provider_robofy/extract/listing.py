@@ -86,7 +86,9 @@ class ListingRun:
     publish_empty: bool = True
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    def land(self, pages: Iterable[Page], requests: Callable[[], int]) -> Manifest:
+    def land(
+        self, pages: Iterable[Page], requests: Callable[[], int], requests_unused: Callable[[], int] = int
+    ) -> Manifest:
         """Read, filter, publish, verify, then move the cursor, in this order; return the manifest.
 
         A run that is cleared after later runs have moved the cursor returns the manifest that it has left.
@@ -96,6 +98,7 @@ class ListingRun:
 
         :param pages: The listing.
         :param requests: Returns how many requests it took.
+        :param requests_unused: Returns how many of them were not used. Default: none.
         :raises RobofyDataError: More rows were rejected than is allowed. What landed stays, the cursor does not move.
         :raises RobofyError: The listing could not be read to its end, or the result could not be landed.
         """
@@ -157,6 +160,7 @@ class ListingRun:
                     future=rows.future,
                     pages=count,
                     requests=requests(),
+                    requests_unused=requests_unused(),
                     end_marker=end_marker,
                     first_at=_iso(rows.first_at),
                     last_at=_iso(rows.last_at),
@@ -205,6 +209,12 @@ class ListingRun:
         )
         self._check_rejected(manifest)
         return manifest
+
+    @property
+    def reads_to_the_end(self) -> bool:
+        """Return whether the listing is read to its end, wherever the wanted rows are in it."""
+        window = self.cursor.window if self.cursor else self.window
+        return self.order != NEWEST_FIRST or window.mode == "full"
 
     def _may_stop(self, order: RowOrder) -> bool:
         """Return whether the rest of the listing is older too, after a page that is all older than the window."""

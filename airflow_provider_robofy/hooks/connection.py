@@ -176,6 +176,7 @@ _EXTRAS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "total_timeout": _number,
     "max_attempts": _whole_number,
     "max_response_mb": _number,
+    "max_parallel_pages": _whole_number,
     "requests_per_minute": _number,
     "endpoints": _object,
     "pseudonym_secret": _text,

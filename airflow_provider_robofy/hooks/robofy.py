@@ -25,7 +25,7 @@ from airflow_provider_robofy.api.settings import user_agent
 from airflow_provider_robofy.extract.privacy import check_pseudonym_secret
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
-from airflow_provider_robofy.resources import RESOURCES
+from airflow_provider_robofy.resources import LEADS, RESOURCES, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -161,7 +161,7 @@ class RobofyHook(BaseHook):
         :raises RobofyError: The listing could not be read to its end.
         """
         call = endpoints.list_leads(self.project_id(project_id), self.chatbot_id(chatbot_id), session_id=session_id)
-        yield from self._iter(Lead, call)
+        yield from self._iter(Lead, call, LEADS.id)
 
     def iter_sessions(self, chatbot_id: str | None = None) -> Iterator[InboxSession]:
         """Yield an agent's chat sessions in the API's order, with one page in memory at a time.
@@ -172,7 +172,7 @@ class RobofyHook(BaseHook):
         :return: The sessions.
         :raises RobofyError: The listing could not be read to its end.
         """
-        yield from self._iter(InboxSession, endpoints.list_sessions(self.chatbot_id(chatbot_id)))
+        yield from self._iter(InboxSession, endpoints.list_sessions(self.chatbot_id(chatbot_id)), SESSIONS.id)
 
     def iter_messages(self, session_id: str | int, chatbot_id: str | None = None) -> Iterator[Message]:
         """Yield the messages of one session in the API's order, with one page in memory at a time.
@@ -217,9 +217,9 @@ class RobofyHook(BaseHook):
         """
         return self.client.call(endpoints.anything(method, path, params=params, json=json))
 
-    def _iter(self, model: type[M], call: Call[Rows]) -> Iterator[M]:
+    def _iter(self, model: type[M], call: Call[Rows], row_id: str | None = None) -> Iterator[M]:
         times = self.connection.times
-        for page in self.client.pages(call):
+        for page in self.client.pages(call, row_id=row_id):
             for row in page.rows:
                 yield parse(model, row, call, times)
 

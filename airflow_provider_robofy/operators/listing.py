@@ -147,7 +147,8 @@ class RobofyListingOperator(RobofyBaseOperator):
             )
             try:
                 with self.client as client:
-                    manifest = run.land(client.pages(call), lambda: client.requests)
+                    pages = client.pages(call, row_id=resource.id if run.reads_to_the_end else None)
+                    manifest = run.land(pages, lambda: client.requests, lambda: client.requests_unused)
             except RobofyDataError as error:
                 count_fetch(error.manifest, [client], tags_of(self))
                 self.lineage.landed(error.manifest)
