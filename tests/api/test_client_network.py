@@ -229,7 +229,7 @@ def test_a_proxy_that_refuses_is_a_failure_to_connect_and_its_password_is_not_sh
     proxy = Proxy(refuse=b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
     monkeypatch.setenv("HTTPS_PROXY", f"http://someone:proxy-secret@{proxy.address}")
     face = connect(raw_server(tls=tls).url, max_attempts=2)
-    with pytest.raises(RobofyConnectionError, match="no connection to .+ could be made") as caught:
+    with pytest.raises(RobofyConnectionError, match=r"no connection to .+ could be made") as caught:
         face.call(LEADS)
     secretless(caught.value, "proxy-secret", "someone", proxy.address)
     assert face.requests == 2
