@@ -16,6 +16,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.cursors import RobofyAdvanceCursorOperator
@@ -42,6 +43,7 @@ def _count(request):
 
 @pytest.fixture
 def robofy(robofy_emulator, monkeypatch):
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda *_: None)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)

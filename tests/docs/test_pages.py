@@ -54,14 +54,6 @@ def test_what_a_page_shows_of_an_example_is_what_stands_there(example, name, cod
     assert squeezed(code) == squeezed(there[name]), f"put this into the page:\n```python\n{there[name]}```"
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
-def test_every_region_of_an_example_is_shown_somewhere(path):
-    shown = {one.values[1] for one in COPIES if one.values[0] == f"example_dags/{path.name}"}
-    assert set(regions(path)) == shown
-    text = path.read_text(encoding="utf-8")
-    assert text.count("# [START ") == text.count("# [END ") == len(shown)
-
-
 # ------------------------------------------------------------------------------------------------------ reference
 def offered() -> dict[str, str]:
     """Return the classes that Airflow is told of, with their modules."""
@@ -77,10 +69,6 @@ def offered() -> dict[str, str]:
             if class_name.startswith("Robofy") and inspect.isclass(one) and one.__module__ == name:
                 found[class_name] = name
     return found
-
-
-def test_the_provider_offers_classes_of_every_kind():
-    assert {"RobofyHook", "RobofyFetchLeadsOperator", "RobofyNewLeadsSensor", "RobofyCrawlTrigger"} <= set(offered())
 
 
 @pytest.mark.parametrize(("name", "module"), sorted(offered().items()))

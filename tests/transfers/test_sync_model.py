@@ -219,12 +219,16 @@ class Sync:
         for _ in range(1 + plan["advance_again"]):
             self.advance(manifest, read)
 
-    def check(self) -> None:
-        """After a run whose tasks all succeeded, table and messages are those of the API."""
+    def table(self) -> list[tuple[str, str]]:
+        """Return id and time of the sessions in the table."""
         with closing(sqlite3.connect(self.database)) as database:
-            found = {}
-            if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone():
-                found = dict(database.execute("SELECT session_id, last_message_time FROM sessions"))
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'sessions'").fetchone():
+                return []
+            return database.execute("SELECT session_id, last_message_time FROM sessions").fetchall()
+
+    def check(self, table: list[tuple[str, str]] | None = None) -> None:
+        """After a run whose tasks all succeeded, table and messages are those of the API."""
+        found = dict(table or self.table())
         name_of = self.policy.session if self.policy else str
         for name, session in self.sessions.items():
             assert found.get(name_of(name)) == session.at.isoformat(), f"{name} is not in the table as it is now"
@@ -299,21 +303,24 @@ def test_after_a_run_that_succeeds_nothing_is_missing(rounds, order, private, pa
         sync.close()
 
 
-def test_a_load_that_fails_for_good_loses_nothing():
-    """The fault that the advance was built for: a wrong SQL connection in one run, green ones after it."""
+@pytest.mark.parametrize("warehouse", ["postgresql", "sqlite"], indirect=True)
+def test_a_load_that_fails_for_good_loses_nothing(warehouse, monkeypatch):
+    """The fault that the advance was built for: a wrong SQL connection in one run, a green run after it."""
     sync = Sync("unknown", private=False, page_size=2)
     try:
         for number in range(5):
             sync.happen("open", number)
         manifest = sync.fetch("run-0")
-        connect_to(Path("/nowhere/at/all.db"))
+        right = os.environ["AIRFLOW_CONN_WAREHOUSE"]
+        wrong = {"host": "/nowhere/at/all.db", "schema": "none", "port": 1}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({**json.loads(right), **wrong}))
         with pytest.raises((AirflowFailException, RobofyError), match="warehouse"):
             sync.load(manifest)
-        connect_to(sync.database)
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", right)
         sync.happen("wait", 40)
         sync.happen("open", 5)
         sync.run(GREEN)
-        sync.check()
+        sync.check(warehouse.run("SELECT session_id, last_message_time FROM sessions"))
         assert len(sync.messages) == 6
     finally:
         sync.close()
