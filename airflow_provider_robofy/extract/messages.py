@@ -154,7 +154,8 @@ class MessagesExtraction:
     max_rejected: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _counts: _Counts = field(default_factory=_Counts, init=False)
-    _clients: list[RobofyClient] = field(default_factory=list, init=False)
+    #: The clients that read, one for each session at a time.
+    clients: list[RobofyClient] = field(default_factory=list, init=False)
     _idle: SimpleQueue[RobofyClient] = field(default_factory=SimpleQueue, init=False)
     _cancelled: bool = field(default=False, init=False)
     _first_error: RobofyError | None = field(default=None, init=False)
@@ -197,14 +198,14 @@ class MessagesExtraction:
     def cancel(self) -> None:
         """End the run; nothing is published. Safe in a signal handler and from another thread."""
         self._cancelled = True
-        for client in self._clients:
+        for client in self.clients:
             client.cancel()
 
     def _read_all(self, data: Spool, rejected: Spool, failed: Spool, progress: Progress) -> int:
         """Read all sessions, write what comes into the spools, and return how many requests it took."""
         for _ in range(self.max_concurrency):
-            self._clients.append(RobofyClient(self._settings()))
-            self._idle.put(self._clients[-1])
+            self.clients.append(RobofyClient(self._settings()))
+            self._idle.put(self.clients[-1])
         self._check_cancelled()  # a cancellation before this line could not reach these clients
         workers = Workers(self.max_concurrency, "robofy-messages")
         folder = data.path.parent
@@ -226,14 +227,14 @@ class MessagesExtraction:
                 write_next()
         finally:
             workers.stop()
-            for client in self._clients:
+            for client in self.clients:
                 client.cancel()
             for future in wait(pending, timeout=_PATIENCE).done:
                 if not future.cancelled() and future.exception() is None:
                     future.result().close()
-            for client in self._clients:
+            for client in self.clients:
                 client.close()
-        return sum(client.requests for client in self._clients)
+        return sum(client.requests for client in self.clients)
 
     def _result(self, future: Future[ReadSession]) -> ReadSession:
         """Return a session's result. Raise at once for an error that concerns all sessions."""

@@ -10,6 +10,7 @@ from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
 from airflow_provider_robofy.extract.messages import MessagesExtraction
 from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
 from airflow_provider_robofy.hooks.locations import Location
+from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import (
@@ -219,8 +220,10 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
             try:
                 manifest = self.ending_when_killed(extraction).run().as_dict()
             except RobofyDataError as error:
+                count_fetch(error.manifest, extraction.clients, tags_of(self))
                 self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
+        count_fetch(manifest, extraction.clients, tags_of(self))
         self.lineage.landed(manifest)
         return manifest

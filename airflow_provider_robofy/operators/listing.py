@@ -13,6 +13,7 @@ from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import check_rules
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
@@ -148,9 +149,11 @@ class RobofyListingOperator(RobofyBaseOperator):
                 with self.client as client:
                     manifest = run.land(client.pages(call), lambda: client.requests)
             except RobofyDataError as error:
+                count_fetch(error.manifest, [client], tags_of(self))
                 self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
+        count_fetch(manifest.as_dict(), [client], tags_of(self))
         if cursor and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
             raise AirflowSkipException(f"No {resource.name} since the watermark {manifest.watermark_before}.")

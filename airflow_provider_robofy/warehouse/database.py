@@ -7,12 +7,12 @@ import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
 from unicodedata import category
 
-from sqlalchemy import Column, create_engine, select, types
+from sqlalchemy import Column, bindparam, create_engine, func, select, types
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Table as SqlTable
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Compiled, Connection, CursorResult, Dialect
     from sqlalchemy.schema import DDLElement
+    from sqlalchemy.sql import ColumnElement
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
 
@@ -68,7 +69,7 @@ class Line(NamedTuple):
     values: tuple[Bound, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Target:
     """A table and those of its columns that are written.
 
@@ -77,6 +78,7 @@ class Target:
     :param key: The column that tells an agent's rows apart.
     :param constants: Columns that have one value for the whole file, and that value.
     :param upserts: Does a row replace the one with the same key? Otherwise it is added.
+    :param kept: Columns whose value stays where the later version of a row has none.
     """
 
     name: TableName
@@ -84,6 +86,7 @@ class Target:
     key: str
     constants: Mapping[str, str]
     upserts: bool
+    kept: frozenset[str]
 
     @cached_property
     def table(self) -> SqlTable:
@@ -110,6 +113,14 @@ class Target:
         """Return the columns that an update changes, the time of the fetch as the last one."""
         fixed = {PROJECT_ID, CHATBOT_ID, self.key, FETCHED_AT}
         return [column for name, column in self.columns.items() if name not in fixed] + [self.columns[FETCHED_AT]]
+
+    def updated(self, column: Column[Any], new: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return what an update writes into a column.
+
+        :param column: One of :attr:`changing`.
+        :param new: Its value in the later version of the row.
+        """
+        return func.coalesce(new, column) if column.name in self.kept else new
 
 
 class Database(ABC):
@@ -207,20 +218,14 @@ class Database(ABC):
         :param target: The table.
         """
 
-    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:
+    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:  # noqa: ARG002
         """Write rows, and return how many the table has taken, where :attr:`counts_rows` says that this is known.
 
         :param statement: What :meth:`insert` returns for the table.
         :param target: The table.
         :param lines: The rows; no two of them have one key where ``target`` upserts.
         """
-        # Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
-        compiled = statement.compile(dialect=self.connection.dialect)
-        rows: list[Any] = [line.values for line in lines]
-        if not compiled.positional:
-            keys = [column.key for column in target.columns.values()]
-            rows = [dict(zip(keys, row, strict=True)) for row in rows]
-        self.connection.exec_driver_sql(str(compiled), rows)
+        self._run(statement.compile(dialect=self.connection.dialect), [line.values for line in lines])
         return len(lines)
 
     def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
@@ -230,14 +235,24 @@ class Database(ABC):
         :param owner: Project and agent.
         :param keys: Keys to look for.
         """
-        project, agent, key = target.key_columns
-        wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
-        wanted = wanted.where(project == owner[0], agent == owner[1])
         found: dict[str, Sequence[Any]] = {}
         for begin in range(0, len(keys), _KEYS):
-            rows = self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS]))).all()
-            found |= {row[0]: row[1:] for row in rows}
+            wanted = keys[begin : begin + _KEYS]
+            statement = _select_bookkeeping(target, len(wanted), self.connection.dialect)
+            found |= {row[0]: row[1:] for row in self._run(statement, [(*owner, *wanted)]).all()}
         return found
+
+    def _run(self, statement: Compiled, rows: Sequence[tuple[Any, ...]]) -> CursorResult[Any]:
+        """Run a statement once for each row of values, which are given in the order of its parameters.
+
+        Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
+        """
+        parameters: Any = rows
+        if not statement.positional:  # type: ignore[attr-defined]
+            names = list(statement.params)
+            parameters = [dict(zip(names, row, strict=True)) for row in rows]
+        one = parameters[0] if len(parameters) == 1 else parameters
+        return self.connection.exec_driver_sql(str(statement), one)
 
     def define(self, element: DDLElement | str) -> None:
         """Run a statement that makes a table or a column.
@@ -303,6 +318,15 @@ class Database(ABC):
             self.connection.invalidate()
 
 
+@lru_cache(maxsize=8)
+def _select_bookkeeping(target: Target, keys: int, dialect: Dialect) -> Compiled:
+    """Return the statement that finds so many keys. SQLAlchemy would expand its IN anew for each chunk."""
+    project, agent, key = target.key_columns
+    wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
+    wanted = wanted.where(project == bindparam("project"), agent == bindparam("agent"))
+    return wanted.where(key.in_([bindparam(f"key{n}") for n in range(keys)])).compile(dialect=dialect)
+
+
 def on_conflict_update(statement: Any, target: Target) -> Any:
     """Return an INSERT of PostgreSQL or SQLite that updates a row with the same key, unless that was fetched later.
 
@@ -312,7 +336,7 @@ def on_conflict_update(statement: Any, target: Target) -> Any:
     new, fetched_at = statement.excluded, target.columns[FETCHED_AT]
     return statement.on_conflict_do_update(
         index_elements=target.key_columns,
-        set_={column.key: new[column.key] for column in target.changing},
+        set_={column.key: target.updated(column, new[column.key]) for column in target.changing},
         where=fetched_at <= new[fetched_at.key],
     )
 

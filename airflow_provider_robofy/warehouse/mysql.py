@@ -78,10 +78,14 @@ class Mysql(Database):
         statement = mysql.insert(target.table)
         if not target.upserts:
             return statement
-        # VALUES() and not an alias: MariaDB has no alias, and mysqlclient sees no statement of many rows in one.
+        # VALUES() and not an alias for the new row: MariaDB has no alias, and mysqlclient would send a statement with
+        # one row by row. MySQL 8.0.20 and newer run it with a deprecation warning, which no driver raises.
         # The time, which is what is compared, changes last: what comes later sees what came before.
         fetched_at = target.columns[FETCHED_AT]
         newer = func.values(fetched_at) >= fetched_at
         return statement.on_duplicate_key_update(
-            [(column.key, func.if_(newer, func.values(column), column)) for column in target.changing]
+            [
+                (column.key, func.if_(newer, target.updated(column, func.values(column)), column))
+                for column in target.changing
+            ]
         )

@@ -13,7 +13,7 @@ from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
 from airflow_provider_robofy.extract.fields import clean_name, field_key
-from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, Kind
+from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_ID, SESSION_KEY, Field, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.schema import SchemaItem
     from sqlalchemy.types import TypeEngine
 
-    from airflow_provider_robofy.resources import Field, Resource
+    from airflow_provider_robofy.resources import Resource
     from airflow_provider_robofy.warehouse.database import Database
 
 UPSERT, APPEND, REPLACE = "upsert", "append", "replace"
@@ -36,8 +36,8 @@ CONTENT_HASH: Final = "_content_hash"
 BOOKKEEPING: Final = (FETCHED_AT, RUN_KEY, ROW, CONTENT_HASH)
 #: Column of the fields that have none.
 EXTRA: Final = "_extra"
-#: Columns that no field of the API is stored in.
-RESERVED: Final = frozenset({PROJECT_ID, CHATBOT_ID, *BOOKKEEPING, EXTRA})
+#: Column that says since when the API does not list a row any more.
+DELETED_AT: Final = "_deleted_at"
 
 #: Columns for fields that are not known beforehand, form fields included. MySQL's rows hold no more: of each text forty
 #: bytes may lie in the row itself, and a row has eight thousand.
@@ -115,10 +115,14 @@ def lead_columns(given: Any) -> dict[str, str]:
 def known_fields(resource: Resource) -> tuple[Field, ...]:
     """Return the fields that always have a column, without those that tell rows apart.
 
-    :param resource: What the rows are.
+    :param resource: What the rows are. Leads have the session that they came from too, which only files have that were
+        read session by session.
     """
+    known = {field.name: field for field in resource.fields}
+    if resource is LEADS:
+        known.setdefault(SESSION_ID, Field(SESSION_ID))
     apart = {PROJECT_ID, CHATBOT_ID, resource.key, SESSION_KEY}
-    return tuple(field for field in resource.fields if field.name not in apart)
+    return tuple(field for name, field in known.items() if name not in apart)
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ class Table:
     :param resource: What the rows are.
     :param mode: ``upsert``, ``append`` or ``replace``.
     :param create_table: May it be made, and columns be added?
+    :param mark_deleted: Does it need the column :data:`DELETED_AT`? Default False.
     """
 
     database: Database
@@ -142,6 +147,7 @@ class Table:
     resource: Resource
     mode: str
     create_table: bool
+    mark_deleted: bool = False
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -170,6 +176,7 @@ class Table:
             column(RUN_KEY, length=RUN_KEY_LENGTH),
             column(ROW, Kind.INTEGER, required=True),
             column(CONTENT_HASH, length=32),
+            *([column(DELETED_AT, Kind.TIME)] if self.mark_deleted else []),
         ]
 
     def check_names(self, lead_fields: Mapping[str, str]) -> None:
@@ -182,7 +189,7 @@ class Table:
             raise RobofyConfigError(f"lead_fields is for leads; this is the manifest of {self.resource.name}.")
         for part in filter(None, self.name):
             self.database.check_name(part, "table:")
-        taken = {str(column.name).casefold(): str(column.name) for column in self.columns({}, ())}
+        taken = {name.casefold(): name for name in (*(str(one.name) for one in self.columns({}, ())), DELETED_AT)}
         taken |= dict.fromkeys(self.database.system_columns, f"{self.database.name} itself")
         for column in lead_fields.values():
             self.database.check_name(column, "lead_fields: the column")
@@ -262,7 +269,7 @@ class Table:
     def _check(self, there: Mapping[str, TypeEngine[Any]], wanted: Iterable[Column[Any]]) -> None:
         for column in wanted:
             name = str(column.name)
-            if not column.nullable and not _holds(there.get(name), column):
+            if (not column.nullable or name == DELETED_AT) and not _holds(there.get(name), column):
                 raise RobofyConfigError(
                     f"table: the column {name} of {self.name} must hold {_held(column.type)[1]}. Load into another "
                     "table; docs/warehouse.md says what a table needs that is made by hand."
@@ -294,7 +301,7 @@ def _holds(found: Any, wanted: Column[Any]) -> bool:
         return False
     # A time that the database rounds would be another than that of the file. MySQL rounds where it is not told.
     precision = found.fsp or 0 if hasattr(found, "fsp") else getattr(found, "precision", None)
-    return wanted.name != FETCHED_AT or precision in {None, _MICROSECONDS}
+    return wanted.name not in {FETCHED_AT, DELETED_AT} or precision in {None, _MICROSECONDS}
 
 
 def sql_table(name: TableName, *parts: SchemaItem, **options: Any) -> SqlTable:
