@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import (
@@ -245,7 +246,7 @@ def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -
     how = outcome.how
     what, advice = {
         "connect": (
-            "no connection could be made",
+            f"no connection to {urlsplit(settings.base_url).netloc} could be made",
             "Check the connection's host, the network and the proxy settings (HTTPS_PROXY, NO_PROXY).",
         ),
         "tls": (
