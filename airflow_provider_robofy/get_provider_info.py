@@ -1,8 +1,8 @@
-"""What Airflow is told about this provider: pure data. Airflow reads it at every start, so it imports nothing."""
+"""The provider's metadata for Airflow: pure data. Airflow reads it at every start, so it imports nothing."""
 
 
 def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] would need an import
-    """Return the provider's metadata, as Airflow's provider_info schema wants it."""
+    """Return the provider's metadata in the form of Airflow's provider_info schema."""
     text = {"type": ["string", "null"]}
     # JSON may have been stored as an object or as its text; Airflow's form shows and keeps either.
     json = {"type": ["object", "string", "null"]}
@@ -97,13 +97,14 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     "timezone": {
                         "label": "Time zone",
                         "schema": text,
-                        "description": "IANA name of the zone of Robofy's timestamps, which name none. Default UTC.",
+                        "description": "Zone of Robofy's timestamps, which carry none: an IANA name such as "
+                        "Europe/Berlin. Default UTC.",
                     },
                     "leads_order": {
                         "label": "Order of leads",
                         "schema": order,
-                        "description": "unknown (default), or newest_first if this account's leads come so: "
-                        "windowed reads then stop early.",
+                        "description": "newest_first if Robofy lists this account's newest leads first: reads of a "
+                        "window or cursor then stop early. Default unknown.",
                     },
                     "sessions_order": {
                         "label": "Order of sessions",
@@ -149,7 +150,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     "pseudonym_secret": {
                         "label": "Pseudonym secret",
                         "schema": {"type": ["string", "null"], "format": "password"},
-                        "description": "Key of the hash that stands for personal data; 16 characters or more.",
+                        "description": "Secret key of the hash that replaces personal data; 16 characters or more.",
                     },
                     "privacy": {
                         "label": "Privacy policy (JSON)",

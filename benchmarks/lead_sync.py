@@ -12,8 +12,8 @@ import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from benchmarks.common import MB, emulator, run
 from benchmarks.contenders import CONTENDERS
-from benchmarks.stand import MB, emulator, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def run_one(name: str, url: str, chatbot_id: str) -> dict[str, float]:
 
 
 def compare(leads: int = 100_000, rounds: int = 5) -> bool:
-    """Compare the contenders and print a table; tell whether the promise is kept."""
+    """Compare the contenders and print a table; return whether the limit is met."""
     print(f"{leads:,} leads in pages of 100, {rounds} rounds, each contender in a process of its own")
     results: dict[str, list[dict[str, float]]] = {name: [] for name in CONTENDERS}
     with leads_of(leads) as (url, chatbot_id):
@@ -58,7 +58,7 @@ def compare(leads: int = 100_000, rounds: int = 5) -> bool:
 
 
 def memory(leads: int = 1_000_000) -> bool:
-    """Measure how resident memory grows with many leads; tell whether the promise is kept."""
+    """Measure how resident memory grows with many leads; return whether the limit is met."""
     with leads_of(leads) as (url, chatbot_id):
         figures = run_one("operator", url, chatbot_id)
     a_lead = max(0.0, figures["grown"] - MAX_GROWTH) / leads

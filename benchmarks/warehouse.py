@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.stand import MB, measure, run
+from benchmarks.common import MB, measure, run
 from tests.warehouse.servers import NoServerError, postgresql
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _values(manifest: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def insert_rows(manifest: dict[str, Any], table: str) -> int:
-    """Hand the rows to the hook, which pipelines them where psycopg 3 is installed."""
+    """Load the rows with the hook, which pipelines them where psycopg 3 is installed."""
     from airflow.providers.common.compat.sdk import BaseHook
 
     hook: Any = BaseHook.get_connection("warehouse").get_hook()
@@ -145,7 +145,7 @@ def contend(name: str, nothing: str, given: str, table: str) -> None:
 
 
 def compare(leads: int = 100_000, rounds: int = 3) -> bool:
-    """Compare the contenders and print a table; tell whether the promise is kept."""
+    """Compare the contenders and print a table; return whether the limit is met."""
     print(
         f"{leads:,} landed leads into PostgreSQL, {rounds} rounds, each contender in a process and a table of its own"
     )

@@ -168,6 +168,10 @@ class RobofyClient:
         self.settings = settings
         #: Requests sent so far, repeated ones included.
         self.requests = 0
+        #: How many of them repeated another one.
+        self.retries = 0
+        #: Seconds spent waiting for the request budget, and after answers that say that it is used up.
+        self.rate_limited_seconds = 0.0
         #: Has :meth:`cancel` been called?
         self.cancelled = False
         self._clock = clock or Clock()
@@ -198,6 +202,7 @@ class RobofyClient:
         attempt = redirects = 0
         while True:
             waited = self._wait_for_turn()
+            self.rate_limited_seconds += waited
             if deadline:
                 deadline += waited  # waiting for the budget is our own wish and costs the call nothing
             asked_at = self._clock.now()
@@ -226,6 +231,9 @@ class RobofyClient:
                 resume_at = self._clock.monotonic() + pause
                 if resume_at >= deadline:
                     raise
+                self.retries += 1
+                if isinstance(error, RobofyRateLimitError):
+                    self.rate_limited_seconds += pause
                 if isinstance(error, RobofyRateLimitError) and error.retry_after:
                     self._limiter.hold(resume_at)  # the whole process was told to wait, not only this call
             self._sleep(pause)

@@ -14,6 +14,7 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
+from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
@@ -182,6 +183,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             )
             uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
             self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
+            count_uploads(manifest["counts"], tags_of(self))
             self.log.info("%s; knowledge of agent %s", manifest["counts"], chatbot_id)
             if not manifest["counts"]["found"]:
                 self.log.warning("The source exists, but has no documents.")

@@ -215,7 +215,7 @@ def land_messages(bodies: list[bytes], folder: Path, privacy: PrivacyPolicy | No
 
 @pytest.mark.parametrize("private", [False, True], ids=["plain", "private"])
 @pytest.mark.parametrize("name", ["leads", "sessions", "messages"])
-def test_any_answer_gives_an_error_of_ours_or_every_good_row(name: str, private: bool) -> None:
+def test_any_answer_gives_an_error_of_ours_or_every_good_row(name, private):
     resource = RESOURCES[name]
     privacy = (
         PrivacyPolicy(check_rules({"session_id": "keep", "x": "hash", "source": "drop"}, "privacy"), "k" * 32, resource)

@@ -75,7 +75,7 @@ EXPECTED = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_file_is_found_verified_and_read(name: str) -> None:
+def test_a_file_is_found_verified_and_read(name):
     manifest, file = WANTED.find(str(FOLDER / name), lambda path: store(Path(path)))
 
     with hold(manifest, file) as held:
@@ -100,7 +100,7 @@ def listing_run(path: Path, **options: Any) -> ListingRun:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_same_rows_land_as_the_same_bytes(tmp_path: Path, name: str) -> None:
+def test_the_same_rows_land_as_the_same_bytes(tmp_path, name):
     listing_run(tmp_path / name).land(make_pages(ROWS[:3], ROWS[3:], end_marker="null", date=NOW), lambda: 2)
 
     ours, theirs = (tmp_path / name).read_bytes(), (FOLDER / name).read_bytes()
@@ -112,11 +112,11 @@ def test_the_same_rows_land_as_the_same_bytes(tmp_path: Path, name: str) -> None
     one, other = (json.loads((folder / f"{name}.manifest.json").read_text()) for folder in (tmp_path, FOLDER))
     by_machine = ("uri", "bytes", "sha256", "try_id")
     assert {field: value for field, value in one.items() if field not in by_machine} == {
-        field: value for field, value in renamed(other).items() if field not in by_machine
+        field: value for field, value in {**renamed(other), "cursor_next_uri": None}.items() if field not in by_machine
     }
 
 
-def test_a_retry_lands_over_a_file_of_the_version_before(tmp_path: Path) -> None:
+def test_a_retry_lands_over_a_file_of_the_version_before(tmp_path):
     for suffix in ("", ".manifest.json"):
         (tmp_path / f"leads.csv{suffix}").write_bytes((FOLDER / f"leads.csv{suffix}").read_bytes())
 
@@ -137,7 +137,7 @@ def cursor_run(path: Path, run_key: str) -> CursorRun:
     )
 
 
-def test_a_cursor_is_read_and_what_it_knows_does_not_land_again(tmp_path: Path) -> None:
+def test_a_cursor_is_read_and_what_it_knows_does_not_land_again(tmp_path):
     path = tmp_path / "cursor.json"
     path.write_bytes((FOLDER / "cursor.json").read_bytes())
     body = json.loads(path.read_text())
@@ -153,14 +153,14 @@ def test_a_cursor_is_read_and_what_it_knows_does_not_land_again(tmp_path: Path) 
     assert [row["id"] for row in rows(manifest.as_dict())] == ["lead-6"]
 
 
-def test_a_retry_of_the_run_before_starts_where_it_started(tmp_path: Path) -> None:
+def test_a_retry_of_the_run_before_starts_where_it_started(tmp_path):
     path = tmp_path / "cursor.json"
     path.write_bytes((FOLDER / "cursor.json").read_bytes())
     assert cursor_run(path, "dag/run/leads").full
     assert not cursor_run(path, "dag/next/leads").full
 
 
-def test_the_same_listing_leaves_the_same_cursor(tmp_path: Path) -> None:
+def test_the_same_listing_leaves_the_same_cursor(tmp_path):
     run = cursor_run(tmp_path / "cursor.json", "dag/run/leads")
     pages = make_pages(ROWS[:3], ROWS[3:], end_marker="null", date=NOW)
 

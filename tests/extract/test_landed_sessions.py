@@ -120,12 +120,6 @@ def test_a_file_that_was_replaced_is_refused(tmp_path):
         LandedSessions.of(manifest, open_uri)
 
 
-def test_another_number_of_rows_than_the_manifest_says_is_noticed(tmp_path):
-    manifest = land(tmp_path, [{"session_id": "a"}], rows=2)
-    with pytest.raises(RobofyLandingError, match="holds 1 rows, but its manifest says 2"):
-        ids(manifest)
-
-
 @pytest.mark.parametrize("session_id", [None, "", 1.5, True, ["a"], {"value": "+4915112345678"}])
 def test_an_id_of_an_unknown_type_is_an_error_that_does_not_repeat_it(tmp_path, session_id):
     manifest = land(tmp_path, [{"session_id": "a"}, {"session_id": session_id}])

@@ -185,7 +185,7 @@ def test_when_nothing_answers_any_more_the_rest_is_not_asked_but_named(robofy, t
     assert robofy.count("list_session_messages") < 60 * 3
     failed = lines(tmp_path / "m.jsonl.failed.jsonl")
     assert [row["session_id"] for row in failed] == ids
-    assert "not read any more" in failed[-1]["message"]
+    assert "not read, because" in failed[-1]["message"]
     assert caught.value.manifest is not None
     assert caught.value.manifest["sessions_failed"] == 80
     assert (tmp_path / "m.jsonl").read_bytes() == b""
