@@ -82,13 +82,12 @@ def as_values(manifest: dict[str, Any], table: str) -> int:
     from airflow_provider_robofy.warehouse.database import Database, on_conflict_update
     from airflow_provider_robofy.warehouse.postgresql import Postgresql
 
-    def write(self: Database, statement: Any, target: Any, lines: Any) -> int:
+    def write(self: Database, statement: Any, target: Any, lines: Any) -> None:
         keys = [column.key for column in target.columns.values()]
         self.connection.execute(statement, [dict(zip(keys, line.values, strict=True)) for line in lines])
-        return len(lines)
 
     changed: Any = Postgresql
-    changed.counts_rows, changed.write = False, write
+    changed.write = write
     changed.insert = lambda _, target: on_conflict_update(dialect.insert(target.table), target)
     return operator(manifest, table)
 

@@ -6,19 +6,17 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from unicodedata import category
 
-from sqlalchemy import Column, bindparam, create_engine, func, select, types
+from sqlalchemy import Column, bindparam, create_engine, select, types
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError, RobofyDatabaseRefusedError
-from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, Kind
-from airflow_provider_robofy.warehouse.table import BOOKKEEPING, FETCHED_AT, sql_table
+from airflow_provider_robofy.warehouse.target import BOOKKEEPING, FETCHED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,12 +24,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Table as SqlTable
     from sqlalchemy.engine import Compiled, Connection, CursorResult, Dialect
     from sqlalchemy.schema import DDLElement
-    from sqlalchemy.sql import ColumnElement
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
 
-    from airflow_provider_robofy.warehouse.table import TableName
-    from airflow_provider_robofy.warehouse.values import Bound
+    from airflow_provider_robofy.resources import Kind
+    from airflow_provider_robofy.warehouse.target import Line, Target
 
 #: By the package of the driver: the class of its database, in the module of that name, and SQLAlchemy's URL.
 _DRIVERS: Final = {
@@ -50,77 +47,6 @@ _LONGEST_WAIT: Final = 600.0
 _WAIT: Final = 0.2
 #: Keys in one statement: older versions of SQLite take no more than 999 values.
 _KEYS: Final = 900
-
-
-class Line(NamedTuple):
-    """One row as the table takes it.
-
-    :param key: Its key.
-    :param number: Its position in the file, from 1.
-    :param content: Hash of :attr:`document`.
-    :param document: What the file says of the row, as JSON by the names of columns; nulls are left out.
-    :param values: All values, in the order of :attr:`Target.types`.
-    """
-
-    key: str
-    number: int
-    content: str
-    document: bytes
-    values: tuple[Bound, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class Target:
-    """A table and those of its columns that are written.
-
-    :param name: The table.
-    :param types: The columns and their types.
-    :param key: The column that tells an agent's rows apart.
-    :param constants: Columns that have one value for the whole file, and that value.
-    :param upserts: Does a row replace the one with the same key? Otherwise it is added.
-    :param kept: Columns whose value stays where the later version of a row has none.
-    """
-
-    name: TableName
-    types: Mapping[str, TypeEngine[Any]]
-    key: str
-    constants: Mapping[str, str]
-    upserts: bool
-    kept: frozenset[str]
-
-    @cached_property
-    def table(self) -> SqlTable:
-        """Return the table for statements.
-
-        Its columns have no types, since values are bound as :func:`~airflow_provider_robofy.warehouse.values.binder`
-        returns them, and plain keys, since SQLAlchemy names by those what is bound.
-        """
-        columns = [Column(name, types.NullType(), key=f"c{n}", quote=True) for n, name in enumerate(self.types)]
-        return sql_table(self.name, *columns)
-
-    @cached_property
-    def columns(self) -> dict[str, Column[Any]]:
-        """Return the columns of :attr:`table` by their names."""
-        return {str(column.name): column for column in self.table.columns}
-
-    @cached_property
-    def key_columns(self) -> list[Column[Any]]:
-        """Return the columns that tell rows apart."""
-        return [self.columns[name] for name in (PROJECT_ID, CHATBOT_ID, self.key)]
-
-    @cached_property
-    def changing(self) -> list[Column[Any]]:
-        """Return the columns that an update changes, the time of the fetch as the last one."""
-        fixed = {PROJECT_ID, CHATBOT_ID, self.key, FETCHED_AT}
-        return [column for name, column in self.columns.items() if name not in fixed] + [self.columns[FETCHED_AT]]
-
-    def updated(self, column: Column[Any], new: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return what an update writes into a column.
-
-        :param column: One of :attr:`changing`.
-        :param new: Its value in the later version of the row.
-        """
-        return func.coalesce(new, column) if column.name in self.kept else new
 
 
 class Database(ABC):
@@ -147,8 +73,6 @@ class Database(ABC):
     system_columns: ClassVar[frozenset[str]] = frozenset()
     #: The types of new columns.
     types: ClassVar[Mapping[Kind, TypeEngine[Any]]]
-    #: Does :meth:`write` return how many rows the table has taken?
-    counts_rows: ClassVar[bool] = False
     #: Does the database keep integers in JSON exactly, however long?
     wide_integers: bool = True
 
@@ -218,18 +142,20 @@ class Database(ABC):
         :param target: The table.
         """
 
-    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:  # noqa: ARG002
-        """Write rows, and return how many the table has taken, where :attr:`counts_rows` says that this is known.
+    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int | None:  # noqa: ARG002
+        """Write rows, and return how many the table has taken, or None where the database does not say.
 
         :param statement: What :meth:`insert` returns for the table.
         :param target: The table.
         :param lines: The rows; no two of them have one key where ``target`` upserts.
         """
         self._run(statement.compile(dialect=self.connection.dialect), [line.values for line in lines])
-        return len(lines)
+        return None
 
     def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
-        """Return the :data:`~airflow_provider_robofy.warehouse.table.BOOKKEEPING` of rows that are there, by their key.
+        """Return what the table knows of rows that are there, by their key.
+
+        What that is, is in :data:`~airflow_provider_robofy.warehouse.target.BOOKKEEPING`.
 
         :param target: The table.
         :param owner: Project and agent.

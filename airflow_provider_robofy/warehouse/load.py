@@ -29,20 +29,17 @@ from airflow_provider_robofy.resources import (
     SESSION_KEY,
     SESSIONS,
 )
-from airflow_provider_robofy.warehouse.database import Line, Target
-from airflow_provider_robofy.warehouse.table import (
+from airflow_provider_robofy.warehouse.table import KEY_LENGTH, MAX_FIELDS, RUN_KEY_LENGTH, Table, known_fields
+from airflow_provider_robofy.warehouse.target import (
     APPEND,
     BOOKKEEPING,
     DELETED_AT,
     EXTRA,
     FETCHED_AT,
-    KEY_LENGTH,
-    MAX_FIELDS,
     REPLACE,
     RUN_KEY,
-    RUN_KEY_LENGTH,
-    Table,
-    known_fields,
+    Line,
+    Target,
     sql_table,
 )
 from airflow_provider_robofy.warehouse.values import MisfitError, binder, fits_text, instant, text_of, time_text
@@ -54,7 +51,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.extract.landed import HeldFile
     from airflow_provider_robofy.warehouse.database import Database
-    from airflow_provider_robofy.warehouse.table import TableName
+    from airflow_provider_robofy.warehouse.target import TableName
     from airflow_provider_robofy.warehouse.values import Bound
 
 _log = logging.getLogger(__name__)
@@ -307,12 +304,12 @@ class Load:
 
     def _put(self, target: Target, lines: Sequence[Line]) -> None:
         written = self.database.write(self._insert, target, lines)
-        if target.upserts and not self.database.counts_rows:
+        if written is None and target.upserts:
             found = self.database.find(target, self.owner, [line.key for line in lines])
             ours = (self.fetched_at, self.run_key)
             shown = {key: row[2] for key, row in found.items() if (_fetched_at(row[0]), row[1]) == ours}
             written = sum(shown.get(line.key) == line.number for line in lines)
-        if written != len(lines):
+        if written not in {None, len(lines)}:
             raise RobofyDatabaseError(
                 f"Of {len(lines)} rows sent to the table it shows {written}. Does a trigger, a policy or another "
                 "unique key of the table keep rows back, or does somebody else write the same rows? Nothing of the "
