@@ -318,7 +318,7 @@ def test_what_a_killed_run_left_goes_after_a_day_whichever_run_comes_next(target
     assert theirs.exists()
 
 
-def test_without_locks_only_age_tells(local_target, monkeypatch):
+def test_without_locks_only_the_age_decides(local_target, monkeypatch):
     def refuse(*_: Any) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -360,7 +360,7 @@ def test_folders_of_killed_runs_beside_are_swept_and_what_is_in_use_stays(tmp_pa
     ("name", "fits"),
     [("x" * 200 + ".jsonl", True), ("x" * 216 + ".jsonl", False), ("я" * 105 + ".jsonl", True), ("件" * 85, False)],
 )
-def test_a_path_that_is_too_long_for_what_goes_beside_it_is_told_by_its_argument(local_target, run, pages, name, fits):
+def test_a_path_too_long_for_what_goes_beside_it_is_an_error_with_its_argument(local_target, run, pages, name, fits):
     store = local_target.store(name)
     if fits:
         store.check_length("output_path", ".manifest.json", ".rejected.jsonl")
@@ -370,7 +370,7 @@ def test_a_path_that_is_too_long_for_what_goes_beside_it_is_told_by_its_argument
         store.check_length("output_path", ".manifest.json", ".rejected.jsonl")
 
 
-def test_a_long_folder_is_told_and_a_long_key_too(local_target):
+def test_a_long_folder_and_a_long_key_are_errors_too(local_target):
     with pytest.raises(RobofyConfigError, match="cursor: a name in"):
         local_target.store(f"{'x' * 256}/cursor.json").check_length("cursor")
     s3 = type("S3", (), {"protocol": ("s3", "s3a")})()
