@@ -386,3 +386,12 @@ def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, cont
     count = robofy.count()
     time.sleep(0.3)
     assert robofy.count() == count, "it goes on asking"
+
+
+def test_a_task_killed_before_it_began_asks_nobody(robofy, context, tmp_path):
+    sessions = fetch_sessions(context, tmp_path)
+    task = RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=str(tmp_path / "m.jsonl"))
+    task.on_kill()
+    with pytest.raises(RobofyCancelledError):
+        task.execute(context)
+    assert robofy.count("list_session_messages") == 0
