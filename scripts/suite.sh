@@ -7,6 +7,10 @@ set -u
 python=$1
 shift
 
+# pytest rewrites the asserts of tests and plugins, and Python compiles the package, anew in each process of each worker
+# where they may not keep the result.
+unset PYTHONDONTWRITEBYTECODE
+
 # By file: its tests share servers, and some depend on each other. The slowest files come first (tests/conftest.py), and
 # one worker has all tests of the running Airflow; xdist's own order begins with the files that have the most tests.
 "$python" -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --part=parallel "$@"

@@ -104,8 +104,8 @@ def test_files_that_are_named_are_there(path):
 
 def public_classes() -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for floor in ("hooks", "operators", "sensors", "transfers", "triggers"):
-        folder = importlib.import_module(f"airflow_provider_robofy.{floor}")
+    for layer in ("hooks", "operators", "sensors", "transfers", "triggers"):
+        folder = importlib.import_module(f"airflow_provider_robofy.{layer}")
         for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
             loaded = importlib.import_module(module.name)
             found.update((name, one) for name, one in vars(loaded).items() if name.startswith("Robofy"))

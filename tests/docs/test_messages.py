@@ -349,7 +349,7 @@ class _Log:
         """Say nothing."""
 
 
-def test_every_quotation_was_heard_in_a_test_above():
+def test_every_quotation_was_raised_by_a_test_above():
     assert len(QUOTED) == len(set(QUOTED))
     tests = {name for name in globals() if name.startswith("test_")}
     if tests != RAN or not AIRFLOW_V_3_3_PLUS:

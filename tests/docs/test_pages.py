@@ -24,7 +24,7 @@ PAGES = sorted(DOCS.rglob("*.md"))
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
 COPY = re.compile(r"^<!-- (example_dags/\S+): (\w+) -->\n(?:```python\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 REGION = re.compile(r"^ *# \[START (\w+)\]\n(.*?)^ *# \[END (\w+)\]$", re.MULTILINE | re.DOTALL)
-FLOORS = ("hooks", "operators", "sensors", "triggers", "transfers")
+LAYERS = ("hooks", "operators", "sensors", "triggers", "transfers")
 
 
 # ------------------------------------------------------------------------------------------------------- examples
@@ -59,8 +59,8 @@ def offered() -> dict[str, str]:
     """Return the classes that Airflow is told of, with their modules."""
     info = get_provider_info()
     modules = {one["hook-class-name"].rpartition(".")[0] for one in info["connection-types"]}
-    for floor in FLOORS:
-        for entry in info.get(floor, []):
+    for layer in LAYERS:
+        for entry in info.get(layer, []):
             modules |= set(entry.get("python-modules", [])) | set(filter(None, [entry.get("python-module")]))
     found = {}
     for name in modules:
@@ -72,7 +72,7 @@ def offered() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("name", "module"), sorted(offered().items()))
-def test_every_class_that_airflow_is_told_of_is_in_the_reference_and_on_a_page(name, module):
+def test_every_class_of_the_provider_info_is_in_the_reference_and_on_a_page(name, module):
     reference = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
     assert f".. autoclass:: {module}.{name}\n" in reference
     assert f"`{name}`" in (DOCS / "index.md").read_text(encoding="utf-8")

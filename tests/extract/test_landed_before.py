@@ -17,13 +17,13 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import Wanted, hold, rows
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import LEADS
-from tests.extract.conftest import make_pages
+from tests.extract.conftest import IDENTITY, make_cursor_run, make_pages
 
 FOLDER = Path(__file__).parent / "landed_before"
 ROWS = codec.loads((FOLDER / "rows.json").read_bytes())
@@ -31,7 +31,6 @@ ROWS = codec.loads((FOLDER / "rows.json").read_bytes())
 RENAMED = {"mark": "watermark", "mark_before": "watermark_before", "mark_after": "watermark_after"}
 NAMES = ["leads.jsonl.gz", "leads.csv", "leads.csv.gz", "leads.parquet"]
 NOW = datetime(2025, 1, 15, 12, tzinfo=UTC)
-IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "agent-a"}
 WANTED = Wanted(
     argument="manifest",
     resources=("leads",),
@@ -126,15 +125,7 @@ def test_a_retry_lands_over_a_file_of_the_version_before(tmp_path):
 
 
 def cursor_run(path: Path, run_key: str) -> CursorRun:
-    return CursorRun(
-        FileCursorStore(store(path)),
-        IDENTITY,
-        run_key=run_key,
-        timezone="UTC",
-        lag=timedelta(minutes=10),
-        full_every=None,
-        now=NOW,
-    )
+    return make_cursor_run(store(path), run_key, now=NOW)
 
 
 def test_a_cursor_is_read_and_what_it_knows_does_not_land_again(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
@@ -10,28 +9,14 @@ import pytest
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri, shards
+from tests.extract.conftest import land_sessions
 
 AWKWARD = "guest/7 a+b=c%41?ü太&#"
 
 
 def land(folder: Path, found: list, name: str = "sessions.jsonl", **changes) -> dict:
-    content = "".join(json.dumps(row) + "\n" for row in found).encode()
-    if name.endswith(".gz"):
-        content = gzip.compress(content)
-    path = folder / name
-    path.write_bytes(content)
-    manifest = {
-        "resource": "sessions",
-        "uri": str(path),
-        "format": "jsonl.gz" if name.endswith(".gz") else "jsonl",
-        "mode": "full",
-        "chatbot_id": "agent",
-        "project_id": None,
-        "rows": len(found),
-        "bytes": len(content),
-        **changes,
-    }
-    Path(f"{path}.manifest.json").write_text(json.dumps(manifest))
+    manifest = land_sessions(folder / name, found, **changes)
+    Path(f"{folder / name}.manifest.json").write_text(json.dumps(manifest))
     return manifest
 
 

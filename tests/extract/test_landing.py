@@ -27,15 +27,12 @@ from airflow_provider_robofy.extract.files import Spool, Store
 from airflow_provider_robofy.extract.formats import Format, format_of
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.extract.landing import Landing
+from tests.extract.conftest import lead
 
 MakeRun = Callable[..., Any]
 MakePages = Callable[..., list[Page]]
 
 NAMES = ["leads.jsonl", "leads.jsonl.gz", "leads.csv", "leads.csv.gz", "leads.parquet"]
-
-
-def lead(row_id: Any, at: Any = "2025-01-15 10:30:00", **fields: Any) -> dict[str, Any]:
-    return {"id": row_id, "created_at": at, **fields}
 
 
 def strays(folder: Path) -> list[Path]:

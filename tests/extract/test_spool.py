@@ -89,7 +89,7 @@ def test_leaving_it_after_the_file_was_moved_away_is_fine(tmp_path):
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_full_disk_is_told_of_and_leaves_no_file(small_disk, compress):
+def test_a_full_disk_is_an_error_and_leaves_no_file(small_disk, compress):
     with pytest.raises(OSError, match="No space left"):
         spool_lines(small_disk / "x", [os.urandom(2000).hex().encode() for _ in range(100)], compress=compress)
 

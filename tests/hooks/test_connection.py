@@ -189,7 +189,7 @@ def test_an_extra_of_null_is_no_extra():
         ("127.8.8.8", 0, "http://127.8.8.8"),
     ],
 )
-def test_a_loopback_host_without_a_scheme_is_told_to_write_one(host, port, said):
+def test_a_loopback_host_without_a_scheme_is_an_error_that_shows_how_to_write_it(host, port, said):
     with pytest.raises(RobofyConfigError, match="has no scheme") as raised:
         read(host, port=port)
     assert f"write {said}, or https://" in str(raised.value)

@@ -47,7 +47,7 @@ def test_an_empty_session_yields_nothing_and_an_unknown_one_is_an_error_without_
     assert "4915100099887" not in str(caught.value)
 
 
-def test_another_agent_is_read_when_told(robofy_emulator):
+def test_another_agent_is_read_when_given(robofy_emulator):
     other = robofy_emulator.chatbot_ids[2]
     first = next(RobofyHook().iter_sessions(chatbot_id=other))
     assert next(RobofyHook().iter_messages(first.session_id, chatbot_id=other)).text

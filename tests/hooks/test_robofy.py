@@ -63,7 +63,7 @@ def test_iter_leads_reads_no_further_than_it_is_asked(robofy_emulator):
     assert robofy_emulator.count("list_leads") == 1
 
 
-def test_iter_leads_reads_another_agent_when_told(robofy_emulator):
+def test_iter_leads_reads_another_agent_when_given(robofy_emulator):
     other = robofy_emulator.chatbot_ids[2]
     assert next(RobofyHook().iter_leads(chatbot_id=other)).id == robofy_emulator.leads(other)[0]["id"]
 
@@ -208,7 +208,7 @@ def test_without_a_project_it_counts_the_projects(connect, robofy_emulator):
         ({"host": "http://127.0.0.1:9", "extra": {"max_attempts": 1}}, ["no connection", "host"]),
     ],
 )
-def test_a_bad_connection_says_what_to_mend(connect, changes, words):
+def test_a_bad_connection_says_what_to_fix(connect, changes, words):
     ok, sentence = connect(**changes).test_connection()
     assert not ok
     for word in words:

@@ -221,7 +221,7 @@ def test_all_sessions_gone_is_drift_from_five_on(robofy, context, tmp_path, coun
     assert not (tmp_path / "messages.jsonl").exists()
 
 
-def test_the_endpoint_setting_mends_drift(robofy, connect, context, tmp_path):
+def test_the_endpoint_setting_fits_a_path_that_has_changed(robofy, connect, context, tmp_path):
     template = "/v2/conversations/{chatbot_id}/{session_id}"
     robofy.configure(paths={"list_session_messages": template.replace("_id", "Id")})
     connect(robofy, endpoints={"list_session_messages": template})
@@ -304,7 +304,7 @@ def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, 
         ({"output_path": "messages.csv"}, "output_path"),
     ],
 )
-def test_wrong_arguments_fail_at_once_and_say_what_to_mend(robofy, context, tmp_path, arguments, words):
+def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, tmp_path, arguments, words):
     sessions = fetch_sessions(context, tmp_path)
     before = robofy.count()
     values = {"sessions": sessions, "output_path": str(tmp_path / "m.jsonl"), **arguments}
@@ -386,3 +386,12 @@ def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, cont
     count = robofy.count()
     time.sleep(0.3)
     assert robofy.count() == count, "it goes on asking"
+
+
+def test_a_task_killed_before_it_began_asks_nobody(robofy, context, tmp_path):
+    sessions = fetch_sessions(context, tmp_path)
+    task = RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=str(tmp_path / "m.jsonl"))
+    task.on_kill()
+    with pytest.raises(RobofyCancelledError):
+        task.execute(context)
+    assert robofy.count("list_session_messages") == 0

@@ -184,7 +184,7 @@ def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, c
         ({"robofy_conn_id": "robofy_default", "output_path": " "}, ["output_path", "landing_root"]),
     ],
 )
-def test_wrong_arguments_fail_at_once_and_say_what_to_mend(robofy, context, output, arguments, words):
+def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, output, arguments, words):
     task = RobofyFetchLeadsOperator(task_id="leads", **{"output_path": str(output), **arguments})
     with pytest.raises(AirflowFailException) as caught:
         task.execute(context)

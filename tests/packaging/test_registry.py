@@ -59,7 +59,7 @@ def test_what_it_names_is_there_and_is_what_it_is_named(kind, entry):
         assert kind == "other"
 
 
-def test_all_that_airflow_is_told_of_is_named():
+def test_every_class_of_the_provider_info_is_named():
     info = get_provider_info()
     modules = [module for kind in KINDS for group in info.get(kind, ()) for module in modules_of(group)]
     public = {
