@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.api.times import read_duration
@@ -219,10 +220,16 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         """Return the manifest if the trigger found every document ready, or raise its error."""
         ti = context["ti"]
         with failing_at_once():
-            too_long = self._too_long("the trigger's log names the documents")
-            value_of(event, on_timeout=too_long)
             # A deferral keeps no arguments under ``airflow dags test``, so the manifest is in XCom.
             manifest: Any = ti.xcom_pull(task_ids=ti.task_id, key="manifest", map_indexes=ti.map_index)
+            if (event or {}).get("status") == "timeout":
+                # The event has no names, so one more poll finds out which documents are not ready.
+                poll = KnowledgePoll(manifest["project_id"], manifest["chatbot_id"])
+                watch = ReadyWatch(documents_in(manifest))
+                if watch.judge(poll(self.client, [None])[None]) is None:
+                    raise self._too_long(watch.waiting_for())
+            else:
+                value_of(event, on_timeout=self._too_long("its trigger has timed out"))
         return dict(manifest)
 
     def _wait(self, ids: dict[str, str], documents: list[dict[str, Any]]) -> None:
@@ -302,6 +309,15 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 "or [robofy] landing_root, to a place outside of it."
             )
         return store
+
+
+def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the documents that Robofy should have after an upload.
+
+    :param manifest: The upload's manifest, whose lists are in it or in the file that it names.
+    :raises OSError: That file cannot be read.
+    """
+    return documents_of(manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read()))
 
 
 def _hash(text: str) -> str:

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.hooks.storage import open_store
-from airflow_provider_robofy.knowledge.ready import documents_of
+from airflow_provider_robofy.operators.knowledge import documents_in
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger, RobofyKnowledgeTrigger
 
@@ -101,9 +99,8 @@ class RobofyKnowledgeSensor(RobofyBaseSensor):
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyKnowledgeTrigger:
         manifest: Any = self.manifest
         try:
-            lists = manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read())
             ids = {name: str(manifest[name]) for name in ("project_id", "chatbot_id")}
-            documents = documents_of(lists)
+            documents = documents_in(manifest)
         except (KeyError, TypeError, ValueError):
             raise RobofyConfigError(
                 "manifest is not the manifest of an upload. Give the output of RobofyUploadKnowledgeOperator, as in "

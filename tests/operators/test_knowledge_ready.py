@@ -83,7 +83,7 @@ def test_a_poll_that_fails_does_not_end_the_wait(robofy, context, docs, fault):
 @pytest.mark.parametrize("status", ["Failed", "Pondering"])
 def test_a_document_that_fails_or_is_never_ready_fails_the_task(robofy, context, docs, deferrable, status):
     robofy.configure(processing_result=status)
-    with pytest.raises(RobofyError, match=r"could not process faq|not ready within"):
+    with pytest.raises(RobofyError, match=r"(could not process|not ready within).*faq\.md: '(Failed|Pondering)'"):
         finish(upload(docs, deferrable=deferrable, timeout=0.5), context)
     assert context["ti"].pushed["manifest"]["counts"]["uploaded"] == 2
 
