@@ -28,9 +28,6 @@ class ReadyWatch:
     :raises RobofyDataError: A document has neither id, so that no row can be known to be its own.
     """
 
-    #: The listing is the same for everybody.
-    question = None
-
     def __init__(self, documents: Sequence[Mapping[str, Any]]) -> None:
         nameless = [str(one["name"]) for one in documents if all(one.get(name) is None for name in _IDS)]
         if nameless:

@@ -43,7 +43,7 @@ def wait_on_worker(client: RobofyClient, poll: Poll, watch: Watch, *, interval: 
     """Poll on the task's own thread, an interval after another, and return the result of the wait.
 
     :param client: Client of the task; killing the task cancels it.
-    :param poll: What to read.
+    :param poll: What to read; its one question is None.
     :param watch: What decides whether the wait is over.
     :param interval: Seconds before each poll.
     :param deadline: Second since 1970 at which the wait ends.
@@ -53,7 +53,7 @@ def wait_on_worker(client: RobofyClient, poll: Poll, watch: Watch, *, interval: 
     while (left := deadline - time.time()) > 0:
         _sleep(client, min(interval, left))
         try:
-            answer = poll(client, [watch.question])[watch.question]
+            answer = poll(client, [None])[None]
         except RobofyError as error:
             watch.tolerate(error)
             continue
