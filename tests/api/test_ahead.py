@@ -222,7 +222,7 @@ def test_pages_are_asked_for_at_the_same_time(client):
 
 
 def test_a_server_that_takes_only_two_at_a_time_is_asked_for_two(client):
-    emulator, one = client(latency=0.01, max_in_flight=2, leads=200)
+    emulator, one = client(latency=0.01, max_in_flight=2, leads=60)
     assert read(emulator, one) == [row["id"] for row in emulator.leads()]
 
 
