@@ -207,6 +207,21 @@ def _next_page(listing: Listing) -> Finding:
     return Finding(f"a token under {found}", found)
 
 
+def _foreseen(leads: Listing) -> Finding:
+    most = leads.connection.settings.max_parallel_pages
+    assumed = f"nothing; where tokens can be foreseen, {counted(most, 'page')} at a time (max_parallel_pages)"
+    if not leads.tokens_count:
+        return Finding("unknown: that takes the tokens of two pages in a row", assumed=assumed)
+    counts = "no" if len(leads.tokens_count) > 1 else next(iter(leads.tokens_count))
+    if counts == "no":
+        advice = "" if most == 1 else "max_parallel_pages has no effect here: reads ask for one page after another."
+        return Finding("no", counts, advice, assumed=assumed)
+    advice = f"Reads to the end may ask for {most} pages at a time; if that is too many, lower max_parallel_pages."
+    if most == 1:
+        advice = "To read several pages at a time, set max_parallel_pages to more than 1."
+    return Finding(f"yes: they are {counts}", counts, advice, assumed=assumed)
+
+
 def _end(listing: Listing) -> Finding:
     markers = sorted(set(listing.end_markers))
     if not markers:
@@ -543,6 +558,7 @@ _QUESTIONS: Final = (
     Question("messages", "length", _length),
     Question(_EVERY, "order", _order),
     Question(_EVERY, "next page", _next_page, "next_page_token or nextPageToken, anywhere outside the rows"),
+    Question("leads", "foreseeable tokens", _foreseen),
     Question(_EVERY, "end", _end, "absent, null and empty all end a listing"),
     Question(_BOTH, "total count", _total, "none"),
     Question("leads", "times", _times, f"{LEADS.time}, {_TIMES}"),
