@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_robofy.api.answers import http_date
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST
-from airflow_provider_robofy.probe.ask import Failure
-from airflow_provider_robofy.probe.seen import NO_ROWS, UNKNOWN_TOKEN, ids_of
+from airflow_provider_robofy.probe.seen import NO_ROWS, UNKNOWN_TOKEN, Failure, ids_of
 from airflow_provider_robofy.probe.times import FUTURE, SLACK, is_naive, offset_of, said_offset, said_span
 from airflow_provider_robofy.probe.words import ID_NAMES, MESSAGE_TEXTS, MOST_SHOWN, TOTALS, counted, snake
 from airflow_provider_robofy.resources import LEADS, SESSIONS

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_robofy.hooks.connection import RobofyConnection
-    from airflow_provider_robofy.probe.ask import Failure
     from airflow_provider_robofy.probe.times import ZoneEvidence
     from airflow_provider_robofy.probe.words import Names
     from airflow_provider_robofy.resources import Resource
@@ -50,6 +49,8 @@ _DEEPEST: Final = 6
 _MOST_FIELDS: Final = 10_000
 #: Of an object that is keyed by something personal, no more names than these are kept, even for counting.
 _MOST_NAMES: Final = 300
+
+_LATER: Final = "Try again later; if it stays so, give the endpoint to Robofy's support."
 
 Path = tuple[str, ...]
 
@@ -87,6 +88,26 @@ class Shape:
     zones: Path = ()
     leads_back: bool = False
     template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Describe why a call came to nothing, in words of our own: Robofy's may hold anything.
+
+    :param what: A sentence for people.
+    :param advice: What to do about it.
+    :param missing: Did the path answer that it, or what it names, does not exist? Default False.
+    :param wrong_id: Is it the project or agent that does not exist? Default False.
+    :param final: Is asking on of no use? Default False.
+    :param asked: Was the call made at all? Default True.
+    """
+
+    what: str
+    advice: str = _LATER
+    missing: bool = False
+    wrong_id: bool = False
+    final: bool = False
+    asked: bool = True
 
 
 def shape_of(payload: Any, read: Callable[[Any], Any]) -> Shape:
