@@ -116,8 +116,8 @@ async def _serve(settings: Settings, given: argparse.Namespace) -> int:
         await server.start(given.host, given.port, prerender=given.prerender)
     except OSError as unusable:
         print(
-            f"cannot listen on {given.host} port {given.port}: {unusable.strerror}. Choose another port with --port, or "
-            "--port 0 for a free one.",
+            f"cannot listen on {given.host} port {given.port}: {unusable.strerror}. Choose another port with --port; "
+            "0 takes a free one.",
             file=sys.stderr,
         )
         return 1
