@@ -11,6 +11,7 @@ from zoneinfo import available_timezones
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.envelopes import TOKEN_LIKE, TOKEN_NAMES, Rows
+from airflow_provider_robofy.api.tokens import foresee
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST, UNKNOWN
 from airflow_provider_robofy.probe.times import form_of, moment
 from airflow_provider_robofy.probe.words import (
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_robofy.hooks.connection import RobofyConnection
-    from airflow_provider_robofy.probe.ask import Failure
     from airflow_provider_robofy.probe.times import ZoneEvidence
     from airflow_provider_robofy.probe.words import Names
     from airflow_provider_robofy.resources import Resource
@@ -49,6 +49,8 @@ _DEEPEST: Final = 6
 _MOST_FIELDS: Final = 10_000
 #: Of an object that is keyed by something personal, no more names than these are kept, even for counting.
 _MOST_NAMES: Final = 300
+
+_LATER: Final = "Try again later; if it stays so, give the endpoint to Robofy's support."
 
 Path = tuple[str, ...]
 
@@ -86,6 +88,26 @@ class Shape:
     zones: Path = ()
     leads_back: bool = False
     template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Describe why a call came to nothing, in words of our own: Robofy's may hold anything.
+
+    :param what: A sentence for people.
+    :param advice: What to do about it.
+    :param missing: Did the path answer that it, or what it names, does not exist? Default False.
+    :param wrong_id: Is it the project or agent that does not exist? Default False.
+    :param final: Is asking on of no use? Default False.
+    :param asked: Was the call made at all? Default True.
+    """
+
+    what: str
+    advice: str = _LATER
+    missing: bool = False
+    wrong_id: bool = False
+    final: bool = False
+    asked: bool = True
 
 
 def shape_of(payload: Any, read: Callable[[Any], Any]) -> Shape:
@@ -235,6 +257,8 @@ class Listing:
         self.shape = Shape()
         self.announcing: Shape | None = None
         self.leads_back = False
+        #: What the page tokens count, judged by each two in a row: ``page numbers``, ``row offsets`` or ``no``.
+        self.tokens_count: set[str] = set()
         self.end_markers: list[str] = []
         #: The server's clock when the first page came.
         self.first_at: datetime | None = None
@@ -293,11 +317,12 @@ class Listing:
         for times in self._by_field.values():
             times.last = None
 
-    def take(self, shape: Shape, at: datetime) -> None:
+    def take(self, shape: Shape, at: datetime, asked_with: str | None = None) -> None:
         """Count the next page.
 
         :param shape: The answer, with its rows.
         :param at: The server's clock when it came.
+        :param asked_with: Token that the page was asked for with. Default none: the first page.
         """
         bare = replace(shape, rows=None)
         rows = shape.rows or Rows([], None, None)
@@ -307,6 +332,9 @@ class Listing:
         self.leads_back |= shape.leads_back
         if rows.token is not None:
             self.announcing = self.announcing or bare
+            if asked_with is not None:
+                form = foresee(asked_with, rows.token, len(rows.items))
+                self.tokens_count.add("no" if form is None else "page numbers" if form.step == 1 else "row offsets")
         elif rows.end_marker is not None and not self.shape.trouble:
             self.end_markers.append(rows.end_marker)
         self.sizes.append(len(rows.items))
