@@ -275,5 +275,5 @@ def land_of_sessions(
         context["ti"].xcom_push(key="manifest", value=error.manifest)
         raise
     count_fetch(manifest, extraction.clients, tags_of(task))
-    task.lineage.landed(manifest)
+    task.report_landed(context, manifest)
     return manifest
