@@ -170,7 +170,23 @@ CONVERSATIONS: Final = Resource(
     key=SESSION_ID,
 )
 
-RESOURCES: Final[dict[str, Resource]] = {one.name: one for one in (LEADS, SESSIONS, MESSAGES, CONVERSATIONS)}
+# Agents, projects or statistics at a moment. None of their answers is documented, so one column contains the whole row.
+SNAPSHOTS: Final = Resource(
+    "snapshots",
+    sent=(),
+    added=(
+        Field("_snapshot_key"),
+        Field("_resource"),
+        Field(POSITION, Kind.INTEGER),
+        Field("_fetched_at", Kind.TIME),
+        Field(PROJECT_ID),
+        Field(CHATBOT_ID),
+    ),
+    key="_snapshot_key",
+    rest="row",
+)
+
+RESOURCES: Final[dict[str, Resource]] = {one.name: one for one in (LEADS, SESSIONS, MESSAGES, CONVERSATIONS, SNAPSHOTS)}
 
 
 def resource_named(name: Any) -> Resource | None:

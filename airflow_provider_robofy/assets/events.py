@@ -59,7 +59,8 @@ def manifests_of(context: Mapping[str, Any]) -> list[dict[str, Any]]:
 
         RobofyManifestToSqlOperator(task_id="load", manifest=landed(), table="leads", sql_conn_id="warehouse")
 
-    An event without our extra, such as one that was made by hand, is left out, and a warning names its asset. A file without rows has an event and no manifest.
+    An event without our extra, such as one that was made by hand, is left out, and a warning names its asset. A file
+    without rows has an event and no manifest.
 
     :param context: The task's context.
     :return: The manifests in the order of the events, each once.

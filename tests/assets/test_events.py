@@ -95,7 +95,7 @@ def test_airflow_stores_which_file_landed_with_the_event_of_each_outlet(robofy_e
         "AIRFLOW__ROBOFY__LANDING_ROOT": str(tmp_path / "landing"),
         "AIRFLOW_CONN_ROBOFY_DEFAULT": robofy.connection_json(),
     }
-    for command in (["db", "migrate"], ["dags", "test", "producer", "2025-06-01"]):
+    for command in (["db", "migrate"], ["dags", "reserialize"], ["dags", "test", "producer", "2025-06-01"]):
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *command], env=environment, capture_output=True, text=True, check=False
         )
