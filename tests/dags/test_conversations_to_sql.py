@@ -8,6 +8,8 @@ from contextlib import closing
 
 import pytest
 
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+
 pytestmark = [pytest.mark.timeout(400), pytest.mark.dag_test]
 
 AWKWARD = "100%/+= 😀"
@@ -19,7 +21,9 @@ JOIN = (
 
 
 @pytest.mark.parametrize("privacy", [{}, {"ip_address": "drop"}], ids=["all is kept", "under a policy"])
-def test_leads_sessions_and_messages_join_as_the_api_has_them(airflow_home, robofy_emulator_factory, privacy):
+def test_leads_sessions_and_messages_join_as_the_api_has_them(
+    airflow_home, robofy_emulator_factory, monkeypatch, privacy
+):
     pytest.importorskip("airflow.providers.sqlite")
     robofy = robofy_emulator_factory(leads=40, sessions=20, sessions_page_size=8, agents=1)
     robofy.add_session(AWKWARD, messages=3)
@@ -38,7 +42,14 @@ def test_leads_sessions_and_messages_join_as_the_api_has_them(airflow_home, robo
     with closing(sqlite3.connect(warehouse)) as database:
         found = database.execute(JOIN).fetchall()
         assert database.execute("SELECT count(*) FROM robofy_sessions").fetchone() == (21,)
-    expected = sorted((lead["id"], len(robofy.messages(session))) for session, lead in robofy.leads_of_sessions())
-    assert sorted((lead, count) for _, lead, count in found) == expected
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", robofy.connection_json())
+    hook = RobofyHook()
+    expected = [
+        (lead.id, len(list(hook.iter_messages(session.session_id))))
+        for session in hook.iter_sessions()
+        for lead in hook.iter_leads(session_id=session.session_id)
+    ]
+    assert sorted((lead, count) for _, lead, count in found) == sorted(expected)
+    assert len(expected) > 20
     assert (AWKWARD in {session for session, _, _ in found}) == (not privacy)
     assert AWKWARD not in done.stdout + done.stderr + airflow_home.everything_written()
