@@ -32,9 +32,11 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                 "integration-name": "Robofy",
                 "python-modules": [
                     "airflow_provider_robofy.operators.crawl",
+                    "airflow_provider_robofy.operators.cursors",
                     "airflow_provider_robofy.operators.inbox",
                     "airflow_provider_robofy.operators.knowledge",
                     "airflow_provider_robofy.operators.leads",
+                    "airflow_provider_robofy.operators.snapshot",
                 ],
             },
         ],

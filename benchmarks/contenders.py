@@ -84,13 +84,18 @@ def hand_written(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
     return fetch
 
 
-def operator(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+def one_at_a_time(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+    """Run the operator with ``max_parallel_pages=1``."""
+    return operator(url, chatbot_id, output, width=1)
+
+
+def operator(url: str, chatbot_id: str, output: str, *, width: int = 8) -> Callable[[], int]:
     """Run the operator's ``execute``: checks, de-duplication, hash and manifest included."""
     connection = {
         "conn_type": "robofy",
         "host": url,
         "password": KEY,
-        "extra": {"project_id": PROJECT, "chatbot_id": chatbot_id},
+        "extra": {"project_id": PROJECT, "chatbot_id": chatbot_id, "max_parallel_pages": width},
     }
     os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"] = json.dumps(connection)
     from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
@@ -107,7 +112,12 @@ def operator(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
     return fetch
 
 
-CONTENDERS = {"bare socket": bare_socket, "hand-written loop": hand_written, "operator": operator}
+CONTENDERS = {
+    "bare socket": bare_socket,
+    "hand-written loop": hand_written,
+    "one page at a time": one_at_a_time,
+    "operator": operator,
+}
 
 
 def main(name: str, url: str, chatbot_id: str, output: str) -> None:

@@ -48,10 +48,15 @@ ENTRIES: Final = {
     "operators.inbox.RobofyFetchMessagesOperator": Entry(
         ("list_session_messages",), "none", f"a landed file of sessions, {_STORE}"
     ),
+    "operators.snapshot.RobofySnapshotOperator": Entry(
+        ("list_agents", "list_projects", "message_stats"), "none", _STORE
+    ),
     "operators.cursors.RobofyAdvanceCursorOperator": Entry(
         (), "moves the cursor", "a fetch with `advance_cursor=False`"
     ),
-    "operators.knowledge.RobofyUploadKnowledgeOperator": Entry(("add_file", "add_text_content"), "ledger"),
+    "operators.knowledge.RobofyUploadKnowledgeOperator": Entry(
+        ("add_file", "add_text_content", "list_linked_assets"), "ledger", "for `deferrable`: triggerer"
+    ),
     "operators.crawl.RobofyCrawlWebsiteOperator": Entry(
         ("add_website", "get_crawl_status"), "none", "for `deferrable`: triggerer"
     ),
@@ -60,11 +65,15 @@ ENTRIES: Final = {
     ),
     "sensors.leads.RobofyNewLeadsSensor": Entry(("list_leads",), "none", "for `deferrable`: triggerer"),
     "sensors.knowledge.RobofyCrawlSensor": Entry(("get_crawl_status",), "none", "for `deferrable`: triggerer"),
+    "sensors.knowledge.RobofyKnowledgeSensor": Entry(
+        ("list_linked_assets",), "none", "the manifest of an upload; for `deferrable`: triggerer"
+    ),
     "triggers.leads.RobofyNewLeadsTrigger": Entry(("list_leads",), "none", "triggerer"),
     "triggers.leads.RobofyNewLeadsEventTrigger": Entry(
         ("list_leads",), "reads the cursor of the asset", "Airflow 3.3, triggerer"
     ),
     "triggers.knowledge.RobofyCrawlTrigger": Entry(("get_crawl_status",), "none", "triggerer"),
+    "triggers.knowledge.RobofyKnowledgeTrigger": Entry(("list_linked_assets",), "none", "triggerer"),
 }
 
 

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: Pages are asked for ahead only where an answer takes so many times as long as what is done with a page. Otherwise the
 #: threads would wait for each other, and not for the network.
 WORTH: Final = 3.0
+#: Pages after which a read from a server that answers so fast goes on one page after another.
+_TRIED: Final = 20
+#: Of so many rows at least the ids are remembered: no more can arrive while a request is under way.
+_REMEMBERED: Final = 10_000
 #: Seconds between two checks whether the task was killed.
 _SLICE: Final = 0.1
 #: Where two tokens without padding could be of either kind, a third one with another length tells.
@@ -71,8 +75,9 @@ class PagesAhead:
         self._ahead: dict[str, Future[Answered[Rows]]] = {}
         self._dropped: list[Future[Answered[Rows]]] = []
         self._used = 0
-        #: Hashes of all ids so far. Two that are equal by chance cost some requests, and nothing else.
+        #: Hashes of the latest ids, and of those before them. Two that are equal by chance cost some requests, no more.
         self._ids: set[int] = set()
+        self._older_ids: set[int] = set()
         self._workers: Workers | None = None
         self._helpers: list[RobofyClient] = []
         self._idle: SimpleQueue[RobofyClient] = SimpleQueue()
@@ -102,14 +107,12 @@ class PagesAhead:
         self._client.check_cancelled()
         if self._token is not None and (future := self._ahead.pop(self._token, None)) is not None:
             try:
-                while not wait([future], timeout=_SLICE).done:
-                    self._client.check_cancelled()
-                answered = future.result()
+                answered = self._result(future)
             except RobofyError as error:
                 self._client.check_cancelled()
                 self._slow_down(error)
             else:
-                if self._hashes(answered.value.items).isdisjoint(self._ids):
+                if not self._seen(self._hashes(answered.value.items)):
                     self._used += 1
                     return answered
                 self._drop()
@@ -124,6 +127,13 @@ class PagesAhead:
         if measured:
             self._fastest_answer = min(self._fastest_answer, time.monotonic() - began)
         return answered
+
+    def _result(self, future: Future[Answered[Rows]]) -> Answered[Rows]:
+        while True:
+            try:
+                return future.result(timeout=_SLICE)
+            except TimeoutError:
+                self._client.check_cancelled()
 
     def _follow(self, token: str | None, page: Page) -> None:
         """Learn from a page, and ask for those after the next one.
@@ -145,7 +155,10 @@ class PagesAhead:
             if self._form is None or self._forms > _MOST_FORMS:
                 self._give_up()
                 return
-        if self._form and (self._ahead or self._fastest_answer > WORTH * self._fastest_work):
+        if not self._ahead and self._fastest_answer <= WORTH * self._fastest_work:
+            if page.number >= _TRIED and not self._workers:
+                self._give_up()
+        elif self._form:
             self._width = min(self._most, self._width + 1 if self._troubled else self._width * 2)
             self._ask_ahead(self._form)
 
@@ -155,13 +168,18 @@ class PagesAhead:
         if not hashes and page.rows:
             self._give_up()
             return False
-        shifted = not self._ids.isdisjoint(hashes)
+        shifted = self._seen(hashes)
         self._ids |= hashes
+        if len(self._ids) >= _REMEMBERED:
+            self._ids, self._older_ids = set(), self._ids
         if shifted:
             self._number += 1
             self._drop()
             self._width = 1
         return not shifted
+
+    def _seen(self, hashes: set[int]) -> bool:
+        return not (self._ids.isdisjoint(hashes) and self._older_ids.isdisjoint(hashes))
 
     def _hashes(self, rows: list[Any]) -> set[int]:
         """Return the hashes of the rows' ids; none where a row has no id."""
@@ -174,8 +192,8 @@ class PagesAhead:
     def _ask_ahead(self, form: TokenForm) -> None:
         """Ask for pages until as many are under way, with the next one, as the width allows."""
         if self._workers is None:
-            self._workers = Workers(self._most - 1, "robofy-pages")
-            self._helpers = [self._client.helper() for _ in range(self._most - 1)]
+            self._workers = Workers(self._most, "robofy-pages")
+            self._helpers = [self._client.helper() for _ in range(self._most)]
             for helper in self._helpers:
                 self._idle.put(helper)
         for position in range(1, self._width):
@@ -213,6 +231,7 @@ class PagesAhead:
         self._drop()
         self._usable, self._form = False, None
         self._ids.clear()
+        self._older_ids.clear()
 
     def _stop(self) -> None:
         """End what is under way, and count it."""

@@ -61,8 +61,8 @@ def base_url(host: str | None) -> str:
         raise RobofyConfigError(f"Connection field host: {text!r} is not a host or an http(s) URL.")
     if url.path.strip("/") or url.query or url.fragment:
         raise RobofyConfigError(
-            f"Connection field host: {url.netloc!r} is followed by more, and must end after the host. Paths start "
-            "with /v1/ by themselves; one that differs is set in the extra 'endpoints'."
+            f"Connection field host: {url.netloc!r} has a path. Leave out everything after host and port; a path "
+            "that differs for this account is set in the extra 'endpoints'."
         )
     if "://" not in text and _is_loopback(hostname):
         # Nearly always the emulator, which has no certificate; https would fail and be retried.

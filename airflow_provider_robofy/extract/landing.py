@@ -238,9 +238,9 @@ class Landing:
         self.store.tidy()
         if isinstance(error, OSError):
             raise RobofyLandingError(
-                f"{self.store.uri} could not be written ({type(error).__name__}: {error}). What lies under that name "
-                "is whole, if anything does. Check its permissions and free space, and those of TMPDIR, where rows are "
-                "spooled for remote targets."
+                f"{self.store.uri} could not be written ({type(error).__name__}: {error}). No partial file was left "
+                "under that name. Check that the folder exists and is writable, that there is free space, and the same "
+                "for TMPDIR, where rows for remote targets are written first."
             ) from error
 
     @property

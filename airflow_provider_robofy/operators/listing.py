@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.resources import Resource
 
 
-NOT_WITH_CURSOR: Final = "cursor does not go together with since or until: a cursor decides by itself."
+NOT_WITH_CURSOR: Final = (
+    "cursor cannot be combined with since or until: leave these out for a cursor, or leave out cursor for a window."
+)
 
 
 class RobofyListingOperator(RobofyBaseOperator):

@@ -76,7 +76,7 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
     ) -> None:
         super().__init__(**kwargs)
         if cursor is not None and since is not None:
-            raise RobofyConfigError("cursor does not go together with since: a cursor decides by itself.")
+            raise RobofyConfigError("cursor cannot be combined with since: leave out one of them.")
         if (cursor is None) != (cursor_name is None):
             raise RobofyConfigError(
                 "cursor and cursor_name belong together: give both as the task has them that syncs, with a cursor_name "

@@ -222,7 +222,7 @@ def test_pages_are_asked_for_at_the_same_time(client):
 
 
 def test_a_server_that_takes_only_two_at_a_time_is_asked_for_two(client):
-    emulator, one = client(latency=0.01, max_in_flight=2, leads=200)
+    emulator, one = client(latency=0.01, max_in_flight=2, leads=60)
     assert read(emulator, one) == [row["id"] for row in emulator.leads()]
 
 
@@ -279,3 +279,27 @@ def test_a_read_that_is_left_early_or_cancelled_ends_what_is_under_way(client):
     with pytest.raises(RobofyCancelledError):
         next(pages)
     assert time.monotonic() - began < 1.5
+
+
+def test_leads_that_arrive_between_answers_out_of_order_push_none_out_of_sight(client):
+    emulator, one = client(leads=300)
+    agent = emulator.chatbot_ids[0]
+    for page in range(3, 60, 4):
+        emulator.fault("delay", seconds=0.03, endpoint="list_leads", page=page, times=1)
+    there = {row["id"] for row in emulator.leads()}
+    over = threading.Event()
+
+    def arrive() -> None:
+        while not over.wait(0.004):
+            emulator.add_leads(1, chatbot_id=agent)
+
+    arriving = threading.Thread(target=arrive)
+    arriving.start()
+    try:
+        seen = set(read(emulator, one))
+    finally:
+        over.set()
+        arriving.join()
+    assert there <= seen
+    assert len(emulator.leads()) > len(there), "leads arrived"
+    assert one.requests_unused > 7, "pages were asked for again"

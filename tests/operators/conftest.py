@@ -47,7 +47,8 @@ def connect(monkeypatch):
     def connect(emulator, **changes):
         connection = json.loads(emulator.connection_json())
         connection.update({name: changes.pop(name) for name in ("host", "password") if name in changes})
-        connection["extra"].update({"max_attempts": 2, "total_timeout": 20, **changes})
+        # One page after another, so that tests can count requests.
+        connection["extra"].update({"max_attempts": 2, "total_timeout": 20, "max_parallel_pages": 1, **changes})
         monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
         return emulator
 

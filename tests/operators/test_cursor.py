@@ -253,7 +253,7 @@ def test_a_relative_path_without_a_landing_root_is_refused(world, monkeypatch, t
 
 @pytest.mark.parametrize("arguments", [{"since": "2025-01-01"}, {"until": "2025-01-01"}])
 def test_a_cursor_and_a_window_do_not_mix(arguments):
-    with pytest.raises(RobofyConfigError, match="does not go together"):
+    with pytest.raises(RobofyConfigError, match="cannot be combined"):
         RobofyFetchLeadsOperator(task_id="leads", cursor="cursors", **arguments)
 
 

@@ -279,7 +279,7 @@ def test_the_state_of_an_asset_is_read_before_it_defers(robofy, arrive, sync, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cursor": "c", "cursor_name": "n"}, "does not go together with since"),
+        ({"cursor": "c", "cursor_name": "n"}, "cannot be combined with since"),
         ({"since": None, "cursor": "c"}, "belong together"),
         ({"since": None, "cursor_name": "n"}, "belong together"),
     ],

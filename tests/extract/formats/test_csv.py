@@ -18,7 +18,8 @@ from airflow_provider_robofy.extract.formats import CsvWriter, defused, read_csv
 
 LEADS = table_of("leads")
 HEADER = (
-    "id,created_at,source,page_url,ip_address,lead_data,_project_id,_chatbot_id,_created_at,_session_id,_extra,_absent\n"
+    "id,created_at,source,page_url,ip_address,lead_data,"
+    "_project_id,_chatbot_id,_created_at,_session_id,_extra,_absent\n"
 )
 
 
