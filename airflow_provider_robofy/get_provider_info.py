@@ -36,6 +36,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     "airflow_provider_robofy.operators.inbox",
                     "airflow_provider_robofy.operators.knowledge",
                     "airflow_provider_robofy.operators.leads",
+                    "airflow_provider_robofy.operators.snapshot",
                 ],
             },
         ],

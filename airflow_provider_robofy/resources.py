@@ -19,6 +19,8 @@ SESSION_ID: Final = "_session_id"
 SESSION_KEY: Final = "_session_key"
 MESSAGE_KEY: Final = "_message_key"
 POSITION: Final = "_position"
+MESSAGE_COUNT: Final = "_message_count"
+TRANSCRIPT: Final = "_transcript"
 
 
 class Kind(Enum):
@@ -51,7 +53,7 @@ class Field:
 class Resource:
     """One kind of row: its fields, its key and its time.
 
-    :param name: ``leads``, ``sessions`` or ``messages``.
+    :param name: ``leads``, ``sessions``, ``messages`` or ``conversations``.
     :param sent: Fields that the API is known to send.
     :param added: Fields that this provider adds to every row.
     :param key: Field that identifies a row among those of one agent. It is never null.
@@ -104,7 +106,12 @@ LEADS: Final = Resource(
         Field("ip_address", personal=True),
         Field("lead_data", Kind.JSON, personal=True),
     ),
-    added=(Field(PROJECT_ID), Field(CHATBOT_ID), Field("_created_at", Kind.TIME)),
+    added=(
+        Field(PROJECT_ID),
+        Field(CHATBOT_ID),
+        Field("_created_at", Kind.TIME),
+        Field(SESSION_ID, personal=True, rare=True),  # only where leads are read session by session
+    ),
     key="id",
     id="id",
     time="created_at",
@@ -149,13 +156,43 @@ MESSAGES: Final = Resource(
     rest="message",
 )
 
-RESOURCES: Final[dict[str, Resource]] = {one.name: one for one in (LEADS, SESSIONS, MESSAGES)}
+# The messages of a session in one row. Nothing is computed from them, since none of their fields is documented.
+CONVERSATIONS: Final = Resource(
+    "conversations",
+    sent=(),
+    added=(
+        Field(SESSION_ID, personal=True),
+        Field(PROJECT_ID),
+        Field(CHATBOT_ID),
+        Field(MESSAGE_COUNT, Kind.INTEGER),
+        Field(TRANSCRIPT, Kind.JSON, personal=True),
+    ),
+    key=SESSION_ID,
+)
+
+# Agents, projects or statistics at a moment. None of their answers is documented, so one column contains the whole row.
+SNAPSHOTS: Final = Resource(
+    "snapshots",
+    sent=(),
+    added=(
+        Field("_snapshot_key"),
+        Field("_resource"),
+        Field(POSITION, Kind.INTEGER),
+        Field("_fetched_at", Kind.TIME),
+        Field(PROJECT_ID),
+        Field(CHATBOT_ID),
+    ),
+    key="_snapshot_key",
+    rest="row",
+)
+
+RESOURCES: Final[dict[str, Resource]] = {one.name: one for one in (LEADS, SESSIONS, MESSAGES, CONVERSATIONS, SNAPSHOTS)}
 
 
 def resource_named(name: Any) -> Resource | None:
     """Return the resource of a name, which may come from a file and be of any type.
 
-    :param name: ``leads``, ``sessions`` or ``messages``.
+    :param name: ``leads``, ``sessions``, ``messages`` or ``conversations``.
     :return: The resource, or None for any other value.
     """
     return RESOURCES.get(name) if isinstance(name, str) else None

@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -63,22 +64,22 @@ def hand_written(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
     return fetch
 
 
-def operator(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
-    """Run the messages operator's ``execute``: retries, order, keys, hash, counts and manifest included."""
-    extra = {"chatbot_id": chatbot_id}
+def operator(url: str, chatbot_id: str, folder: str, *, leads: bool = False) -> Callable[[], int]:
+    """Run the operator's ``execute`` for messages, or for leads of sessions: retries, order and manifest included."""
+    extra = {"chatbot_id": chatbot_id, "project_id": "24017"}
     os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"] = json.dumps(
         {"conn_type": "robofy", "host": url, "password": KEY, "extra": extra}
     )
     from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
+    from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
     class TaskInstance:
         dag_id, run_id, task_id, map_index = "bench", "bench", "conversations", -1
 
     context: Any = {"ti": TaskInstance()}
     sessions = RobofyFetchSessionsOperator(task_id="sessions", output_path=f"{folder}/sessions.jsonl").execute(context)
-    task = RobofyFetchMessagesOperator(
-        task_id="messages", sessions=sessions, output_path=f"{folder}/messages.jsonl", max_concurrency=AT_A_TIME
-    )
+    kind = RobofyFetchLeadsOperator if leads else RobofyFetchMessagesOperator
+    task = kind(task_id="rows", sessions=sessions, output_path=f"{folder}/rows.jsonl", max_concurrency=AT_A_TIME)
 
     def fetch() -> int:
         manifest = task.execute(context)
@@ -132,7 +133,12 @@ def dlt_rest_api(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
     return fetch
 
 
-CONTENDERS = {"hand-written loop": hand_written, "operator": operator, "dlt rest_api": dlt_rest_api}
+CONTENDERS: dict[str, Callable[[str, str, str], Callable[[], int]]] = {
+    "hand-written loop": hand_written,
+    "operator": operator,
+    "leads of sessions": partial(operator, leads=True),
+    "dlt rest_api": dlt_rest_api,
+}
 
 
 def main(name: str, url: str, chatbot_id: str, folder: str) -> None:

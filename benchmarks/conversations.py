@@ -1,4 +1,4 @@
-"""The messages of 2,000 sessions: the operator beside a hand-written loop and dlt's ``rest_api``, one server for all.
+"""Measure messages and leads of 2,000 sessions: the operators beside a hand-written loop and dlt's ``rest_api``.
 
 dlt is no dependency: it takes part where it can be imported, or where ``ROBOFY_BENCH_DLT`` names a Python that has it.
 """
@@ -17,7 +17,7 @@ from benchmarks.conversation_contenders import AT_A_TIME
 LATENCY = 0.05
 #: What is promised: share of the ideal time, of the hand-written loop's speed, and resident growth.
 MAX_RATIO, MIN_SPEED_UP, MAX_GROWTH = 1.15, 1.0, 60 * MB
-HAND, OPERATOR, DLT = "hand-written loop", "operator", "dlt rest_api"
+HAND, OPERATOR, LEADS, DLT = "hand-written loop", "operator", "leads of sessions", "dlt rest_api"
 
 
 def run_one(name: str, url: str, chatbot_id: str, python: str = sys.executable) -> dict[str, float]:
@@ -40,11 +40,15 @@ def fan_out(sessions: int = 2000, rounds: int = 3) -> bool:
         f"{sessions:,} sessions, {LATENCY * 1000:.0f} ms of latency, {AT_A_TIME} at a time, median of {rounds} runs: "
         f"ideal {ideal:.2f} s"
     )
-    options = ("--leads", "0", "--sessions", str(sessions), "--session-ids", "uuid", "--latency", str(LATENCY))
+    leads = str(2 * sessions)
+    options = ("--leads", leads, "--sessions", str(sessions), "--session-ids", "uuid", "--latency", str(LATENCY))
     with emulator(*options) as (url, chatbot_id):
         runs = [run_one(OPERATOR, url, chatbot_id) for _ in range(rounds)]
         ratios = [one["seconds"] / ideal for one in runs]
         show(OPERATOR, runs, f"{statistics.median(ratios):.3f} of the ideal ({min(ratios):.3f}-{max(ratios):.3f})")
+        of_leads = [run_one(LEADS, url, chatbot_id) for _ in range(rounds)]
+        ratio = statistics.median(one["seconds"] for one in of_leads) / ideal
+        show(LEADS, of_leads, f"{ratio:.3f} of the ideal")
         if python := python_with_dlt():
             one = run_one(DLT, url, chatbot_id, python)
             show(DLT, [one], f"{one['seconds'] / ideal:.2f} of the ideal, one run, listing and load included")
@@ -52,7 +56,7 @@ def fan_out(sessions: int = 2000, rounds: int = 3) -> bool:
             print(f"{DLT:20} left out: dlt cannot be imported (pip install dlt, or set ROBOFY_BENCH_DLT)")
         one = run_one(HAND, url, chatbot_id)
         show(HAND, [one], f"{one['seconds'] / ideal:.1f} of the ideal, one run")
-    return promise(f"at most {MAX_RATIO} of the ideal", kept=statistics.median(ratios) <= MAX_RATIO)
+    return promise(f"at most {MAX_RATIO} of the ideal", kept=max(statistics.median(ratios), ratio) <= MAX_RATIO)
 
 
 def throughput(sessions: int = 2000, rounds: int = 5) -> bool:

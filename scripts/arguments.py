@@ -48,6 +48,9 @@ ENTRIES: Final = {
     "operators.inbox.RobofyFetchMessagesOperator": Entry(
         ("list_session_messages",), "none", f"a landed file of sessions, {_STORE}"
     ),
+    "operators.snapshot.RobofySnapshotOperator": Entry(
+        ("list_agents", "list_projects", "message_stats"), "none", _STORE
+    ),
     "operators.cursors.RobofyAdvanceCursorOperator": Entry(
         (), "moves the cursor", "a fetch with `advance_cursor=False`"
     ),

@@ -15,11 +15,11 @@ from urllib.parse import unquote
 
 from airflow_provider_robofy.api.body import Body
 from airflow_provider_robofy.api.call import Call
-from airflow_provider_robofy.api.envelopes import Rows, read_object, read_rows
+from airflow_provider_robofy.api.envelopes import NoRowsError, Rows, read_object, read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 T = TypeVar("T")
 Id = str | int
@@ -256,6 +256,35 @@ def account_details() -> Call[dict[str, Any]]:
 def account_limit() -> Call[dict[str, Any]]:
     """Read the account's limits."""
     return _call("account_limit", read_object)
+
+
+#: What a snapshot can be of: the endpoint, and the names of the field with its rows.
+SNAPSHOTS_OF: Final = {
+    "agents": ("list_agents", ("agents", "chatbots", "rows")),
+    "projects": ("list_projects", ("projects", "rows")),
+    "message_stats": ("message_stats", ("stats", "message_stats", "rows")),
+}
+
+
+def snapshot(resource: str, project_id: Id | None) -> Call[Rows]:
+    """List what an account has of a resource. An answer without a list of rows is one row, its whole ``data``.
+
+    :param resource: A key of :data:`SNAPSHOTS_OF`.
+    :param project_id: The project; only agents need it.
+    :return: The call for the first page.
+    """
+    name, names = SNAPSHOTS_OF[resource]
+    path = {"project_id": project_id} if resource == "agents" else None
+    # The only array of statistics may be a part of them, so it is not taken for their rows.
+    return _call(name, partial(_rows_or_data, names=names, guess=resource != "message_stats"), path=path)
+
+
+def _rows_or_data(payload: Any, names: Collection[str], *, guess: bool) -> Rows:
+    try:
+        return read_rows(payload, names, guess=guess)
+    except NoRowsError:
+        data = payload.get("data", payload) if isinstance(payload, dict) else payload
+        return Rows([data], None, "absent")
 
 
 def anything(method: str, path: str, *, params: Mapping[str, object] | None = None, json: Any = None) -> Call[Any]:

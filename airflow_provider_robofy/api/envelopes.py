@@ -21,6 +21,10 @@ _LAYERS = ("data", "report", "result")
 TOKEN_LIKE = re.compile(r"^next|cursor|page_?token|continuation|^has_?(more|next)|^more$", re.IGNORECASE)
 
 
+class NoRowsError(ValueError):
+    """An answer has no list of rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
     """The rows of one page, and the token of the next one.
@@ -65,7 +69,7 @@ def read_rows(payload: Any, names: Collection[str], *, guess: bool = False) -> R
         items = arrays[0] if len(arrays) == 1 else None
     if items is None:
         msg = f"no list of rows was found in the answer (looked for {', '.join(sorted(names))})"
-        raise ValueError(msg)
+        raise NoRowsError(msg)
     token, end_marker = _token(_objects(payload))
     return Rows(items, token, end_marker)
 

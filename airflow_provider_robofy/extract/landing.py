@@ -128,15 +128,16 @@ class Manifest:
 class MessagesManifest(Manifest):
     """What a run over sessions landed, in counts that add up. No personal data.
 
-    ``since`` and ``mode`` are those of the sessions; ``first_at``, ``last_at``, ``undated`` and ``row_order`` say
-    nothing, since it is not known which field of a message is its time.
+    ``since`` and ``mode`` are those of the sessions; ``row_order`` says nothing, and of messages neither do
+    ``first_at``, ``last_at`` and ``undated``, since it is not known which field of a message is its time. Of
+    conversations, ``received`` counts the conversations, and each message of theirs that was rejected.
 
-    :param sessions_uri: The file of sessions whose messages these are.
+    :param sessions_uri: The file of sessions whose messages or leads these are.
     :param sessions_asked: Sessions of this shard in it, each once.
         ``sessions_asked == sessions_read + sessions_gone + sessions_failed``.
-    :param sessions_read: Sessions whose messages all came, be they none.
+    :param sessions_read: Sessions whose messages or leads all came, be they none.
     :param sessions_gone: Sessions that did not exist any more.
-    :param sessions_failed: Sessions that could not be read to their end; none of their messages is in the file.
+    :param sessions_failed: Sessions that could not be read to their end; nothing of them is in the file.
     :param failed_uri: The file that names those, or None.
     :param shard: Index and count, where the sessions were split over several tasks, or None.
     """

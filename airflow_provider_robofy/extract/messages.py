@@ -1,4 +1,4 @@
-"""Read the messages of many sessions, some sessions at a time, and land them in one file."""
+"""Read the messages or leads of many sessions, some sessions at a time, and land them in one file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.api.endpoints import ENDPOINTS, list_session_messages
+from airflow_provider_robofy.api.endpoints import ENDPOINTS, list_leads, list_session_messages
 from airflow_provider_robofy.api.errors import (
     RobofyAuthError,
     RobofyCallError,
@@ -26,15 +27,19 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.api.workers import Workers
 from airflow_provider_robofy.extract.landing import Landing, MessagesManifest, identity
-from airflow_provider_robofy.extract.listing import Progress
+from airflow_provider_robofy.extract.listing import FUTURE, Progress
 from airflow_provider_robofy.extract.rows import UNKNOWN
-from airflow_provider_robofy.extract.transcript import Transcript, blocks
+from airflow_provider_robofy.extract.transcript import Conversation, SessionLeads, SessionRows, Transcript, blocks
+from airflow_provider_robofy.resources import CHATBOT_ID, CONVERSATIONS, LEADS, MESSAGES, PROJECT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.envelopes import Rows
     from airflow_provider_robofy.api.settings import Settings
+    from airflow_provider_robofy.api.times import TimeReader
     from airflow_provider_robofy.extract.files import Spool, Store
     from airflow_provider_robofy.extract.landed import LandedSessions, Shard
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
@@ -49,8 +54,52 @@ _AHEAD = 3
 _LOGGED_FAILURES = 10
 #: Seconds between two checks for cancellation, and seconds to wait for cancelled reads.
 _SLICE, _PATIENCE = 0.1, 1.0
+#: If so many sessions have the same leads, the server ignores the filter.
+_SAME_LEADS = 3
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is read of each session, and what lands of it.
+
+    :param resource: Name of the resource that lands.
+    :param endpoint: Name of the endpoint, for errors.
+    :param call: Returns the call for the first page of a session; takes the landed sessions and the session's id.
+    :param rows: Makes the encoder of a session's rows.
+    """
+
+    resource: str
+    endpoint: str
+    call: Callable[[LandedSessions, str], Call[Rows]]
+    rows: Callable[..., SessionRows]
+
+
+def _messages(sessions: LandedSessions, session_id: str) -> Call[Rows]:
+    return list_session_messages(sessions.chatbot_id, session_id)
+
+
+MESSAGE_ROWS = Reading(MESSAGES.name, "list_session_messages", _messages, Transcript)
+CONVERSATION_ROWS = Reading(CONVERSATIONS.name, "list_session_messages", _messages, Conversation)
+
+
+def lead_rows(times: TimeReader) -> Reading:
+    """Return the reading of the leads of each session.
+
+    :param times: Parser of the API's times.
+    :return: The reading. The sessions must have a project.
+    """
+
+    def call(sessions: LandedSessions, session_id: str) -> Call[Rows]:
+        return list_leads(sessions.project_id or "", sessions.chatbot_id, session_id=session_id)
+
+    return Reading(
+        LEADS.name,
+        "list_leads",
+        call,
+        partial(SessionLeads, read_time=times.read, ahead_of=datetime.now(UTC) + FUTURE),
+    )
 
 
 @dataclass(slots=True)
@@ -58,13 +107,13 @@ class ReadSession:
     """Result of reading one session.
 
     :param session_id: Id of the session.
-    :param transcript: Its messages. Valid only without an error.
+    :param rows: Its rows. Valid only without an error.
     :param pages: Number of pages read. Default 0.
     :param error: The error for which the session could not be read to its end. Default None.
     """
 
     session_id: str
-    transcript: Transcript
+    rows: SessionRows
     pages: int = 0
     error: RobofyError | None = None
 
@@ -91,7 +140,7 @@ class ReadSession:
         message = error.args[0] if error is not None else None
         return dump_line(
             {
-                "session_id": self.transcript.session_id,
+                "session_id": self.rows.session_id,
                 "session": name,
                 "error": type(error).__name__,
                 "message": message,
@@ -101,7 +150,7 @@ class ReadSession:
 
     def close(self) -> None:
         """Release memory and files of the messages."""
-        self.transcript.close()
+        self.rows.close()
 
 
 @dataclass(slots=True)
@@ -114,11 +163,14 @@ class _Counts:
     failed: int = 0
     pages: int = 0
     received: int = 0
+    duplicates: int = 0
+    undated: int = 0
+    future: int = 0
 
 
 @dataclass(kw_only=True)
 class MessagesExtraction:
-    """Read the messages of many sessions, some sessions at a time, and land them.
+    """Read the messages or leads of many sessions, some sessions at a time, and land them.
 
     Usage::
 
@@ -128,6 +180,7 @@ class MessagesExtraction:
     Threads read, each with a client of its own. The thread that calls :meth:`run` writes, in the order of the sessions.
 
     :param sessions: The landed sessions to read.
+    :param reading: What is read of each session. Default: its messages, one row each.
     :param shard: The part of the sessions that this run reads.
     :param settings: Settings of the client. A shard uses its share of ``requests_per_minute``.
     :param max_concurrency: Number of sessions read at a time.
@@ -148,6 +201,7 @@ class MessagesExtraction:
     run_key: str
     store: Store
     pseudonyms: Pseudonyms
+    reading: Reading = MESSAGE_ROWS
     privacy: PrivacyPolicy | None = None
     defuse_formulas: bool = True
     max_failed_sessions: int = 0
@@ -163,9 +217,12 @@ class MessagesExtraction:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
     _failures: int = field(default=0, init=False)
     _failures_in_sequence: int = field(default=0, init=False)
+    _times: list[datetime] = field(default_factory=list, init=False)
+    #: For leads, how many sessions have each first page, by a hash of its ids.
+    _first_pages: dict[int, int] = field(default_factory=dict, init=False)
 
     def run(self) -> MessagesManifest:
-        """Land every message, publish, and return the manifest.
+        """Land the rows of every session, publish, and return the manifest.
 
         Until all sessions have been tried nothing is published, so an earlier good file survives a run that fails.
 
@@ -174,7 +231,7 @@ class MessagesExtraction:
         :raises RobofyError: The key was refused, all sessions are gone, or the result could not be landed.
         """
         started = self.now()
-        progress = Progress(_log, "messages")
+        progress = Progress(_log, self.reading.resource)
         with Landing(self.store, identity(self._common()), defuse_formulas=self.defuse_formulas) as landing:
             landing.check()
             with landing.spool() as data, landing.spool_rejected() as rejected, landing.spool_failed() as failed:
@@ -207,7 +264,7 @@ class MessagesExtraction:
             self.clients.append(RobofyClient(self._settings()))
             self._idle.put(self.clients[-1])
         self._check_cancelled()  # a cancellation before this line could not reach these clients
-        workers = Workers(self.max_concurrency, "robofy-messages")
+        workers = Workers(self.max_concurrency, f"robofy-{self.reading.resource}")
         folder = data.path.parent
         pending: deque[Future[ReadSession]] = deque()
 
@@ -250,18 +307,22 @@ class MessagesExtraction:
             raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
 
     def _read(self, session_id: str, folder: Path) -> ReadSession:
-        """Return all messages of a session, or its error. Runs in a thread.
+        """Return all rows of a session, or its error. Runs in a thread.
 
         :raises RobofyError: An error that every session would have, such as a wrong key or agent.
         """
-        stamp = {"_project_id": self.sessions.project_id, "_chatbot_id": self.sessions.chatbot_id}
-        read = ReadSession(session_id, Transcript(session_id, stamp=stamp, folder=folder, privacy=self.privacy))
+        stamp = {PROJECT_ID: self.sessions.project_id, CHATBOT_ID: self.sessions.chatbot_id}
+        rows = self.reading.rows(session_id, stamp=stamp, folder=folder, privacy=self.privacy)
+        read = ReadSession(session_id, rows)
         client = self._idle.get()
         try:
             self._check_hope()
-            for page in client.pages(list_session_messages(self.sessions.chatbot_id, session_id)):
-                read.transcript.add(page.rows)
+            for page in client.pages(self.reading.call(self.sessions, session_id)):
+                if self.reading.resource == LEADS.name and not read.pages:
+                    self._check_filter(page.rows)
+                rows.add(page.rows)
                 read.pages += 1
+            rows.finish()
         except BaseException as error:
             read.close()
             if not isinstance(error, RobofyError) or isinstance(error, RobofyCancelledError) or _concerns_all(error):
@@ -272,6 +333,25 @@ class MessagesExtraction:
             self._idle.put(client)
         self._note(read)
         return read
+
+    def _check_filter(self, rows: list[Any]) -> None:
+        """Raise where several sessions have the same leads.
+
+        :param rows: The first page of a session's leads.
+        """
+        ids = [str(row.get(LEADS.key)) for row in rows if type(row) is dict]
+        if not ids:
+            return
+        same = hash(tuple(sorted(ids)))
+        with self._lock:
+            self._first_pages[same] = count = self._first_pages.get(same, 0) + 1
+        if count >= _SAME_LEADS:
+            self._fatal_error = self._fatal_error or RobofyConfigError(
+                f"list_leads ({' '.join(ENDPOINTS['list_leads'])}): the server ignores the filter sessionId, since it "
+                f"gives the same leads for {count} different sessions. So leads cannot be joined to sessions for this "
+                "account: fetch them without sessions. No file was written."
+            )
+            raise self._fatal_error
 
     @property
     def _hopeless_after(self) -> int:
@@ -309,10 +389,16 @@ class MessagesExtraction:
         if read.error is None:
             counts.read += 1
             counts.pages += read.pages
-            counts.received += read.transcript.received
-            for lines in blocks(read.transcript.landing):
+            counts.received += read.rows.received
+            counts.duplicates += read.rows.duplicates
+            counts.undated += read.rows.undated
+            counts.future += read.rows.future
+            for at in (read.rows.first_at, read.rows.last_at):
+                if at is not None:
+                    self._times = [min([at, *self._times]), max([at, *self._times])]
+            for lines in blocks(read.rows.landing):
                 data.append(lines)
-            for lines in blocks(read.transcript.rejected):
+            for lines in blocks(read.rows.rejected):
                 rejected.append(lines)
         elif read.is_gone:
             counts.gone += 1
@@ -328,7 +414,7 @@ class MessagesExtraction:
         return replace(self.settings, requests_per_minute=budget / self.shard.count)
 
     def _check_drift(self) -> None:
-        asked, name = self._counts.asked, "list_session_messages"
+        asked, name = self._counts.asked, self.reading.endpoint
         if asked >= FEWEST_FOR_DRIFT and self._counts.gone == asked:
             raise RobofyConfigError(
                 f"{name} ({' '.join(ENDPOINTS[name])}): all {asked} sessions are gone (404), though they were listed. "
@@ -357,7 +443,7 @@ class MessagesExtraction:
     def _common(self) -> dict[str, Any]:
         """Return the fields that the file's identity and the manifest share."""
         return {
-            "resource": "messages",
+            "resource": self.reading.resource,
             "mode": self.sessions.manifest["mode"],
             "project_id": self.sessions.project_id,
             "chatbot_id": self.sessions.chatbot_id,
@@ -373,14 +459,14 @@ class MessagesExtraction:
         return MessagesManifest(
             **self._common(),
             received=counts.received,
-            duplicates=0,
+            duplicates=counts.duplicates,
             outside_window=0,
-            undated=0,
-            future=0,
+            undated=counts.undated,
+            future=counts.future,
             pages=counts.pages,
             end_marker=None,
-            first_at=None,
-            last_at=None,
+            first_at=self._times[0].isoformat() if self._times else None,
+            last_at=self._times[1].isoformat() if self._times else None,
             row_order=UNKNOWN,
             watermark_before=None,
             watermark_after=None,
@@ -395,9 +481,10 @@ class MessagesExtraction:
 
     def _summarise(self, manifest: MessagesManifest, seconds: float) -> None:
         _log.info(
-            "Landed %s messages: %s sessions asked, %s read, %s gone, %s failed; received %s, rejected %s; "
+            "Landed %s %s: %s sessions asked, %s read, %s gone, %s failed; received %s, rejected %s; "
             "%s pages, %s requests, %.1f s; in %s",
             manifest.rows,
+            manifest.resource,
             manifest.sessions_asked,
             manifest.sessions_read,
             manifest.sessions_gone,

@@ -174,11 +174,19 @@ class PrivacyPolicy:
     :param pseudonym_secret: Key of the hash, or None.
     :param resource: What the rows are.
     :param own: Rules that were given for this task; one that matches no field is warned about. Default none.
+    :param of_sessions: Do the rows come with the session that they were read of? Its id is then hashed unless a rule
+        keeps it, as for messages. Default False.
     :raises RobofyConfigError: A rule cannot be followed, or leaves open what becomes of a new form field.
     """
 
     def __init__(
-        self, rules: Mapping[str, str], pseudonym_secret: str | None, resource: Resource, own: Iterable[str] = ()
+        self,
+        rules: Mapping[str, str],
+        pseudonym_secret: str | None,
+        resource: Resource,
+        own: Iterable[str] = (),
+        *,
+        of_sessions: bool = False,
     ) -> None:
         self.rules = dict(rules)
         self._resource = resource
@@ -186,7 +194,7 @@ class PrivacyPolicy:
         if not resource.id_is_personal:
             self._require(resource.id, KEEP, HASH)
         self._require(resource.time, KEEP)
-        if resource in {SESSIONS, MESSAGES}:
+        if of_sessions or resource in {SESSIONS, MESSAGES}:
             self.rules.setdefault(_SESSION_ID, HASH)
         self._adds_key = resource is SESSIONS and self.rules[_SESSION_ID] == HASH
         #: Fields that this adds to a row.
@@ -273,6 +281,7 @@ class PrivacyPolicy:
 
         :param session_id: Its id.
         """
+        self._top.met.add(_SESSION_ID)
         return session_id if self.rules[_SESSION_ID] == KEEP else self._exact(session_id)
 
     def report(self, log: Logger, rows: int) -> None:

@@ -1,4 +1,4 @@
-"""Encode the messages of one session, page by page, into lines to land and lines to reject."""
+"""Encode what is read of one session, page by page, into lines to land and lines to reject."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, rejected_line
-from airflow_provider_robofy.resources import MESSAGE_KEY, POSITION, SESSION_ID
+from airflow_provider_robofy.api.errors import RobofyDataError
+from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, RowFilter, rejected_line
+from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.resources import LEADS, MESSAGE_COUNT, MESSAGE_KEY, POSITION, SESSION_ID, TRANSCRIPT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
     from typing import IO
 
@@ -20,10 +23,66 @@ if TYPE_CHECKING:
 _DIGEST = 16
 #: Bytes of lines that a session keeps in memory. Beyond that they are written to an unnamed file.
 _IN_MEMORY = 1 << 18
+#: Bytes of a conversation that lands as one row. A longer one fails.
+LONGEST_CONVERSATION = 16_000_000
 
 
-class Transcript:
-    """Encode the messages of one session.
+class SessionRows:
+    """Base of what encodes the rows of one session: its files and counts.
+
+    :param session_id: Id of the session.
+    :param stamp: Fields to add to every row.
+    :param folder: Folder for the lines of a long session. The file there has no name: it disappears when the process
+        ends, and no other process can open it.
+    :param privacy: The privacy policy. Default None.
+    """
+
+    def __init__(
+        self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
+    ) -> None:
+        #: The session's id in the landed rows.
+        self.session_id = session_id if privacy is None else privacy.session(session_id)
+        #: Encoded lines to land, in order; likewise those of the rejected file.
+        self.landing: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
+        self.rejected: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
+        #: Rows that the API has sent.
+        self.received = 0
+        #: Counts and times of the manifest; only rows with a known time have them.
+        self.duplicates = self.undated = self.future = 0
+        self.first_at: datetime | None = None
+        self.last_at: datetime | None = None
+        self._privacy = privacy
+        self._added = {**stamp, SESSION_ID: self.session_id}
+
+    def add(self, rows: list[Any]) -> None:
+        """Encode the rows of the next page.
+
+        :param rows: The rows as decoded from JSON. They are not changed.
+        """
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Encode what needs all rows."""
+
+    def close(self) -> None:
+        """Release memory and files."""
+        self.landing.close()
+        self.rejected.close()
+
+    def _reject(self, position: int, reason: str, row: Any) -> None:
+        try:
+            kept = row if self._privacy is None else self._privacy.rejected(row)
+        except (ValueError, RecursionError):
+            kept = None
+        self._write_rejected(position, reason, kept)
+
+    def _write_rejected(self, position: int, reason: str, kept: Any) -> None:
+        facts = {"session_id": self.session_id, "position": position, "reason": reason}
+        self.rejected.write(rejected_line(facts, kept))
+
+
+class Transcript(SessionRows):
+    """Encode the messages of one session, one row each.
 
     Usage::
 
@@ -37,32 +96,18 @@ class Transcript:
 
         {"_message_key":"5d2f...","_position":0,"_chatbot_id":"UOmf...","_session_id":"8f1c...","message":"Hello"}
 
-    :param session_id: Id of the session.
-    :param privacy: The privacy policy. The key is computed after it is applied. Default None.
-    :param stamp: Fields to add to every row.
-    :param folder: Folder for the lines of a long session. The file there has no name: it disappears when the process
-        ends, and no other process can open it.
+    The arguments are those of :class:`SessionRows`. The key is computed after the privacy policy is applied.
     """
-
-    __slots__ = ("_copies", "_hash", "_names", "_privacy", "_stamp", "landing", "received", "rejected", "session_id")
 
     def __init__(
         self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
     ) -> None:
-        #: The session's id in the landed rows.
-        self.session_id = session_id = session_id if privacy is None else privacy.session(session_id)
-        #: Encoded lines to land, in order; likewise those of the rejected file.
-        self.landing: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
-        self.rejected: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
-        #: Rows that the API has sent.
-        self.received = 0
-        self._privacy = privacy
-        added = {**stamp, SESSION_ID: session_id}
-        self._names = added.keys() | {MESSAGE_KEY, POSITION}
+        super().__init__(session_id, stamp=stamp, folder=folder, privacy=privacy)
+        self._names = self._added.keys() | {MESSAGE_KEY, POSITION}
         # The added fields, encoded once for the session and not for each row.
-        self._stamp = dump_line(added).removeprefix(b"{").removesuffix(b"}\n")
+        self._stamp = dump_line(self._added).removeprefix(b"{").removesuffix(b"}\n")
         # As JSON, so that the end of the id is unambiguous in the hash.
-        self._hash = blake2b(dump_line(session_id), digest_size=_DIGEST)
+        self._hash = blake2b(dump_line(self.session_id), digest_size=_DIGEST)
         self._copies: dict[bytes, int] = {}
 
     def add(self, rows: list[Any]) -> None:
@@ -92,11 +137,6 @@ class Transcript:
         self.received += len(rows)
         self.landing.write(lines)
 
-    def close(self) -> None:
-        """Release memory and files."""
-        self.landing.close()
-        self.rejected.close()
-
     def _key(self, content: bytes) -> str:
         message = self._hash.copy()
         message.update(content)
@@ -107,19 +147,108 @@ class Transcript:
             digest = blake2b(b"%s %d" % (digest, copy), digest_size=_DIGEST).digest()
         return digest.hex()
 
-    def _reject(self, position: int, reason: str, row: Any) -> None:
-        try:
-            kept = row if self._privacy is None else self._privacy.rejected(row)
-        except (ValueError, RecursionError):
-            kept = None
-        facts = {"session_id": self.session_id, "position": position, "reason": reason}
-        self.rejected.write(rejected_line(facts, kept))
+
+class Conversation(SessionRows):
+    """Encode the messages of one session into one row.
+
+    The arguments are those of :class:`SessionRows`. The row, in which each message is as the API sent it::
+
+        {"_chatbot_id":"UOmf...","_session_id":"8f1c...","_message_count":2,"_transcript":[{"message":"Hello"},...]}
+    """
+
+    def __init__(
+        self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
+    ) -> None:
+        super().__init__(session_id, stamp=stamp, folder=folder, privacy=privacy)
+        self._messages = bytearray()
+        self._count = 0
+
+    def add(self, rows: list[Any]) -> None:
+        """Encode the messages of the next page.
+
+        :param rows: The messages as decoded from JSON. They are not changed.
+        :raises RobofyDataError: The conversation is too long for one row.
+        """
+        for position, row in enumerate(rows, self._count + self.received):
+            if type(row) is not dict:
+                self._reject(position, NO_OBJECT, row)
+                self.received += 1
+                continue
+            try:
+                # As deeply nested as it lands, so that what is too deep is found here.
+                content = dump_line([[row if self._privacy is None else self._privacy.land(row)]])[2:-3]
+            except (ValueError, RecursionError):
+                self._reject(position, TOO_DEEP, row)
+                self.received += 1
+                continue
+            self._messages += b",%b" % content if self._count else content
+            self._count += 1
+            if len(self._messages) > LONGEST_CONVERSATION:
+                raise RobofyDataError(
+                    f"the conversation has more than {LONGEST_CONVERSATION // 1_000_000} MB, which is too long for one "
+                    "row. Read it with rows='messages'."
+                )
+
+    def finish(self) -> None:
+        """Write the row. It counts as received, as each rejected message does."""
+        fields = dump_line({**self._added, MESSAGE_COUNT: self._count}).removesuffix(b"}\n")
+        self.landing.write(b'%b,"%b":[%b]}\n' % (fields, TRANSCRIPT.encode(), bytes(self._messages)))
+        self._messages = bytearray()
+        self.received += 1
+
+
+class SessionLeads(SessionRows):
+    """Encode the leads of one session.
+
+    The arguments are those of :class:`SessionRows`, and:
+
+    :param read_time: Parser of the API's times, see :class:`~airflow_provider_robofy.extract.rows.RowFilter`.
+    :param ahead_of: Time after which a lead counts as being in the future.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        *,
+        stamp: Mapping[str, Any],
+        folder: Path,
+        privacy: PrivacyPolicy | None = None,
+        read_time: Callable[[object], datetime],
+        ahead_of: datetime,
+    ) -> None:
+        super().__init__(session_id, stamp=stamp, folder=folder, privacy=privacy)
+        self._rows = RowFilter(
+            LEADS,
+            window=Window(),
+            read_time=read_time,
+            stamp=self._added,
+            privacy=privacy,
+            keep_rows=False,
+            ahead_of=ahead_of,
+        )
+
+    def add(self, rows: list[Any]) -> None:
+        """Encode the leads of the next page.
+
+        :param rows: The leads as decoded from JSON. They are not changed.
+        """
+        page = self._rows.filter(rows)
+        self.landing.write(page.lines)
+        for position, reason, kept in page.rejected:
+            self._write_rejected(self.received + position, reason, kept)
+        self.received += len(rows)
+
+    def finish(self) -> None:
+        """Take the counts and times."""
+        rows = self._rows
+        self.duplicates, self.undated, self.future = rows.duplicates, rows.undated, rows.future
+        self.first_at, self.last_at = rows.first_at, rows.last_at
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:
     """Yield the lines of a file in blocks of whole lines.
 
-    :param file: File of a transcript: ``landing`` or ``rejected``. It is read from its beginning.
+    :param file: File of a session's rows: ``landing`` or ``rejected``. It is read from its beginning.
     """
     file.seek(0)
     while lines := file.readlines(_IN_MEMORY):

@@ -63,17 +63,22 @@ class RobofyConnection:
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
-    def privacy_policy(self, resource: Resource, own: Mapping[str, str] | None) -> PrivacyPolicy | None:
+    def privacy_policy(
+        self, resource: Resource, own: Mapping[str, str] | None, *, of_sessions: bool = False
+    ) -> PrivacyPolicy | None:
         """Return the privacy policy for rows of a resource.
 
         :param resource: The resource of the rows.
         :param own: The operator's rules, already checked. They are added to the connection's rules and never switch
             those off.
+        :param of_sessions: Do the rows come with the session that they were read of? Default False.
         :return: The policy, or None where there are no rules.
         :raises RobofyConfigError: The rules contradict each other, or need a ``pseudonym_secret``.
         """
         rules = {**self.privacy, **(own or {})}
-        return PrivacyPolicy(rules, self.pseudonym_secret, resource, own or ()) if rules else None
+        if not rules:
+            return None
+        return PrivacyPolicy(rules, self.pseudonym_secret, resource, own or (), of_sessions=of_sessions)
 
 
 def read_connection(

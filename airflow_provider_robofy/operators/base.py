@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.assets.events import describe_events
 from airflow_provider_robofy.assets.robofy import resource_uri
 from airflow_provider_robofy.extract.files import sweep
 from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, NEXT_SUFFIX, REJECTED_SUFFIX, SUFFIX
@@ -137,6 +138,15 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
     def lineage(self) -> Lineage:
         """Return the lineage of the task, empty until it reads or writes."""
         return Lineage(self.hook)
+
+    def report_landed(self, context: Context, manifest: dict[str, Any]) -> None:
+        """Report what has landed, to lineage and in the events of the task's outlets.
+
+        :param context: The task's context.
+        :param manifest: The manifest.
+        """
+        self.lineage.landed(manifest)
+        describe_events(self.outlets, context, manifest)
 
     def location_of(self, resource: str, project_id: str | None, chatbot_id: str) -> Location:
         """Return the name of an agent's leads, sessions, messages or knowledge, for lineage.

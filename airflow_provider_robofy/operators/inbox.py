@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.endpoints import list_sessions
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
-from airflow_provider_robofy.extract.messages import MessagesExtraction
+from airflow_provider_robofy.extract.messages import CONVERSATION_ROWS, MESSAGE_ROWS, MessagesExtraction
 from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
@@ -21,7 +21,7 @@ from airflow_provider_robofy.operators.base import (
     run_key,
 )
 from airflow_provider_robofy.operators.listing import RobofyListingOperator
-from airflow_provider_robofy.resources import MESSAGES, SESSIONS
+from airflow_provider_robofy.resources import LEADS, MESSAGES, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
+    from airflow_provider_robofy.extract.messages import Reading
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
 __all__ = ["RobofyFetchMessagesOperator", "RobofyFetchSessionsOperator", "shards"]
 
@@ -107,6 +110,10 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         return connection.project_id, chatbot_id, list_sessions(chatbot_id), connection.sessions_order
 
 
+#: What ``rows`` may be.
+READINGS: Final = {one.resource: one for one in (MESSAGE_ROWS, CONVERSATION_ROWS)}
+
+
 class RobofyFetchMessagesOperator(RobofyBaseOperator):
     """Land the messages of many sessions in a file, and return a manifest that adds up.
 
@@ -130,11 +137,16 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
     connection's ``max_attempts`` has *failed*: it is named in ``<file>.failed.jsonl``, with none of its messages in the
     data. All sessions gone, five or more, is an error, because then it is more likely that the path is wrong.
 
+    With ``rows="conversations"`` each session is one row, with ``_session_id``, ``_project_id``, ``_chatbot_id``,
+    ``_message_count`` and ``_transcript``, the list of its messages as the API sent them. A session of more than 16 MB
+    has failed. Nothing is computed from the messages, since none of their fields is documented.
+
     Logs, errors and XCom hold no session id, since it can be a phone number; the log names sessions by a keyed hash,
     which the file of failed sessions repeats.
 
     :param sessions: The manifest that a :class:`RobofyFetchSessionsOperator` returned (``task.output``), or the path of
         the file it landed. Not a list of ids: Airflow stores what an operator is given. (templated)
+    :param rows: ``messages``, one row each, or ``conversations``, one row for each session. Default ``messages``.
     :param output_path: Where to land, ending in ``.jsonl``, ``.jsonl.gz``, ``.csv``, ``.csv.gz`` or ``.parquet`` (which
         needs the extra ``parquet``); anything that Airflow's ``ObjectStoragePath`` opens. A relative path is
         below ``[robofy] landing_root``. For shards it must hold ``{{ ti.map_index }}``. Default: below the landing
@@ -169,6 +181,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self,
         *,
         sessions: dict[str, Any] | str,
+        rows: str = "messages",
         output_path: str | None = None,
         max_concurrency: int = 8,
         shard: tuple[int, int] | list[int] | None = None,
@@ -180,7 +193,10 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
+        if rows not in READINGS:
+            raise RobofyConfigError(f"rows={rows!r} must be one of {', '.join(map(repr, READINGS))}.")
         self.sessions = sessions
+        self.rows = rows
         self.output_path = output_path
         self.max_concurrency = max_concurrency
         self.shard = shard
@@ -194,36 +210,70 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         """Fetch, land and return the manifest."""
         with failing_at_once():
             context = self.checked(context)
-            if type(self.max_concurrency) is not int or self.max_concurrency < 1:
-                raise RobofyConfigError(f"max_concurrency={self.max_concurrency!r} must be at least 1.")
-            connection = self.hook.connection
-            key = run_key(context)
-            sessions = LandedSessions.of(self.sessions, lambda path: open_store(place(path, "sessions")))
-            self.lineage.read(self.location_of("messages", sessions.project_id, sessions.chatbot_id))
-            self.lineage.read(Location.of(sessions.store.uri))
-            extraction = MessagesExtraction(
-                sessions=sessions,
-                shard=Shard.of(self.shard),
-                settings=connection.settings,
-                max_concurrency=self.max_concurrency,
-                run_key=key,
-                store=landing_store(
-                    self.output_path, context, "messages", sessions.project_id or "", sessions.chatbot_id
-                ),
-                # The run's own key is known to everybody who reads the log, so the API key makes it a secret one.
-                pseudonyms=Pseudonyms(connection.pseudonym_secret or f"{connection.settings.api_key}\n{key}"),
-                privacy=connection.privacy_policy(MESSAGES, self.privacy),
-                defuse_formulas=self.defuse_formulas,
-                max_failed_sessions=self.max_failed_sessions,
-                max_rejected=self.max_rejected,
-            )
-            try:
-                manifest = self.ending_when_killed(extraction).run().as_dict()
-            except RobofyDataError as error:
-                count_fetch(error.manifest, extraction.clients, tags_of(self))
-                self.lineage.landed(error.manifest)
-                context["ti"].xcom_push(key="manifest", value=error.manifest)
-                raise
-        count_fetch(manifest, extraction.clients, tags_of(self))
-        self.lineage.landed(manifest)
-        return manifest
+            # Conversations consist of messages, so the rules for messages hold.
+            privacy = self.hook.connection.privacy_policy(MESSAGES, self.privacy)
+            return land_of_sessions(self, context, find_sessions(self), READINGS[self.rows], privacy)
+
+
+def find_sessions(task: RobofyFetchMessagesOperator | RobofyFetchLeadsOperator) -> LandedSessions:
+    """Return the landed sessions that an operator's ``sessions`` names.
+
+    :param task: The operator, with its arguments.
+    :return: The sessions.
+    :raises RobofyConfigError: ``max_concurrency`` is wrong, or ``sessions`` is no manifest and no path of a landed file
+        of sessions.
+    :raises RobofyLandingError: The file is not the one that the manifest describes.
+    """
+    if type(task.max_concurrency) is not int or task.max_concurrency < 1:
+        raise RobofyConfigError(f"max_concurrency={task.max_concurrency!r} must be at least 1.")
+    return LandedSessions.of(task.sessions, lambda path: open_store(place(path, "sessions")))
+
+
+def land_of_sessions(
+    task: RobofyFetchMessagesOperator | RobofyFetchLeadsOperator,
+    context: Context,
+    sessions: LandedSessions,
+    reading: Reading,
+    privacy: PrivacyPolicy | None,
+) -> dict[str, Any]:
+    """Fetch what each of the landed sessions has, land it, and return the manifest.
+
+    :param task: The operator, with its arguments.
+    :param context: The context, checked.
+    :param sessions: The sessions.
+    :param reading: What is read of each session.
+    :param privacy: The privacy policy of the rows, or None.
+    :return: The manifest.
+    :raises RobofyError: See the operators.
+    """
+    settings, secret, key = task.hook.connection.settings, task.hook.connection.pseudonym_secret, run_key(context)
+    source = LEADS.name if reading.resource == LEADS.name else MESSAGES.name
+    task.lineage.read(task.location_of(source, sessions.project_id, sessions.chatbot_id))
+    task.lineage.read(Location.of(sessions.store.uri))
+    extraction = MessagesExtraction(
+        sessions=sessions,
+        reading=reading,
+        shard=Shard.of(task.shard),
+        settings=settings,
+        max_concurrency=task.max_concurrency,
+        run_key=key,
+        store=landing_store(
+            task.output_path, context, reading.resource, sessions.project_id or "", sessions.chatbot_id
+        ),
+        # The run's own key is known to everybody who reads the log, so the API key makes it a secret one.
+        pseudonyms=Pseudonyms(secret or f"{settings.api_key}\n{key}"),
+        privacy=privacy,
+        defuse_formulas=task.defuse_formulas,
+        max_failed_sessions=task.max_failed_sessions,
+        max_rejected=task.max_rejected,
+    )
+    try:
+        manifest = task.ending_when_killed(extraction).run().as_dict()
+    except RobofyDataError as error:
+        count_fetch(error.manifest, extraction.clients, tags_of(task))
+        task.lineage.landed(error.manifest)
+        context["ti"].xcom_push(key="manifest", value=error.manifest)
+        raise
+    count_fetch(manifest, extraction.clients, tags_of(task))
+    task.report_landed(context, manifest)
+    return manifest

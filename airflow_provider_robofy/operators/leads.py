@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.extract.messages import lead_rows
 from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.operators.base import failing_at_once
+from airflow_provider_robofy.operators.inbox import find_sessions, land_of_sessions
 from airflow_provider_robofy.operators.listing import NOT_WITH_CURSOR, RobofyListingOperator
 from airflow_provider_robofy.resources import LEADS
 
@@ -15,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Asset
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
@@ -43,6 +47,10 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     One file for each agent::
 
         RobofyFetchLeadsOperator.partial(task_id="leads").expand(chatbot_id=agents())
+
+    With the session that each of them came from, for a join with sessions and messages::
+
+        RobofyFetchLeadsOperator(task_id="leads", sessions=sessions.output)
 
     A row lands as the API sent it, with ``_project_id``, ``_chatbot_id`` and ``_created_at`` (UTC, null where the API's
     time cannot be read) added. The file appears whole or not at all, with ``<file>.manifest.json`` beside it; rows that
@@ -76,6 +84,15 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         leads that have changed. Default never.
     :param skip_if_empty: With a cursor, skip the task, and with it what follows, when nothing is new; no file is
         written, and the manifest is in XCom as ``manifest``. Default True.
+    :param sessions: Read the leads of these sessions, one session after the other, and add ``_session_id`` to each row.
+        The manifest that a :class:`~airflow_provider_robofy.operators.inbox.RobofyFetchSessionsOperator` returned, or
+        the path of its file. The agent is that of the sessions, so ``chatbot_id``, a window and a cursor do not go
+        together with it. A session that fails is named in ``<file>.failed.jsonl``, and the task fails. Under a privacy
+        policy ``_session_id`` is hashed as that of messages is. Leads without a session are not in the file. Default:
+        read the whole listing. (templated)
+    :param shard: With ``sessions``, ``(index, count)``: read only this part of them, one of
+        :func:`~airflow_provider_robofy.operators.inbox.shards`. Default: all. (templated)
+    :param max_concurrency: With ``sessions``, sessions read at a time, at least 1. Default 8.
     :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
         ``{"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "drop"}``; on top of the connection's
         ``privacy``. Fields of a form are named by their ``field_name`` or, as ``lead_data.type:email``, their type;
@@ -87,7 +104,8 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`. No personal data.
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`; with ``sessions``,
+        :class:`~airflow_provider_robofy.extract.landing.MessagesManifest`. No personal data.
     :raises AirflowFailException: Key, ids, connection or window are wrong, so that a retry cannot help.
     :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
     """
@@ -101,8 +119,12 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         "until",
         "cursor",
         "cursor_name",
+        "sessions",
+        "shard",
         "robofy_conn_id",
     )
+    #: Sessions may not fail: their leads would be missing without a trace in the table.
+    max_failed_sessions = 0
 
     def __init__(
         self,
@@ -118,6 +140,9 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         advance_cursor: bool = True,
         full_every: timedelta | float | None = None,
         skip_if_empty: bool = True,
+        sessions: dict[str, Any] | str | None = None,
+        shard: tuple[int, int] | list[int] | None = None,
+        max_concurrency: int = 8,
         privacy: Mapping[str, str] | None = None,
         defuse_formulas: bool = True,
         max_rejected: int = 0,
@@ -126,6 +151,15 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     ) -> None:
         if cursor is not None and until is not None:
             raise RobofyConfigError(NOT_WITH_CURSOR)
+        given = {"chatbot_id": chatbot_id, "since": since, "until": until, "cursor": cursor}
+        clash = [name for name, value in given.items() if value is not None]
+        if sessions is not None and clash:
+            raise RobofyConfigError(
+                f"sessions does not go together with {', '.join(clash)}: the sessions name the agent, and all their "
+                "leads are read."
+            )
+        if sessions is None and shard is not None:
+            raise RobofyConfigError("shard has no effect without sessions: set sessions too, or leave shard out.")
         super().__init__(
             output_path=output_path,
             chatbot_id=chatbot_id,
@@ -144,9 +178,29 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         )
         self.project_id = project_id
         self.until = until
+        self.sessions = sessions
+        self.shard = shard
+        self.max_concurrency = max_concurrency
         self.remember_given()
 
     def listing(self) -> tuple[str | None, str, Call[Rows], str]:
         """Return the agent's leads."""
         project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
         return project_id, chatbot_id, list_leads(project_id, chatbot_id), self.hook.connection.leads_order
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Fetch, land and return the manifest.
+
+        :param context: The context that Airflow passes.
+        :return: The manifest.
+        """
+        if self.sessions is None:
+            return super().execute(context)
+        with failing_at_once():
+            context = self.checked(context)
+            sessions = find_sessions(self)
+            project_id = self.hook.project_id(self.project_id or sessions.project_id)
+            sessions = replace(sessions, manifest={**sessions.manifest, "project_id": project_id})
+            connection = self.hook.connection
+            privacy = connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
+            return land_of_sessions(self, context, sessions, lead_rows(connection.times), privacy)

@@ -160,5 +160,5 @@ class RobofyListingOperator(RobofyBaseOperator):
         if cursor and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
             raise AirflowSkipException(f"No {resource.name} since the watermark {manifest.watermark_before}.")
-        self.lineage.landed(manifest.as_dict())
+        self.report_landed(context, manifest.as_dict())
         return manifest.as_dict()

@@ -28,6 +28,7 @@ from airflow_provider_robofy.resources import (
     SESSION_ID,
     SESSION_KEY,
     SESSIONS,
+    SNAPSHOTS,
 )
 from airflow_provider_robofy.warehouse.table import KEY_LENGTH, MAX_FIELDS, RUN_KEY_LENGTH, Table, known_fields
 from airflow_provider_robofy.warehouse.target import (
@@ -393,6 +394,8 @@ class Projection:
             del fields[name]
         if load.resource is SESSIONS:
             fields.pop(SESSION_KEY, None)
+        if load.resource is SNAPSHOTS:
+            fields.pop(FETCHED_AT, None)  # the table has it of the manifest
         answers = answers_of(fields.get("lead_data"), load.lead_fields) if self._answers else {}
         self.answered.update(answers)
         values: list[Bound] = []

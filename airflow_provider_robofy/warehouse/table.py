@@ -88,7 +88,7 @@ def known_fields(resource: Resource) -> tuple[Field, ...]:
     known = {field.name: field for field in resource.fields}
     if resource is LEADS:
         known.setdefault(SESSION_ID, Field(SESSION_ID))
-    apart = {PROJECT_ID, CHATBOT_ID, resource.key, SESSION_KEY}
+    apart = {PROJECT_ID, CHATBOT_ID, resource.key, SESSION_KEY, FETCHED_AT}
     return tuple(field for name, field in known.items() if name not in apart)
 
 

@@ -135,6 +135,8 @@ def test_the_documented_fields_are_templated_and_render(robofy, context, tmp_pat
         "until",
         "cursor",
         "cursor_name",
+        "sessions",
+        "shard",
         "robofy_conn_id",
     }
     context["params"] = {"project": 24017, "agent": robofy.chatbot_ids[1], "since": "", "name": "default"}
