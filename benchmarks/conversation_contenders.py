@@ -133,7 +133,7 @@ def dlt_rest_api(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
     return fetch
 
 
-CONTENDERS = {
+CONTENDERS: dict[str, Callable[[str, str, str], Callable[[], int]]] = {
     "hand-written loop": hand_written,
     "operator": operator,
     "leads of sessions": partial(operator, leads=True),
