@@ -106,12 +106,7 @@ LEADS: Final = Resource(
         Field("ip_address", personal=True),
         Field("lead_data", Kind.JSON, personal=True),
     ),
-    added=(
-        Field(PROJECT_ID),
-        Field(CHATBOT_ID),
-        Field("_created_at", Kind.TIME),
-        Field(SESSION_ID, personal=True, rare=True),  # only where leads are read session by session
-    ),
+    added=(Field(PROJECT_ID), Field(CHATBOT_ID), Field("_created_at", Kind.TIME)),
     key="id",
     id="id",
     time="created_at",

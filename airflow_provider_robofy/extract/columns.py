@@ -15,7 +15,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingE
 from airflow_provider_robofy.resources import RESOURCES, Kind, Resource, resource_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
 #: Text (JSON is text too), a whole number, a time in UTC, or null.
 Cell = str | int | datetime | None
@@ -112,17 +112,7 @@ class Table:
         unfit: dict[int, dict[str, Any]] = {}
         absent: dict[int, list[str]] = {}
         columns: list[Sequence[Cell]] = []
-        # Rare fields that no row has: their columns are empty, and the others are as quick as without them.
-        lacking = frozenset(
-            one.name for one in self.resource.fields if one.rare and not any(one.name in r for r in rows)
-        )
-        pick = self._picker(lacking)
-        found = iter(zip(*map(pick, rows), strict=True))
-        for field in self.resource.fields:
-            if field.name in lacking:
-                columns.append([None] * len(rows))
-                continue
-            values = next(found)
+        for field, values in zip(self.resource.fields, zip(*map(self._pick, rows), strict=True), strict=True):
             types = set(map(type, values))
             as_it_is = types <= _AS_IT_IS.get(field.kind, set()) and (plain or field.kind is not Kind.TEXT)
             if as_it_is and not (field.rare and None in values):
@@ -140,7 +130,7 @@ class Table:
                 elif value is _ABSENT and not field.rare:
                     absent.setdefault(index, []).append(field.name)
             columns.append(cells)
-        if not unfit and not absent and set(map(len, rows)) == {len(self._known) - len(lacking)}:
+        if not unfit and not absent and set(map(len, rows)) == {len(self._known)}:
             columns.append([self._no_rest] * len(rows))  # all rows have the fields of the columns and no others
         else:
             columns.append([self._rest_of(row, unfit.get(index)) for index, row in enumerate(rows)])
@@ -184,21 +174,11 @@ class Table:
         row.update(rest or {})
         return row
 
-    def _picker(self, lacking: frozenset[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
-        """Return the function that takes the values of the columns out of a row.
-
-        :param lacking: Fields that no row has.
-        """
-        names = [name for name in self._known if name not in lacking]
-        values = itemgetter(*names)
-
-        def pick(row: dict[str, Any]) -> tuple[Any, ...]:
-            try:
-                return values(row)  # type: ignore[no-any-return]
-            except KeyError:
-                return tuple([row.get(name, _ABSENT) for name in names])
-
-        return pick
+    def _pick(self, row: dict[str, Any]) -> tuple[Any, ...]:
+        try:
+            return self._values(row)  # type: ignore[no-any-return]
+        except KeyError:
+            return tuple([row.get(name, _ABSENT) for name in self._known])
 
     def _rest_of(self, row: dict[str, Any], unfit: dict[str, Any] | None) -> str | None:
         known = self._known
@@ -214,6 +194,10 @@ class Table:
     @cached_property
     def _known(self) -> dict[str, None]:
         return dict.fromkeys(field.name for field in self.resource.fields)
+
+    @cached_property
+    def _values(self) -> Any:
+        return itemgetter(*self._known)
 
     @cached_property
     def _json_and_rare(self) -> dict[str, tuple[bool, bool]]:

@@ -39,8 +39,7 @@ def test_the_columns_are_these_and_no_others() -> None:
     text, time = Kind.TEXT, Kind.TIME
     assert table_of("leads").kinds == {
         "id": text, "created_at": text, "source": text, "page_url": text, "ip_address": text, "lead_data": Kind.JSON,
-        "_project_id": text, "_chatbot_id": text, "_created_at": time, "_session_id": text,
-        "_extra": Kind.JSON, "_absent": Kind.JSON,
+        "_project_id": text, "_chatbot_id": text, "_created_at": time, "_extra": Kind.JSON, "_absent": Kind.JSON,
     }  # fmt: skip
     assert table_of("sessions").kinds == {
         "session_id": text, "last_message_time": text, "last_message": text, "user_profile_name": text,
@@ -79,7 +78,7 @@ def test_null_is_null_and_a_field_that_is_not_there_is_named() -> None:
     found = cells("leads", lead)
 
     assert [name for name, cell in found.items() if cell is None] == [
-        "page_url", "ip_address", "lead_data", "_project_id", "_created_at", "_session_id", "_extra",
+        "page_url", "ip_address", "lead_data", "_project_id", "_created_at", "_extra",
     ]  # fmt: skip
     assert json.loads(found["_absent"]) == ["ip_address", "lead_data"]
 

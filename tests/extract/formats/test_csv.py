@@ -17,10 +17,7 @@ from airflow_provider_robofy.extract.columns import table_of
 from airflow_provider_robofy.extract.formats import CsvWriter, defused, read_csv
 
 LEADS = table_of("leads")
-HEADER = (
-    "id,created_at,source,page_url,ip_address,lead_data,"
-    "_project_id,_chatbot_id,_created_at,_session_id,_extra,_absent\n"
-)
+HEADER = "id,created_at,source,page_url,ip_address,lead_data,_project_id,_chatbot_id,_created_at,_extra,_absent\n"
 
 
 def written(*rows: dict[str, Any], defuse: bool = True, resource: str = "leads") -> bytes:
@@ -46,7 +43,7 @@ NASTY = ["", '"', '""', ",", "\n", "\r", "\r\n", 'a"b,c\nd\r\ne', "\u2028", "Ã¼ð
 def test_every_cell_is_quoted_but_null_and_every_line_ends_alike() -> None:
     content = written(lead(id="a", source="", lead_data=[{"a": 'say "hi"'}]), lead(id="b"))
 
-    assert content.decode() == (HEADER + '"a",,"",,,"[{""a"":""say \\""hi\\""""}]",,,,,,\n' + '"b",,,,,,,,,,,\n')
+    assert content.decode() == (HEADER + '"a",,"",,,"[{""a"":""say \\""hi\\""""}]",,,,,\n' + '"b",,,,,,,,,,\n')
 
 
 def test_the_same_cells_are_found_by_the_standard_library() -> None:
@@ -131,7 +128,7 @@ def test_json_and_numbers_are_cells_like_others() -> None:
 
     _, found = cells(content)
     assert (found[0], found[5]) == ("'-5", "'-5")
-    assert found[10] == '{"id":-5,"score":"=1"}'
+    assert found[9] == '{"id":-5,"score":"=1"}'
     assert list(read_csv(io.BytesIO(content), LEADS, defuse=True)) == [lead(id=-5, lead_data=-5, score="=1")]
 
 

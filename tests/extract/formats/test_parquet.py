@@ -51,7 +51,7 @@ def test_another_program_finds_the_columns_with_their_types_and_values() -> None
     assert {field.name: str(field.type) for field in table.schema} == {
         "id": "string", "created_at": "string", "source": "string", "page_url": "string", "ip_address": "string",
         "lead_data": "string", "_project_id": "string", "_chatbot_id": "string",
-        "_created_at": "timestamp[us, tz=UTC]", "_session_id": "string", "_extra": "string", "_absent": "string",
+        "_created_at": "timestamp[us, tz=UTC]", "_extra": "string", "_absent": "string",
     }  # fmt: skip
     assert all(field.nullable for field in table.schema)
     assert table["id"].to_pylist() == ["a", "", None]
