@@ -14,7 +14,7 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.transport import Received
-from airflow_provider_robofy.probe.seen import Shape, error_shape, shape_of
+from airflow_provider_robofy.probe.shapes import Failure, Shape, error_shape, shape_of
 from airflow_provider_robofy.probe.words import CODES
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ _ELSEWHERE: Final = {
     "account_limit": ("/v1/account/limits",),
 }
 _MOST_PATHS: Final = 3
-_LATER: Final = "Try again later; if it stays so, give the endpoint to Robofy's support."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +59,6 @@ class Bounds:
     session_pages: int = 2
     sessions: int = 3
     wait: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Describe why a call came to nothing, in words of our own: Robofy's may hold anything.
-
-    :param what: A sentence for people.
-    :param advice: What to do about it.
-    :param missing: Did the path answer that it, or what it names, does not exist? Default False.
-    :param wrong_id: Is it the project or agent that does not exist? Default False.
-    :param final: Is asking on of no use? Default False.
-    :param asked: Was the call made at all? Default True.
-    """
-
-    what: str
-    advice: str = _LATER
-    missing: bool = False
-    wrong_id: bool = False
-    final: bool = False
-    asked: bool = True
 
 
 _MORE: Final = "Probe again with larger --max-requests or --max-seconds."

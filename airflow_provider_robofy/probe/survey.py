@@ -7,9 +7,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import endpoints
-from airflow_provider_robofy.probe.ask import Asker, Bounds, Failure
-from airflow_provider_robofy.probe.questions import Finding, about_answers, about_endpoint, about_listing, no_id
-from airflow_provider_robofy.probe.seen import NO_ROWS, Listing, compare, ids_of
+from airflow_provider_robofy.probe.ask import Asker, Bounds
+from airflow_provider_robofy.probe.findings import Finding
+from airflow_provider_robofy.probe.others import about_answers, about_endpoint, no_id
+from airflow_provider_robofy.probe.questions import about_listing
+from airflow_provider_robofy.probe.seen import Listing, compare
+from airflow_provider_robofy.probe.shapes import NO_ROWS, Failure, ids_of
 from airflow_provider_robofy.probe.times import ZoneEvidence
 from airflow_provider_robofy.probe.words import ID_NAMES, Names
 from airflow_provider_robofy.resources import LEADS, MESSAGES, SESSIONS

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.hooks.connection import read_connection
-from airflow_provider_robofy.probe.seen import Listing, Shape, compare
+from airflow_provider_robofy.probe.seen import Listing, compare
+from airflow_provider_robofy.probe.shapes import Shape
 from airflow_provider_robofy.probe.times import ZoneEvidence
 from airflow_provider_robofy.probe.words import Names
 from airflow_provider_robofy.resources import LEADS
