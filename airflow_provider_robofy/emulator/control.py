@@ -9,7 +9,7 @@ under `/_robofy_emulator/` and without a key, because it is for the test that ow
 | GET requests `?endpoint= &limit=` | recent requests, oldest first; says whether the key was right, not what it was |
 | DELETE requests | forgets them and starts counting anew |
 | GET leads `?chatbot_id=` | all rows of an agent (of the first by default) as the API would list them |
-| POST leads `{count, chatbot_id, created_at, session_id, fields}` | adds leads, created now unless told otherwise |
+| POST leads `{count, chatbot_id, created_at, session_id, fields}` | adds leads, created now by default |
 | PATCH leads/ID `{chatbot_id, created_at, fields}` | changes one |
 | DELETE leads/ID `?chatbot_id=` | deletes one |
 | POST sessions `{session_id, chatbot_id, at, messages, fields}` | adds a session with that many messages |
@@ -190,7 +190,7 @@ class Control:
         """Change a lead and return its row.
 
         :param lead_id: Its id.
-        :param chatbot_id: Its agent, None to look at all.
+        :param chatbot_id: Its agent, None to search all.
         :param created_at: Its new time, None to leave it.
         :param fields: What its row says from now on.
         """
@@ -203,7 +203,7 @@ class Control:
         """Delete a lead and return its id.
 
         :param lead_id: Its id.
-        :param chatbot_id: Its agent, None to look at all.
+        :param chatbot_id: Its agent, None to search all.
         """
         agent, number = self._lead(lead_id, chatbot_id)
         agent.leads.delete(number)

@@ -1,8 +1,8 @@
 """Faults, which go wrong on purpose. Each kind is one function; `build` and `parse` return faults that are set.
 
 A fault is aimed (`endpoint`, `chatbot`, `session`, `page`), may wait (`after` lets that many matching requests pass)
-and is limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once unless told
-otherwise; faults in a page's content stay, so that asking for the page again shows the same. Of the faults that replace
+and is limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once by
+default; faults in a page's content stay, so that asking for the page again shows the same. Of the faults that replace
 an answer the first one set is used, and those behind it wait; all others are combined.
 """
 

@@ -50,7 +50,7 @@ class Bounds:
     :param lead_pages: Pages of leads to read. Default 4.
     :param session_pages: Pages of sessions to read. Default 2.
     :param sessions: Sessions whose messages are read. Default 3.
-    :param wait: Seconds between the two looks at the newest leads. Default 0.
+    :param wait: Seconds between the two reads of the newest leads. Default 0.
     """
 
     max_requests: int = 32

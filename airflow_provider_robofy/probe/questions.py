@@ -179,12 +179,12 @@ def _zone_found(evidence: ZoneEvidence) -> str:
     ahead = evidence.ahead or 0.0
     if evidence.exact is not None:
         leads = counted(len(evidence.fresh), "lead")
-        return f"{said_offset(evidence.exact)}, from {leads} that came between two looks{hints}"
+        return f"{said_offset(evidence.exact)}, from {leads} that came between two reads{hints}"
     newest = f"read as UTC, the newest lead or session {'lies' if ahead > FUTURE else 'is'} {said_span(ahead)}"
     if evidence.least is not None:
         return f"{newest} in the future: the zone is {said_offset(evidence.least)} or east of it{hints}"
     if ahead < -_HALF_A_DAY:
-        return f"{newest} old, which tells nothing of the zone{hints}"
+        return f"{newest} old, which does not show the zone{hints}"
     return f"{newest} {'old' if ahead < 0 else 'ahead'}: the zone lies no more than that west of UTC{hints}"
 
 

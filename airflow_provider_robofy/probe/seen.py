@@ -67,7 +67,7 @@ class Listing:
     :param resource: What it lists.
     :param connection: What the provider assumes of the account now.
     :param names: Which names may be written.
-    :param zone: What leads, sessions and the account tell of the zone of times.
+    :param zone: Evidence of the zone of times from leads, sessions and the account.
     """
 
     def __init__(self, resource: Resource, connection: RobofyConnection, names: Names, zone: ZoneEvidence) -> None:
@@ -97,7 +97,7 @@ class Listing:
         #: Hash of a row's id to hash and time of the row: of all pages, and of the first.
         self.seen: dict[int, tuple[int, datetime | None]] = {}
         self.first_page: dict[int, tuple[int, datetime | None]] = {}
-        #: Field to the words in it that tell who speaks.
+        #: Field to the words in it that name who speaks.
         self.speakers: dict[str, Counter[str]] = defaultdict(Counter)
         #: What else is counted: types of ids, and what ``lead_data`` is made of.
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -122,7 +122,7 @@ class Listing:
 
     @property
     def time_field(self) -> str | None:
-        """Return the field that tells a row's time: an expected one, else the one that was readable most often."""
+        """Return the field with a row's time: an expected one, else the one that was readable most often."""
         read = {name: times.forms.total() for name, times in self._by_field.items() if times.forms}
         return next((name for name in self._times if name in read), max(read, key=read.__getitem__, default=None))
 
@@ -172,6 +172,15 @@ class Listing:
             self.first_page = dict(self.seen)
 
     def _take_row(self, row: dict[str, Any], on_page: set[int]) -> None:
+        """Count the fields, the id and the times of one row.
+
+        Sample::
+
+            {"id": "lead_1", "created_at": "2025-01-15 10:30:00", "lead_data": [{"field_name": "email"}]}
+
+        :param row: The row.
+        :param on_page: Hashes of the ids on this page so far; the row's own is added.
+        """
         for name, value in row.items():
             if name in self.fields or len(self.fields) < _MOST_NAMES:
                 self.fields[name][kind_of(value)] += 1
@@ -185,7 +194,7 @@ class Listing:
             on_page.add(row_id)
             try:
                 content = hash(dump_line(row))
-            except ValueError:  # nested too deeply; whether it changes is not to be told then
+            except ValueError:  # nested too deeply; then changes of it are not seen
                 content = 0
             self.seen.setdefault(row_id, (content, moments.get(self.time_field or "")))
 

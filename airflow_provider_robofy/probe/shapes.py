@@ -131,7 +131,11 @@ def shape_of(payload: Any, read: Callable[[Any], Any]) -> Shape:
 
 
 def ids_of(rows: Iterable[Any], names: Iterable[str]) -> list[str]:
-    """Return the ids of rows, for asking on; they are not written.
+    """Return the ids of rows, for the calls that follow; they are not written.
+
+    Sample::
+
+        [{"session_id": "+4915112345678", "last_message": "Hello"}, {"session_id": 7}, "no object"]
 
     :param rows: Rows of a page.
     :param names: Where a row's id may stand, the likeliest first.

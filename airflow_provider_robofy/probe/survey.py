@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.probe.ask import Asker, Bounds
-from airflow_provider_robofy.probe.findings import Finding
 from airflow_provider_robofy.probe.others import about_answers, about_endpoint, no_id
 from airflow_provider_robofy.probe.questions import about_listing
 from airflow_provider_robofy.probe.seen import Listing, compare
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.probe.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

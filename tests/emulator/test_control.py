@@ -4,7 +4,7 @@ import pytest
 import requests
 
 
-def test_state_tells_counts_settings_and_requests(wire):
+def test_state_has_counts_settings_and_requests(wire):
     wire.leads_rows()
     wire.get("/v1/projects")
     state = wire.control("GET", "state").json()
@@ -17,7 +17,7 @@ def test_state_tells_counts_settings_and_requests(wire):
     assert wire.control("GET", "state").json() == state, "control calls are not counted"
 
 
-def test_requests_tell_what_was_asked_but_never_the_key(wire):
+def test_requests_are_recorded_without_the_key(wire):
     wire.get(wire.leads_path, params={"nextPageToken": "eyJwYWdlIjoyfQ=="}, headers={"User-Agent": "probe/1"})
     wire.get("/v1/projects", headers={"Authorization": "Bearer top-secret"})
     wire.get("/nowhere")
@@ -120,7 +120,7 @@ def test_reset_brings_back_the_start(serve):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "told"),
+    ("method", "path", "body", "expected"),
     [
         ("POST", "leads", {"count": 0}, "count must be"),
         ("POST", "leads", {"count": True}, "count must be"),
@@ -153,11 +153,11 @@ def test_reset_brings_back_the_start(serve):
         ("GET", "requests?limit=-1", None, "limit must be"),
     ],
 )
-def test_a_control_request_that_makes_no_sense_gets_a_400_that_says_why(wire, method, path, body, told):
+def test_an_invalid_control_request_gets_a_400_with_the_reason(wire, method, path, body, expected):
     before = wire.control("GET", "state").json()
     answer = wire.control(method, path, json=body)
     assert answer.status_code == 400
-    assert told in answer.json()["error"]
+    assert expected in answer.json()["error"]
     assert wire.control("GET", "state").json() == before
 
 

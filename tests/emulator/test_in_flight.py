@@ -22,7 +22,7 @@ def ask_together(wire, count):
     return answers
 
 
-def test_requests_beyond_the_limit_get_a_429_that_says_when_to_come_back(serve):
+def test_requests_beyond_the_limit_get_a_429_with_retry_after(serve):
     wire = serve(max_in_flight=3, latency=0.5)
     answers = ask_together(wire, 5)
     assert sorted(answer.status for answer in answers) == [200, 200, 200, 429, 429]

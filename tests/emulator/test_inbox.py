@@ -71,7 +71,7 @@ def test_sessions_are_paged_under_either_spelling_of_the_token(serve, key, envel
     assert [each for page in seen for each in page] == [item["session_id"] for item in sessions_of(serve())["sessions"]]
 
 
-def test_messages_have_a_fixed_number_and_an_id_when_told(serve):
+def test_messages_have_a_fixed_number_and_an_id_if_set(serve):
     wire = serve(messages=50, message_ids=True)
     messages = wire.json(chat_path(wire, sessions_of(wire)["sessions"][0]["session_id"]))["data"]
     assert len(messages) == len({message["id"] for message in messages}) == 50
@@ -125,7 +125,7 @@ def test_twenty_thousand_sessions_are_listed_quickly(serve):
     assert len(answer.json()["sessions"]) == 100
 
 
-def test_all_session_ids_are_uuids_when_told(serve):
+def test_all_session_ids_are_uuids_if_set(serve):
     ids = [item["session_id"] for item in sessions_of(serve(sessions=40, session_ids="uuid"))["sessions"]]
     assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
 

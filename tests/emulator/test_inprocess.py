@@ -71,7 +71,7 @@ def test_the_connection_as_json_names_everything(wire):
     assert second["extra"]["chatbot_id"] == emulator.chatbot_ids[2]
 
 
-def test_the_connection_as_uri_says_the_same(wire):
+def test_the_connection_as_uri_equals_the_one_as_json(wire):
     uri = urlsplit(wire.emulator.connection_uri)
     assert uri.scheme == "robofy"
     assert unquote(uri.netloc.partition("@")[2]) == wire.emulator.url

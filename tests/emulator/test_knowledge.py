@@ -82,7 +82,7 @@ def test_ten_megabytes_are_taken_and_one_byte_more_is_not(wire):
 
 
 @pytest.mark.parametrize(
-    ("files", "data", "status", "told"),
+    ("files", "data", "status", "expected"),
     [
         ({"other": ("a.pdf", b"x")}, {}, 400, "file is required"),
         ({"file": ("a.exe", b"x")}, {}, 400, "not supported"),
@@ -91,10 +91,10 @@ def test_ten_megabytes_are_taken_and_one_byte_more_is_not(wire):
         ({"file": ("a.pdf", b"x")}, {"chatbot_id": "nobody"}, 404, "chatbot"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused(wire, files, data, status, told):
+def test_a_file_that_cannot_be_used_is_refused(wire, files, data, status, expected):
     answer = wire.call("POST", UPLOAD, files=files, data=data)
     assert answer.status_code == status
-    assert told in answer.json()["error"]["detail"]
+    assert expected in answer.json()["error"]["detail"]
     assert wire.emulator.assets() == []
 
 

@@ -43,7 +43,7 @@ def test_the_other_listings_have_the_same_form(serve, form):
     ("form", "shown"),
     [("base64", "eyJwYWdlIjoyfQ=="), ("number", 2), ("offset", 10), ("opaque", None), ("signed", None)],
 )
-def test_a_token_looks_as_it_should(serve, form, shown):
+def test_a_token_has_its_form(serve, form, shown):
     token = first_token(serve(token_form=form))
     if form == "opaque":
         assert re.fullmatch(r"[\w-]{32}", token)

@@ -10,7 +10,7 @@ import requests
 AGENTS = "/v1/ai-agent/chatbot/24017"
 
 
-def test_a_fault_strikes_as_often_and_as_late_as_told(wire):
+def test_a_fault_obeys_times_and_after(wire):
     wire.emulator.fault("status", status=500, times=2, after=1)
     assert [wire.get(AGENTS).status_code for _ in range(5)] == [200, 500, 500, 200, 200]
 
@@ -46,7 +46,7 @@ def test_faults_that_replace_an_answer_take_their_turn(wire):
     assert [wire.get(AGENTS).status_code for _ in range(4)] == [429, 502, 200, 200]
 
 
-def test_a_rate_limit_says_when_to_come_back_in_seconds_as_a_date_or_not_at_all(wire):
+def test_a_rate_limit_has_retry_after_in_seconds_as_a_date_or_not_at_all(wire):
     wire.emulator.fault("rate_limit", retry_after=1)
     wire.emulator.fault("rate_limit", retry_after_date=2)
     wire.emulator.fault("rate_limit")

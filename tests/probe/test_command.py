@@ -113,7 +113,7 @@ def test_a_connection_in_airflows_database_is_found(robofy_emulator, tmp_path):
     assert json.loads(done.stdout)["conn_id"] == "robofy_stored"
 
 
-def test_what_it_says_to_copy_is_what_the_connection_takes(robofy_emulator_factory, capsys, monkeypatch):
+def test_the_settings_to_copy_are_accepted_by_the_connection(robofy_emulator_factory, capsys, monkeypatch):
     emulator = robofy_emulator_factory(paths={"list_sessions": "/v1/ai-agent/inbox/sessions/24017/{chatbotId}"})
     monkeypatch.setenv("ROBOFY_API_KEY", emulator.api_key)
     assert main(ids(emulator)) == 0

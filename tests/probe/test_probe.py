@@ -87,13 +87,13 @@ def test_the_form_of_times_is_seen(robofy_emulator_factory, probe, time_format, 
         ("UTC", False, None),
     ],
 )
-def test_a_lead_that_comes_meanwhile_tells_the_zone(robofy_emulator_factory, probe, zone, hint, setting):
+def test_a_lead_that_comes_meanwhile_shows_the_zone(robofy_emulator_factory, probe, zone, hint, setting):
     emulator = robofy_emulator_factory(timezone=zone, order="newest_first")
     if not hint:
         emulator.fault("status", status=403, endpoint="account_details", times=0)
     found = probe(emulator, meanwhile=emulator.add_leads)
     assert found.settings.get("timezone") == setting
-    assert "1 lead that came between two looks" in found["leads", "time zone"].found
+    assert "1 lead that came between two reads" in found["leads", "time zone"].found
     assert found["leads", "changes"].value["new"] == 1
 
 
@@ -129,13 +129,13 @@ def test_an_endpoint_that_the_connection_sets_wrongly_is_found_at_its_usual_plac
     }
 
 
-def test_an_agent_that_does_not_exist_is_said_to_be_and_no_path_is_guessed(robofy_emulator, probe):
+def test_an_agent_that_does_not_exist_is_reported_and_no_path_is_tried(robofy_emulator, probe):
     found = probe(robofy_emulator, chatbot_id="nobody")
     assert "does not exist for this key" in found["leads", "path"].advice
     assert [request.path for request in robofy_emulator.requests if request.endpoint == ""] == []
 
 
-def test_without_ids_the_first_project_and_agent_are_taken_and_not_said(robofy_emulator, probe):
+def test_without_ids_the_first_project_and_agent_are_taken_and_not_written(robofy_emulator, probe):
     found = probe(robofy_emulator, ids=False)
     assert found.survey.complete
     assert found["leads", "path"].value == "answers"
@@ -171,14 +171,14 @@ def test_a_lead_that_changes_or_vanishes_is_noticed(robofy_emulator_factory, pro
     assert change.value["new"] == 3
 
 
-def test_leads_that_stay_as_they_are_are_said_to_for_as_long_as_was_looked(robofy_emulator, probe):
+def test_unchanged_leads_are_reported_with_the_time_between_the_reads(robofy_emulator, probe):
     change = probe(robofy_emulator, bounds=Bounds(wait=1.2))["leads", "changes"]
     assert change.value["seconds"] >= 1
     assert "not seen to change in" in change.found
     assert change.value["unchanged"] == 100
 
 
-def test_the_form_is_counted_and_typed_but_not_told(robofy_emulator, probe):
+def test_the_form_is_counted_and_typed_but_not_written(robofy_emulator, probe):
     plant(robofy_emulator)
     found = probe(robofy_emulator)
     form = found["leads", "form fields"].value
@@ -188,7 +188,7 @@ def test_the_form_is_counted_and_typed_but_not_told(robofy_emulator, probe):
     assert PLANTED["label"] not in found.said
 
 
-def test_names_that_are_not_known_are_told_on_demand_and_values_never(robofy_emulator, probe):
+def test_unknown_names_are_written_on_demand_and_values_never(robofy_emulator, probe):
     plant(robofy_emulator)
     found = probe(robofy_emulator, reveal=True)
     assert "plantina_persson" in found.said
@@ -198,7 +198,7 @@ def test_names_that_are_not_known_are_told_on_demand_and_values_never(robofy_emu
     assert PLANTED["label"] in found["leads", "form field names"].found
 
 
-def test_speakers_are_told_by_known_words_only(robofy_emulator_factory, probe):
+def test_speakers_are_written_by_known_words_only(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory(sessions=0)
     plant(emulator)
     emulator.add_message(PLANTED["phone"], "yes", incoming=False)
@@ -208,13 +208,13 @@ def test_speakers_are_told_by_known_words_only(robofy_emulator_factory, probe):
 
 
 @pytest.mark.parametrize(("word", "said"), [("running", "status: running"), ("Plantina", "does not know")])
-def test_the_status_of_a_crawl_is_told_if_it_is_a_known_word(robofy_emulator_factory, probe, word, said):
+def test_the_status_of_a_crawl_is_written_if_it_is_a_known_word(robofy_emulator_factory, probe, word, said):
     found = probe(robofy_emulator_factory(crawl_idle=word))
     assert said in found["other", "get_crawl_status"].found
     assert "Plantina" not in found.said
 
 
-def test_nothing_personal_is_said_in_any_case(robofy_emulator_factory, probe):
+def test_nothing_personal_is_ever_in_a_report(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory(leads=120, error_shape="2")
     plant(emulator)
     emulator.fault("status", status=400, code=PLANTED["phone"], message=PLANTED["mail"], endpoint="account_limit")
@@ -254,7 +254,7 @@ NO_HINT = "status:status=403,endpoint=account_details,times=0"
         ({"timezone": "Asia/Tokyo", "faults": [NO_HINT]}, {}, "before", ("leads", "time zone"),
          {"open": True, "advice": "cannot be right. To know it, probe with --wait"}, {}),
         ({"timezone": "Europe/Berlin"}, {}, "", ("leads", "time zone"),
-         {"found": "tells nothing of the zone", "advice": "Europe/Berlin"}, {}),
+         {"found": "does not show the zone", "advice": "Europe/Berlin"}, {}),
         ({"clock_offset": 7200}, {}, "meanwhile", ("answers", "clock"), {"found": "2 h ahead of this machine's"}, {}),
         # rows
         ({"faults": ["duplicate_rows:page=2,count=3"], "order": "newest_first"}, {}, "", ("leads", "duplicates"),
