@@ -284,9 +284,8 @@ class Fault:
             return False
         if self.kind == "duplicate_rows" and (request.page or 0) < 2:
             return False
-        session = request.params.get("sessionId", request.query.get("sessionId"))
-        found = (request.endpoint, request.params.get("chatbotId"), session, request.page)
-        return all(self._options[name] in {None, value} for name, value in zip(AIM, found, strict=False))
+        found = zip(AIM, (*request.listing, request.page), strict=False)
+        return all(self._options[name] in {None, value} for name, value in found)
 
     def as_json(self) -> dict[str, Any]:
         """Return it with its options and how often it was applied, for the control API."""

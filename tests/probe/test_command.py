@@ -154,16 +154,6 @@ def test_an_account_that_limits_the_rate_is_status_1_within_the_time_that_is_giv
     assert "HTTP 429" in done.stdout
 
 
-def test_a_huge_account_is_read_a_little(robofy_emulator_factory):
-    emulator = robofy_emulator_factory(leads=1_000_000, sessions=20_000, page_size=200, cache_mb=8)
-    done = run(*ids(emulator), "--json", ROBOFY_API_KEY=emulator.api_key)
-    assert done.returncode == 0, done.stdout
-    report = json.loads(done.stdout)
-    assert report["requests"] <= 32
-    [size] = [one for one in report["findings"] if (one["topic"], one["name"]) == ("leads", "page size")]
-    assert size["value"] == 200
-
-
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [
