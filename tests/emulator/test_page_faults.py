@@ -95,7 +95,7 @@ def test_page_faults_combine_with_each_other_and_with_the_sending(wire):
         ("no_id", lambda row: isinstance(row, dict) and "id" not in row),
         ("bad_date", lambda row: isinstance(row, dict) and row.get("created_at") == "soon"),
         ("not_object", lambda row: not isinstance(row, dict)),
-        ("odd_id", lambda row: isinstance(row, dict) and list(row.get("id")) == ["value"]),
+        ("odd_id", lambda row: isinstance(row, dict) and list(row["id"]) == ["value"]),
     ],
 )
 def test_malformed_rows_can_be_of_one_kind(wire, how, check):
