@@ -1,4 +1,4 @@
-# Everything a person or CI does here. Needs make, Python >= 3.11 and a package index that pip knows; nothing else.
+# All commands for developers and CI. They need make, Python >= 3.11 and a package index that pip can reach.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -28,19 +28,19 @@ RUN := $(BIN)/python
 unexport AIRFLOW_HOME PYTHONPATH PYTHONHOME
 
 .PHONY: help
-help: ## show this
+help: ## show this list
 	@awk 'BEGIN {FS = ": *[^#]*## "} /^[a-z][a-z0-9.-]*:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "PYTHON=/path/to/python3 chooses the interpreter of a new environment."
 	@echo "PYTEST_ARGS='-k landing -x' goes to pytest."
 
 # ---------------------------------------------------------------------------------------------------- environments
-# pip and not uv: pip knows the index, proxy and certificates that this machine was set up with; uv would have to be
-# told them again. The pip that comes with Python 3.11 knows no dependency groups (25.1 does), so it is renewed first.
+# pip and not uv: pip uses the index, proxy and certificates that this machine is configured with; uv needs them set
+# again. The pip that comes with Python 3.11 does not support dependency groups (25.1 does), so it is upgraded first.
 # -qq: some machines make pip warn about every package.
 PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input
 
-# The stamp is newer than what an environment was made from: then there is nothing to do.
+# An environment is up to date while its stamp is newer than the files that it was made from.
 define environment
 $(call home,$(1))/.stamp: pyproject.toml constraints/airflow-$(1).txt
 	@python="$(PYTHON)"; [ -n "$$$$python" ] || python=$$$$(sh scripts/find_python.sh $(PYTHONS_$(1))) || exit 1; \
@@ -58,83 +58,94 @@ $(eval $(call environment,$(NEWEST),--group test --group lint --group docs))
 $(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group test)))
 
 .PHONY: servers
-servers: ## PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
+servers: ## install PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
 	@sh scripts/servers.sh
 
 .PHONY: env env-2.11
-env: $(call home,$(NEWEST))/.stamp ## .venv with the newest Airflow and all tools; nothing to do while it is up to date
-env-2.11: $(call home,$(OLDEST))/.stamp ## .venv-2.11 with the oldest Airflow supported
+env: $(call home,$(NEWEST))/.stamp ## make .venv with the newest Airflow and all tools, if it is not up to date
+env-2.11: $(call home,$(OLDEST))/.stamp ## make .venv-2.11 with the oldest supported Airflow
 
 # ----------------------------------------------------------------------------------------------------------- tests
 .PHONY: test test-2.11 test-matrix $(addprefix test-,$(MATRIX))
-test: env ## the whole suite on the newest Airflow
+test: env ## run the whole suite on the newest Airflow
 	@sh scripts/suite.sh $(RUN) $(PYTEST_ARGS)
 
-test-2.11: env-2.11 ## the whole suite on Airflow 2.11
+test-2.11: env-2.11 ## run the whole suite on Airflow 2.11
 	@sh scripts/suite.sh $(call home,$(OLDEST))/bin/python $(PYTEST_ARGS)
 
 $(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
 	@sh scripts/suite.sh .venv-$*/bin/python $(PYTEST_ARGS)
 
-test-matrix: $(addprefix test-,$(MATRIX)) ## the whole suite on the Airflows between (test-3.0, test-3.1, test-3.2)
+test-matrix: $(addprefix test-,$(MATRIX)) ## run the whole suite on the versions between (test-3.0, test-3.1, test-3.2)
 
 # Both parts of the suite add to one file. Processes that tests start are not counted.
 .PHONY: coverage
-coverage: env ## the lines and branches that the suite runs on the newest Airflow, for each package
+coverage: env ## run the suite on the newest Airflow and show the lines and branches that it covers
 	@rm -f .coverage
 	@sh scripts/suite.sh $(RUN) --cov --cov-append --cov-report= $(PYTEST_ARGS); status=$$?; \
 	$(RUN) scripts/coverage_table.py && exit $$status
 
-# By itself, because the rest of the suite does without a browser and the package that drives one.
+# Separate, because the rest of the suite needs no browser and no playwright.
 .PHONY: ui-test screenshots
-ui-test: env ## the connection form and a DAG of the newest Airflow, in a browser (make servers installs one)
+ui-test: env ## test the connection form and a DAG of the newest Airflow in a browser (make servers installs one)
 	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group ui
 	@echo "A browser looks at an Airflow of its own; both take about a minute to come up."
 	$(RUN) -m pytest tests/ui $(PYTEST_ARGS)
 
 screenshots: export ROBOFY_SCREENSHOTS := docs/images
-screenshots: ui-test ## the same, and the pictures in docs/images taken anew
+screenshots: ui-test ## the same, and take the pictures in docs/images anew
 
 # --------------------------------------------------------------------------------------------------------- linting
 .PHONY: lint format
-lint: env ## ruff, mypy and import-linter
+lint: env ## run ruff, mypy and import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: env ## let ruff format and fix what it safely can
+format: env ## format the code and fix what ruff can fix safely
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 # --------------------------------------------------------------------------------------------------- documentation
-# -W: a link that leads nowhere, or a page in no table of contents, fails. -E: what a docstring says is read anew.
-.PHONY: docs
-docs: env ## these documents and the API reference as web pages in build/docs; a warning is an error
+# -W: a link to a page or heading that does not exist fails, and so does a page in no table of contents. -E: docstrings
+# are read anew. The test also checks links to files outside of docs/, as GitHub resolves them.
+.PHONY: docs arguments links
+docs: env ## the documents and the API reference as web pages in build/docs; a warning or a dead link is an error
 	$(BIN)/sphinx-build -W --keep-going -q -E -b html -d build/doctrees docs build/docs
+	$(RUN) -m pytest -q tests/docs/test_docs.py -k "lead_somewhere or are_there"
 	@echo "build/docs/index.html"
+
+arguments: env ## write docs/reference/arguments.md anew, from the docstrings
+	@$(RUN) -m scripts.arguments
+
+links: env ## try the links to other web sites (needs a network)
+	$(BIN)/sphinx-build -q -E -b linkcheck -d build/doctrees docs build/links
 
 # --------------------------------------------------------------------------------------------------- seeing it work
 .PHONY: demo airflow bench
-demo: env ## leads travel from the emulator through a real DAG into a file that adds up
+demo: env ## run a real DAG that fetches leads from the emulator into a file, and check the file
 	@$(RUN) -m scripts.demo
 
-airflow: env ## the Airflow UI with the example DAGs and the emulator; Ctrl-C ends both
+airflow: env ## start the Airflow UI with the example DAGs and the emulator; Ctrl-C ends both
 	@$(RUN) -m scripts.airflow_ui
 
-bench: env ## how fast and how lean (several minutes)
+bench: env ## measure time and memory (several minutes)
 	$(RUN) -m benchmarks
 
 # ------------------------------------------------------------------------------------------------------- packaging
-.PHONY: build check-dist constraints clean
-build: env ## sdist and wheel in dist/
+.PHONY: build check-dist release-check constraints clean
+build: env ## build sdist and wheel in dist/
 	@rm -rf dist
 	$(BIN)/hatchling build
 
-check-dist: build ## install the wheel, then the sdist, where neither is, and ask Airflow for it
+check-dist: build ## install the wheel, then the sdist, in an empty environment, and check that Airflow finds it
 	@sh scripts/check_dist.sh $(RUN) constraints/airflow-$(NEWEST).txt
 
-constraints: env ## pin every Airflow's packages anew
+release-check: env ## list what keeps this commit from being released
+	@$(RUN) -m scripts.release_check
+
+constraints: env ## pin the packages of every Airflow version anew
 	@$(RUN) $(PIP_INSTALL) --group constraints
 	$(RUN) scripts/constraints.py
 

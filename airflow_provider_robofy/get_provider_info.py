@@ -1,8 +1,8 @@
-"""What Airflow is told about this provider: pure data. Airflow reads it at every start, so it imports nothing."""
+"""The provider's metadata for Airflow: pure data. Airflow reads it at every start, so it imports nothing."""
 
 
 def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] would need an import
-    """Return the provider's metadata, as Airflow's provider_info schema wants it."""
+    """Return the provider's metadata in the form of Airflow's provider_info schema."""
     text = {"type": ["string", "null"]}
     # JSON may have been stored as an object or as its text; Airflow's form shows and keeps either.
     json = {"type": ["object", "string", "null"]}
@@ -32,6 +32,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                 "integration-name": "Robofy",
                 "python-modules": [
                     "airflow_provider_robofy.operators.crawl",
+                    "airflow_provider_robofy.operators.cursors",
                     "airflow_provider_robofy.operators.inbox",
                     "airflow_provider_robofy.operators.knowledge",
                     "airflow_provider_robofy.operators.leads",
@@ -97,13 +98,14 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     "timezone": {
                         "label": "Time zone",
                         "schema": text,
-                        "description": "IANA name of the zone of Robofy's timestamps, which name none. Default UTC.",
+                        "description": "Zone of Robofy's timestamps, which carry none: an IANA name such as "
+                        "Europe/Berlin. Default UTC.",
                     },
                     "leads_order": {
                         "label": "Order of leads",
                         "schema": order,
-                        "description": "unknown (default), or newest_first if this account's leads come so: "
-                        "windowed reads then stop early.",
+                        "description": "newest_first if Robofy lists this account's newest leads first: reads of a "
+                        "window or cursor then stop early. Default unknown.",
                     },
                     "sessions_order": {
                         "label": "Order of sessions",
@@ -135,6 +137,11 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                         "schema": number,
                         "description": "Default 64.",
                     },
+                    "max_parallel_pages": {
+                        "label": "Pages at a time",
+                        "schema": number,
+                        "description": "Default 8; 1 asks for one page after another.",
+                    },
                     "requests_per_minute": {
                         "label": "Requests per minute",
                         "schema": number,
@@ -149,7 +156,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     "pseudonym_secret": {
                         "label": "Pseudonym secret",
                         "schema": {"type": ["string", "null"], "format": "password"},
-                        "description": "Key of the hash that stands for personal data; 16 characters or more.",
+                        "description": "Secret key of the hash that replaces personal data; 16 characters or more.",
                     },
                     "privacy": {
                         "label": "Privacy policy (JSON)",

@@ -1,8 +1,8 @@
-"""What Robofy lists, in one table: the fields of leads, sessions and messages, and what each field is for.
+"""One table of what Robofy lists: the fields of leads, sessions and messages, and what each field is for.
 
-Files, tables, privacy rules, sensors and the probe read it, so that a field is named in one place. It holds data and no
-I/O. The typed models of :mod:`airflow_provider_robofy.api.models` name the API's fields once more, as attributes; a
-test keeps both equal.
+Files, tables, privacy rules, sensors and the probe read it, so each field is named once. The module contains data and
+does no I/O. The models in :mod:`airflow_provider_robofy.api.models` repeat the API's fields as attributes; a test
+compares the two.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Final
 
-#: Fields that this provider adds to rows, by the name under which they land.
+#: Names of the fields that this provider adds to rows.
 PROJECT_ID: Final = "_project_id"
 CHATBOT_ID: Final = "_chatbot_id"
 SESSION_ID: Final = "_session_id"
@@ -22,7 +22,7 @@ POSITION: Final = "_position"
 
 
 class Kind(Enum):
-    """What a column holds."""
+    """Type of the values in a column."""
 
     TEXT = "text"
     JSON = "json"
@@ -34,11 +34,11 @@ class Kind(Enum):
 class Field:
     """One field of a row that has a column of its own.
 
-    :param name: Its name in the row.
-    :param kind: What it holds. Default text.
-    :param personal: Can it tell who somebody is, or what they said? Default False.
-    :param rare: Do most rows lack it? Then a null in its column means that the row has no such field, and otherwise
-        that the field is null. Default False.
+    :param name: Name of the field in the row.
+    :param kind: Type of its values. Default text.
+    :param personal: Whether it is personal data. Default False.
+    :param rare: Whether most rows lack it. A null in its column then means that the row has no such field; for other
+        fields it means that the field is null. Default False.
     """
 
     name: str
@@ -49,17 +49,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of row: its fields, and which of them identify it and place it in time.
+    """One kind of row: its fields, its key and its time.
 
     :param name: ``leads``, ``sessions`` or ``messages``.
     :param sent: Fields that the API is known to send.
     :param added: Fields that this provider adds to every row.
-    :param key: The field by which two rows of one agent are the same row. It is never null.
-    :param id: The API's field that identifies a row, or None where the API sends none.
-    :param time: The API's field that says when a row arose, or None where none is known. The time lands in UTC under
-        this name with ``_`` before it.
-    :param id_is_personal: Can an id be a phone number? Then no cursor, log or event holds it. Default False.
-    :param rest: Column that holds the fields without a column, as JSON. Default ``_extra``.
+    :param key: Field that identifies a row among those of one agent. It is never null.
+    :param id: Field in which the API sends an id, or None where it sends none.
+    :param time: Field in which the API sends the row's time, or None where none is known. The provider adds the time in
+        UTC under this name with a leading ``_``.
+    :param id_is_personal: Whether an id can be a phone number. Cursors, logs and events then do not contain it. Default
+        False.
+    :param rest: Column for the fields that have no column, as JSON. Default ``_extra``.
     """
 
     name: str
@@ -73,26 +74,26 @@ class Resource:
 
     @cached_property
     def fields(self) -> tuple[Field, ...]:
-        """Return all fields that have a column, in the order of the columns."""
+        """Return the fields that have a column, in the order of the columns."""
         return (*self.sent, *self.added)
 
     @cached_property
     def landed_time(self) -> str | None:
-        """Return the field under which a row's time lands in UTC, or None."""
+        """Return the name of the added field with the row's time in UTC, or None."""
         return None if self.time is None else f"_{self.time}"
 
     @cached_property
     def known(self) -> frozenset[str]:
-        """Return the names that the API is known to send; others may be anything, personal data included."""
+        """Return the names of the fields that the API is known to send. Other fields may hold personal data."""
         return frozenset(field.name for field in self.sent)
 
     @cached_property
     def personal(self) -> frozenset[str]:
-        """Return the names of fields that hold personal data."""
+        """Return the names of the fields with personal data."""
         return frozenset(field.name for field in self.fields if field.personal)
 
 
-# A lead as docs.robofy.ai shows it (List Leads). What a visitor filled in is in lead_data, whatever the form asks for.
+# A lead as docs.robofy.ai shows it (List Leads). lead_data contains the visitor's answers to the form.
 LEADS: Final = Resource(
     "leads",
     sent=(
@@ -109,8 +110,8 @@ LEADS: Final = Resource(
     time="created_at",
 )
 
-# The answer of List Sessions is not documented; these fields were read in other clients of the API. The id of a
-# WhatsApp session is commonly the visitor's phone number.
+# The answer of List Sessions is not documented. The fields are those that other clients of the API read. The id of a
+# WhatsApp session is often the visitor's phone number.
 SESSIONS: Final = Resource(
     "sessions",
     sent=(
@@ -133,7 +134,7 @@ SESSIONS: Final = Resource(
     id_is_personal=True,
 )
 
-# No field of a message is documented, so all that the API sends stands in one column.
+# No field of a message is documented, so one column contains the API's whole row.
 MESSAGES: Final = Resource(
     "messages",
     sent=(),
@@ -152,8 +153,9 @@ RESOURCES: Final[dict[str, Resource]] = {one.name: one for one in (LEADS, SESSIO
 
 
 def resource_named(name: Any) -> Resource | None:
-    """Return the resource of that name, or None where there is none; a name from a file can be anything.
+    """Return the resource of a name, which may come from a file and be of any type.
 
     :param name: ``leads``, ``sessions`` or ``messages``.
+    :return: The resource, or None for any other value.
     """
     return RESOURCES.get(name) if isinstance(name, str) else None

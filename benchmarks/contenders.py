@@ -1,4 +1,4 @@
-"""Ways to bring an agent's leads into a file. Each runs in a process of its own; importing is left out of its time.
+"""Ways to fetch an agent's leads into a file. Each runs in a process of its own; its time leaves out imports.
 
 Run by :mod:`benchmarks.lead_sync`::
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from benchmarks.stand import measure
+from benchmarks.common import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ PROJECT = "24017"
 
 
 def bare_socket(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
-    """Move the bytes and read nothing but the token: what no client can beat."""
+    """Receive the bytes and parse only the token: a lower bound for every client."""
     token_pattern = re.compile(rb'"next_page_token":\s*"([^"]+)"')
     address = urlsplit(url)
     path = f"/v1/ai-agent/leads/{PROJECT}/{quote(chatbot_id, safe='')}"
@@ -58,7 +58,7 @@ def bare_socket(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
 
 
 def hand_written(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
-    """Do what a data engineer writes in ten minutes: requests in, JSON lines out, no check."""
+    """Run a hand-written loop: read pages with requests, write JSON lines, check nothing."""
     import requests
 
     def fetch() -> int:
@@ -84,13 +84,18 @@ def hand_written(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
     return fetch
 
 
-def operator(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+def one_at_a_time(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
+    """Run the operator with ``max_parallel_pages=1``."""
+    return operator(url, chatbot_id, output, width=1)
+
+
+def operator(url: str, chatbot_id: str, output: str, *, width: int = 8) -> Callable[[], int]:
     """Run the operator's ``execute``: checks, de-duplication, hash and manifest included."""
     connection = {
         "conn_type": "robofy",
         "host": url,
         "password": KEY,
-        "extra": {"project_id": PROJECT, "chatbot_id": chatbot_id},
+        "extra": {"project_id": PROJECT, "chatbot_id": chatbot_id, "max_parallel_pages": width},
     }
     os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"] = json.dumps(connection)
     from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
@@ -107,7 +112,12 @@ def operator(url: str, chatbot_id: str, output: str) -> Callable[[], int]:
     return fetch
 
 
-CONTENDERS = {"bare socket": bare_socket, "hand-written loop": hand_written, "operator": operator}
+CONTENDERS = {
+    "bare socket": bare_socket,
+    "hand-written loop": hand_written,
+    "one page at a time": one_at_a_time,
+    "operator": operator,
+}
 
 
 def main(name: str, url: str, chatbot_id: str, output: str) -> None:

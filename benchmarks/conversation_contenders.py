@@ -1,4 +1,4 @@
-"""Ways to bring the messages of an agent's sessions into files. Each runs in a process of its own.
+"""Ways to fetch the messages of an agent's sessions into files. Each runs in a process of its own.
 
 Run by :mod:`benchmarks.conversations`::
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from benchmarks.stand import measure
+from benchmarks.common import measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def session_ids(url: str, chatbot_id: str) -> Iterator[str]:
 
 
 def hand_written(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
-    """Do what a data engineer writes in ten minutes: one session after the other, requests in, JSON lines out."""
+    """Run a hand-written loop: read one session after the other with requests, and write JSON lines."""
     import requests
 
     ids = list(session_ids(url, chatbot_id))
@@ -89,7 +89,7 @@ def operator(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
 
 
 def dlt_rest_api(url: str, chatbot_id: str, folder: str) -> Callable[[], int]:
-    """Let dlt's ``rest_api`` source read sessions and their messages, as many at a time as the operator."""
+    """Run dlt's ``rest_api`` source for sessions and their messages, with the operator's concurrency."""
     os.environ.update(EXTRACT__WORKERS=str(AT_A_TIME), EXTRACT__MAX_PARALLEL_ITEMS=str(2 * AT_A_TIME))
     # By name, since it is no dependency that a type checker could look into.
     dlt, rest_api = importlib.import_module("dlt"), importlib.import_module("dlt.sources.rest_api")

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 
+from benchmarks.common import MB, emulator, run
 from benchmarks.conversation_contenders import AT_A_TIME
-from benchmarks.stand import MB, emulator, run
 
 LATENCY = 0.05
 #: What is promised: share of the ideal time, of the hand-written loop's speed, and resident growth.
@@ -34,7 +34,7 @@ def python_with_dlt() -> str | None:
 
 
 def fan_out(sessions: int = 2000, rounds: int = 3) -> bool:
-    """Measure how near the operator comes to the ideal on a slow API; tell whether the promise is kept."""
+    """Measure how near the operator comes to the ideal on a slow API; return whether the limit is met."""
     ideal = sessions * LATENCY / AT_A_TIME
     print(
         f"{sessions:,} sessions, {LATENCY * 1000:.0f} ms of latency, {AT_A_TIME} at a time, median of {rounds} runs: "
@@ -56,7 +56,7 @@ def fan_out(sessions: int = 2000, rounds: int = 3) -> bool:
 
 
 def throughput(sessions: int = 2000, rounds: int = 5) -> bool:
-    """Compare with the hand-written loop on a server that answers at once; tell whether the promise is kept."""
+    """Compare with the hand-written loop on a server that answers at once; return whether the limit is met."""
     print(f"{sessions:,} sessions, no latency, {rounds} rounds")
     with emulator("--leads", "0", "--sessions", str(sessions), "--session-ids", "uuid") as (url, chatbot_id):
         run_one(OPERATOR, url, chatbot_id)  # the emulator makes each page once, and remembers it
@@ -71,7 +71,7 @@ def throughput(sessions: int = 2000, rounds: int = 5) -> bool:
 
 
 def memory(sessions: int = 20_000, messages: int = 50) -> bool:
-    """Measure how resident memory grows over many sessions; tell whether the promise is kept."""
+    """Measure how resident memory grows over many sessions; return whether the limit is met."""
     print(f"{sessions:,} sessions of {messages} messages, no latency")
     options = ("--leads", "0", "--sessions", str(sessions), "--messages", str(messages))
     with emulator(*options) as (url, chatbot_id):

@@ -12,8 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.common import MB, measure, run
 from benchmarks.lead_sync import leads_of
-from benchmarks.stand import MB, measure, run
 
 ENDINGS = ("jsonl", "jsonl.gz", "csv", "csv.gz", "parquet")
 
@@ -27,7 +27,7 @@ def read(path: str) -> None:
 
 
 def compare(leads: int = 100_000, rounds: int = 5) -> bool:
-    """Print a table; tell whether every format landed and gave back every lead."""
+    """Print a table; return whether every format gives back every lead."""
     print(f"{leads:,} leads in pages of 100, {rounds} rounds, the operator in a process of its own each time")
     landed: dict[str, list[dict[str, float]]] = {ending: [] for ending in ENDINGS}
     back: dict[str, list[dict[str, float]]] = {ending: [] for ending in ENDINGS}

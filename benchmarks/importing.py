@@ -1,4 +1,4 @@
-"""What importing the operator costs a DAG file, beside Airflow's own HttpOperator. Airflow itself is left out."""
+"""Time to import the operator, compared with Airflow's HttpOperator. The time to import Airflow is left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def seconds(module: str) -> float:
 
 
 def compare(rounds: int = 7) -> bool:
-    """Compare the two; tell whether ours costs no more."""
+    """Compare the two; return whether ours costs no more."""
     try:
         found = importlib.util.find_spec("airflow.providers.http") is not None
     except ModuleNotFoundError:

@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.common import emulator
 from benchmarks.contenders import KEY, PROJECT
-from benchmarks.stand import emulator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ def server() -> Iterator[str]:
 
 
 class Stalls:
-    """How long the event loop was held at a stretch, garbage collections apart."""
+    """Measure how long the event loop was blocked at a time, without garbage collections."""
 
     def __init__(self) -> None:
         self.longest = self.collecting = 0.0
@@ -173,7 +173,7 @@ async def wait_for_leads(count: int, agents: int, accounts: int, hanging: int) -
 
 
 def child(url: str, count: str, agents: str, accounts: str, hanging: str) -> None:
-    """Measure in a process of its own; the last line says when it was told to end."""
+    """Measure in a process of its own. The last line is the time at which it was asked to end."""
     for number in range(int(accounts)):
         key = f"hangs-{number}" if number < int(hanging) else f"key-{number}"
         extra = {"leads_order": "newest_first"}
@@ -194,7 +194,7 @@ def measure(url: str, *arguments: int) -> dict[str, float]:
 
 
 def stalls() -> bool:
-    """Measure a thousand triggers in each scenario; tell whether what is promised is kept."""
+    """Measure a thousand triggers in each scenario; return whether the limits are met."""
     kept = True
     with server() as url:
         idle = measure(url, 0, 1, 1, 0)["stall"]
@@ -229,7 +229,7 @@ def stalls() -> bool:
 
 
 def pages_read() -> bool:
-    """Count the pages that a sync with a cursor reads for 250 new leads among many; tell whether it is as promised."""
+    """Count the pages that a sync with a cursor reads for 250 new leads among many; return whether the limit is met."""
     import requests
 
     from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator

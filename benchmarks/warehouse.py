@@ -16,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.stand import MB, measure, run
+from benchmarks.common import MB, measure, run
 from tests.warehouse.servers import NoServerError, postgresql
 
 if TYPE_CHECKING:
@@ -82,13 +82,12 @@ def as_values(manifest: dict[str, Any], table: str) -> int:
     from airflow_provider_robofy.warehouse.database import Database, on_conflict_update
     from airflow_provider_robofy.warehouse.postgresql import Postgresql
 
-    def write(self: Database, statement: Any, target: Any, lines: Any) -> int:
+    def write(self: Database, statement: Any, target: Any, lines: Any) -> None:
         keys = [column.key for column in target.columns.values()]
         self.connection.execute(statement, [dict(zip(keys, line.values, strict=True)) for line in lines])
-        return len(lines)
 
     changed: Any = Postgresql
-    changed.counts_rows, changed.write = False, write
+    changed.write = write
     changed.insert = lambda _, target: on_conflict_update(dialect.insert(target.table), target)
     return operator(manifest, table)
 
@@ -102,7 +101,7 @@ def _values(manifest: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 
 def insert_rows(manifest: dict[str, Any], table: str) -> int:
-    """Hand the rows to the hook, which pipelines them where psycopg 3 is installed."""
+    """Load the rows with the hook, which pipelines them where psycopg 3 is installed."""
     from airflow.providers.common.compat.sdk import BaseHook
 
     hook: Any = BaseHook.get_connection("warehouse").get_hook()
@@ -146,7 +145,7 @@ def contend(name: str, nothing: str, given: str, table: str) -> None:
 
 
 def compare(leads: int = 100_000, rounds: int = 3) -> bool:
-    """Compare the contenders and print a table; tell whether the promise is kept."""
+    """Compare the contenders and print a table; return whether the limit is met."""
     print(
         f"{leads:,} landed leads into PostgreSQL, {rounds} rounds, each contender in a process and a table of its own"
     )

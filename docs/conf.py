@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `make docs`. Nothing is fetched from a network."""
+"""Sphinx configuration of these pages, for `make docs`. It needs no network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BLOB = f"{PROJECT['urls']['Source']}/blob/main/"
 
-# Docstrings are read by importing, and Airflow makes a home for itself when it is imported: not in the reader's own.
+# Sphinx imports the code to read docstrings. Airflow creates its home when it is imported: here in a temporary folder.
 _home = tempfile.TemporaryDirectory(prefix="robofy-docs-")
 os.environ.update(
     AIRFLOW_HOME=_home.name, AIRFLOW__CORE__LOAD_EXAMPLES="False", AIRFLOW__LOGGING__LOGGING_LEVEL="WARNING"
@@ -37,7 +37,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 
 # ---------------------------------------------------------------------------------------------------------- pages
-# Anchors as GitHub makes them, so that a link means the same there and here.
+# Anchors of headings as on GitHub, so that a link works there and here.
 myst_heading_anchors = 4
 html_theme = "furo"
 html_title = f"{project} {release}"
@@ -56,29 +56,30 @@ autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 nitpicky = True
-# A name of ours that leads nowhere is a mistake; those of Airflow, Python and others are not looked up.
+# A reference to this package that cannot be resolved is an error. Those to Airflow, Python and others are not resolved.
 nitpick_ignore_regex = [("py:.*", r"(?!airflow_provider_robofy\.).*")]
-# What the emulator's keyword arguments are called together; they stand below Settings.
+# Type of the emulator's keyword arguments, which the page documents under Settings.
 nitpick_ignore = [("py:class", "airflow_provider_robofy.emulator.settings.SettingsOptions")]
 # The emulator's docstrings set names between single backticks.
 default_role = "code"
 
-# Pages of the repository's root that have their place here too, by the name of the page that stands for them.
-STAND_INS = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
+# Documents in the repository's root that are pages here too: page name to file name.
+ROOT_PAGES = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)(?P<path>[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
 def adapt(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Put the files of the repository's root in the place of their pages, and lead links to where they are here.
+    """Include the documents of the repository's root, and turn links between files into links between pages.
 
-    Pages link to each other as files of the repository do, so that they can be read there as well.
+    Pages link to each other as files of the repository, so that GitHub can show them too. GitHub draws diagrams in
+    mermaid; here they are shown as text, since the tool that draws them comes from a network.
     """
     path = Path(app.env.doc2path(docname))
-    if docname in STAND_INS:
-        path = ROOT / STAND_INS[docname]
+    if docname in ROOT_PAGES:
+        path = ROOT / ROOT_PAGES[docname]
         app.env.note_dependency(str(path))
         source[0] = path.read_text(encoding="utf-8")
-    pages = {ROOT / name: f"/{page}.md" for page, name in STAND_INS.items()}
+    pages = {ROOT / name: f"/{page}.md" for page, name in ROOT_PAGES.items()}
 
     def lead(link: re.Match[str]) -> str:
         target = (path.parent / link["path"]).resolve()
@@ -89,21 +90,20 @@ def adapt(app: Sphinx, docname: str, source: list[str]) -> None:
             return f"/{target.relative_to(ROOT / 'docs')}{anchor}"
         return f"{BLOB}{target.relative_to(ROOT)}{anchor}"
 
-    # Every second piece stands between fences, and is no prose.
+    # Every second piece is a code block and not prose.
     pieces = re.split(r"(^```.*?^```$)", source[0], flags=re.MULTILINE | re.DOTALL)
-    source[0] = "".join(piece if piece.startswith("```") else LINK.sub(lead, piece) for piece in pieces)
+    pieces = [piece if piece.startswith("```") else LINK.sub(lead, piece) for piece in pieces]
+    source[0] = "".join(pieces).replace("```mermaid\n", "```text\n")
 
 
-def say_which_are_permanent(
-    _app: Sphinx, what: str, _name: str, documented: Any, _options: Any, lines: list[str]
-) -> None:
-    """Add to an error whether a retry may fix it, in place of the attribute that says so in the code."""
+def add_permanent(_app: Sphinx, what: str, _name: str, documented: Any, _options: Any, lines: list[str]) -> None:
+    """Add a sentence to permanent errors, in place of the attribute in the code."""
     if what == "exception" and documented.permanent:
         lines[1:1] = ["", "Permanent: the task fails at once, without a retry."]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Register the above with Sphinx."""
+    """Register the functions above with Sphinx."""
     app.connect("source-read", adapt)
-    app.connect("autodoc-process-docstring", say_which_are_permanent)
+    app.connect("autodoc-process-docstring", add_permanent)
     return {}

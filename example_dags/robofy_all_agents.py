@@ -1,6 +1,6 @@
-"""Land the leads of every agent of a project, one mapped task and one file an agent.
+"""Fetch the leads of every agent of a project: one mapped task and one file for each agent.
 
-The pool limits how many of them talk to Robofy at a time, across all DAGs. Make it once::
+The pool limits how many tasks of all DAGs call Robofy at a time. Create it once::
 
     airflow pools set robofy 4 "Calls to Robofy at a time"
 

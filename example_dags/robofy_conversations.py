@@ -1,8 +1,11 @@
-"""Land what was said: every hour the sessions that were touched since the last run, then their messages.
+"""Fetch conversations: every hour the sessions with a message since the last run, then all messages of these sessions.
 
-The messages are read by four mapped tasks, each with a file of its own, so that an export spreads over Airflow's
-workers; ``shards(8)`` makes eight of them. A session that is touched again lands again, whole: load messages by
-``_message_key``, and each counts once.
+The cursor moves after the messages have been read. If that fails, the next run fetches the same sessions again. A few
+sessions may fail (``max_failed_sessions``): the cursor keeps them, and the next run fetches them again too.
+
+Four mapped tasks read the messages, each into a file of its own, so that the work spreads over Airflow's workers;
+``shards(8)`` makes eight of them. A session with a new message is fetched again as a whole: load messages by
+``_message_key``, so that each is stored once.
 
 Needs a connection ``robofy_default`` with ``chatbot_id``, and ``[robofy] landing_root``
 (``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``.
@@ -14,17 +17,11 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import dag, task
 
+from airflow_provider_robofy.operators.cursors import RobofyAdvanceCursorOperator
 from airflow_provider_robofy.operators.inbox import (
     RobofyFetchMessagesOperator,
     RobofyFetchSessionsOperator,
     shards,
-)
-
-# From where the last run that succeeded began, so that an hour without Airflow leaves no gap. Empty, which means all,
-# at first and in a run without an interval, such as one triggered by hand in Airflow 3.
-SINCE = (
-    "{{ prev_data_interval_start_success - macros.timedelta(minutes=10)"
-    " if prev_data_interval_start_success is defined and prev_data_interval_start_success else '' }}"
 )
 
 
@@ -40,17 +37,20 @@ SINCE = (
 def robofy_conversations() -> None:
     @task
     def add_up(manifests: list[dict]) -> dict[str, int]:
-        """Add up what the shards landed: only counts go to XCom."""
+        """Add up the counts of all shards. Only counts go to XCom."""
         names = ("rows", "sessions_asked", "sessions_read", "sessions_gone")
         return {name: sum(manifest[name] for manifest in manifests) for name in names}
 
     # [START conversations]
-    sessions = RobofyFetchSessionsOperator(task_id="fetch_sessions", since=SINCE)
+    sessions = RobofyFetchSessionsOperator(task_id="fetch_sessions", cursor="cursors", advance_cursor=False)
     messages = RobofyFetchMessagesOperator.partial(
-        task_id="fetch_messages", sessions=sessions.output, max_concurrency=8
+        task_id="fetch_messages", sessions=sessions.output, max_concurrency=8, max_failed_sessions=10
     ).expand(shard=shards(4))
+    advance = RobofyAdvanceCursorOperator(
+        task_id="advance_cursor", manifest=sessions.output, cursor="cursors", read=messages.output
+    )
     # [END conversations]
-    add_up(messages.output)
+    add_up(messages.output) >> advance
 
 
 robofy_conversations()

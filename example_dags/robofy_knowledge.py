@@ -1,8 +1,8 @@
-"""Keep an agent's knowledge in step with a folder and a website.
+"""Update an agent's knowledge from a folder and a website.
 
-Every night: upload the documents that are new or have changed, let Robofy crawl the site, and wait for it without
-holding a worker. What was uploaded is remembered below ``[robofy] landing_root``, so a night without changes makes no
-upload, and no retry makes a second one.
+Every night the DAG uploads the documents that are new or have changed, starts a crawl of the site, and waits for it
+without using a worker. A ledger below ``[robofy] landing_root`` records the uploads, so a night without changes uploads
+nothing, and a retry uploads nothing twice.
 
 The folder is ``documents`` below ``[robofy] landing_root``, unless you trigger it with another one, for example::
 
@@ -25,7 +25,7 @@ from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOpe
     schedule="@daily",
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
-    # Two runs with one ledger at the same time would not know of each other's uploads.
+    # Two runs with one ledger at the same time would not see each other's uploads.
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     params={"docs": "documents", "site": "https://example.com"},
@@ -35,7 +35,7 @@ from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOpe
 def robofy_knowledge() -> None:
     @task
     def to_clean_up(manifest: dict) -> int:
-        """Count what a person may want to remove in Robofy: replaced versions, and documents that are gone."""
+        """Count what you may want to remove in Robofy: replaced versions, and documents that were deleted here."""
         counts: dict[str, int] = manifest["counts"]
         return counts["superseded"] + counts["removed"]
 

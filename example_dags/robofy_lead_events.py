@@ -1,11 +1,11 @@
-"""Start by itself when a lead arrives, and land everything since last time (Airflow 3.3).
+"""Start when a lead arrives, and fetch all leads since the last run (Airflow 3.3).
 
-A watcher in the triggerer polls the agent every 30 seconds and starts the DAG while there are leads that the task
-has not landed. The schedule is the fallback: it finds what a watcher could not, for example while no triggerer ran.
+A watcher in the triggerer polls the agent every 30 seconds. It starts the DAG as long as there are leads that the task
+has not fetched. The schedule is a fallback for times when no triggerer runs.
 
-Needs a connection ``robofy_default`` and ``[robofy] landing_root``. Ids are written out here, or come from the
-environment of every Airflow component: Airflow registers assets when it parses this file. ``leads_order=newest_first``
-in the connection makes a poll cost one request.
+Needs a connection ``robofy_default`` and ``[robofy] landing_root``. Ids are written here, or come from environment
+variables that every Airflow component has: Airflow registers assets when it parses this file. With
+``leads_order=newest_first`` in the connection a poll costs one request.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Land an agent's new leads every hour, each once, and count what landed.
+"""Fetch an agent's new leads every hour, and count them by source.
 
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, and ``[robofy] landing_root``
-(``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``. ``make demo`` brings both.
+(``AIRFLOW__ROBOFY__LANDING_ROOT``), for example ``s3://aws_default@my-bucket/robofy``. ``make demo`` sets both.
 
-The cursor is kept below the landing root. The first run lands everything, later ones what is new, and one a week
-everything again. To start over, trigger the DAG with the configuration ``{"robofy_cursor": "reset"}``.
+The cursor is stored below the landing root. The first run fetches all leads, later runs new ones, and one run a week
+all of them again. To start over, trigger the DAG with the configuration ``{"robofy_cursor": "reset"}``.
 """
 
 from __future__ import annotations

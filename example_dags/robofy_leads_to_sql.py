@@ -1,11 +1,14 @@
 """Load an agent's new leads into a table every hour: each lead once, in its latest version.
 
+The cursor moves when the load is done. If a load fails for good, the next run fetches the same leads once more, so the
+next run that succeeds has everything.
+
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, a connection ``warehouse`` to PostgreSQL,
 MySQL, MariaDB or SQLite with that database's provider, the extra ``sql``
 (``pip install '.[sql]'`` in a checkout), and ``[robofy] landing_root``.
 
-The file stays where it landed. The table ``robofy_leads`` is made by the first run. Its columns ``name`` and ``email``
-are what visitors wrote into the form's fields of these names; ``lead_data`` holds the whole form.
+The file is kept. The first run creates the table ``robofy_leads``. Its columns ``name`` and ``email`` contain the form
+fields of these names, and ``lead_data`` contains the whole form.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.providers.common.compat.sdk import dag
 
+from airflow_provider_robofy.operators.cursors import RobofyAdvanceCursorOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 
@@ -28,14 +32,19 @@ from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSq
     doc_md=__doc__,
 )
 def robofy_leads_to_sql() -> None:
-    leads = RobofyFetchLeadsOperator(task_id="fetch_leads", cursor="cursors", full_every=timedelta(days=7))
-    RobofyManifestToSqlOperator(
+    # [START leads_to_sql]
+    leads = RobofyFetchLeadsOperator(
+        task_id="fetch_leads", cursor="cursors", advance_cursor=False, full_every=timedelta(days=7)
+    )
+    load = RobofyManifestToSqlOperator(
         task_id="load_leads",
         manifest=leads.output,
         table="robofy_leads",
         sql_conn_id="warehouse",
         lead_fields=["name", "email"],
     )
+    load >> RobofyAdvanceCursorOperator(task_id="advance_cursor", manifest=leads.output, cursor="cursors")
+    # [END leads_to_sql]
 
 
 robofy_leads_to_sql()

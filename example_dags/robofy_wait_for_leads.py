@@ -1,4 +1,4 @@
-"""Wait for five leads of the last day without holding a worker, then land that day's leads.
+"""Wait for five leads of the last day without using a worker, then fetch that day's leads.
 
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, ``[robofy] landing_root``, and a running
 triggerer.

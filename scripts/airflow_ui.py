@@ -1,4 +1,4 @@
-"""`make airflow`: the whole Airflow with its UI, the example DAGs and the emulator. Ctrl-C ends everything."""
+"""`make airflow`: start Airflow with its UI, the example DAGs and the emulator. Ctrl-C ends everything."""
 
 import json
 import os
@@ -39,7 +39,7 @@ PATIENCE = 300  # seconds until all of Airflow answers, on a slow and busy machi
 
 
 def free_port(wanted: int = 8080) -> int:
-    """The port wanted, or any that is free."""
+    """Return the wanted port, or a free one if it is taken."""
     for port in (wanted, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -49,7 +49,7 @@ def free_port(wanted: int = 8080) -> int:
 
 
 def settings(port: int) -> dict[str, str]:
-    """What makes a local Airflow comfortable; only this machine reaches it."""
+    """Return the settings of a local Airflow that only this machine can reach."""
     return {
         "AIRFLOW__API__HOST": "127.0.0.1",
         "AIRFLOW__API__PORT": str(port),
@@ -63,7 +63,7 @@ def settings(port: int) -> dict[str, str]:
 
 
 def wait_until_healthy(process: Popen[bytes], url: str, log: Path) -> None:
-    """Returns when the API, the scheduler and the DAG processor all answer."""
+    """Wait until the API, the scheduler and the DAG processor are healthy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
@@ -73,8 +73,8 @@ def wait_until_healthy(process: Popen[bytes], url: str, log: Path) -> None:
             with opener.open(f"{url}/api/v2/monitor/health", timeout=5) as answer:
                 health = json.load(answer)
             if all((health.get(part) or {}).get("status") == "healthy" for part in ("scheduler", "dag_processor")):
-                # The first request of a task makes the API stand still for seconds, and on a slow machine for longer
-                # than the task waits; so here it is.
+                # The first request of a task blocks the API for seconds, on a slow machine for longer than the task
+                # waits. So this request comes first.
                 opener.open(f"{url}/execution/health", timeout=60).close()
                 return
         time.sleep(0.5)
@@ -82,7 +82,7 @@ def wait_until_healthy(process: Popen[bytes], url: str, log: Path) -> None:
 
 
 def password(airflow: LocalAirflow) -> str:
-    """What Airflow has made up for the user admin."""
+    """Return the password that Airflow has generated for the user admin."""
     for path in airflow.home.glob("simple_auth_manager_passwords.json*"):
         return str(json.loads(path.read_text(encoding="utf-8"))["admin"])
     return f"see {shown(airflow.log)}"
@@ -121,15 +121,15 @@ def add_recent_leads(emulator: RunningEmulator) -> None:
 
 
 def run(stack: ExitStack) -> None:
-    """Brings everything up and waits for Ctrl-C."""
+    """Start everything and wait for Ctrl-C."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     airflow = LocalAirflow(FOLDER, LANDING, settings=settings(port))
-    print(f"Airflow {airflow.version} is coming up, which takes half a minute ...", flush=True)
+    print(f"Airflow {airflow.version} is starting, which takes half a minute ...", flush=True)
     if airflow.migrate():
         pool = ("robofy", "4", "Calls to Robofy at a time")
-        airflow.run("pools", "set", *pool, seconds=60, failure="Airflow could not make the pool of the examples.")
-    # What the examples need beside Robofy: a database to load into, and documents to upload.
+        airflow.run("pools", "set", *pool, seconds=60, failure="Airflow could not create the pool of the examples.")
+    # The examples also need a database to load into, and documents to upload.
     connections: dict[str, dict[str, Any]] = {"warehouse": {"conn_type": "sqlite", "host": str(WAREHOUSE)}}
     write_documents(LANDING / "documents")
     if os.environ.get(CONNECTION):
@@ -164,7 +164,7 @@ Ctrl-C ends it.""",
 
 
 def main() -> int:
-    """The exit code."""
+    """Return the exit code."""
     stop_means_exit()
     try:
         with ExitStack() as stack:

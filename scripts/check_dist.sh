@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs what is in dist/ as a user would and asks Airflow for it: check_dist.sh PYTHON CONSTRAINTS
-# The wheel goes into an empty environment. The sdist follows once the wheel is gone from there again: so the many
-# packages of Airflow are installed once, and what is found is still the sdist's.
+# Install the distributions in dist/ as a user would, and check that Airflow finds them: check_dist.sh PYTHON CONSTRAINTS
+# The wheel goes into an empty environment. The sdist replaces it in the same environment, so that the many
+# packages of Airflow are installed only once.
 set -eu
 
 python=$1
@@ -36,7 +36,7 @@ from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 }
 
 "$python" -m venv "$empty/venv"
-# Away from the checkout, so that nothing but what is installed can be found.
+# Outside of the checkout, so that only the installed package can be imported.
 cd "$empty"
 unset PYTHONPATH
 export AIRFLOW_HOME="$empty/airflow" AIRFLOW__CORE__LOAD_EXAMPLES=False
@@ -57,6 +57,6 @@ assert 'pyarrow' in found, found
 
 echo "The sdist, in its place:"
 pip uninstall -qq -y airflow-provider-robofy
-if "$empty/venv/bin/python" -c "import airflow_provider_robofy" 2>/dev/null; then fail "the wheel left something behind"; fi
+if "$empty/venv/bin/python" -c "import airflow_provider_robofy" 2>/dev/null; then fail "the wheel left files behind"; fi
 pip install -qq --no-compile --constraint "$constraints" "${sdist}[emulator]"
 check sdist

@@ -1,7 +1,7 @@
-"""`make demo`: leads travel from a Robofy through a real Airflow DAG into a file with a manifest that adds up.
+"""`make demo`: run a real Airflow DAG that fetches leads into a file, and check the file against its manifest.
 
-By default Robofy is an emulator on this machine. With AIRFLOW_CONN_ROBOFY_DEFAULT set it is a real account; then
-counts and paths are shown, and no row, since rows are personal data.
+By default the leads come from the emulator. With AIRFLOW_CONN_ROBOFY_DEFAULT set they come from a real account; then it
+shows counts and paths and no row, because rows are personal data.
 """
 
 import gzip
@@ -30,7 +30,7 @@ from scripts.local import (
 DAG = "robofy_lead_sync"
 FOLDER = ROOT / ".demo"
 WIDTH = 108
-# An emulator that only behaves would prove little. It refuses and fails once, and has rows twice: the counts show it.
+# The emulator refuses one request, fails one and sends rows twice. The counts show how the task copes.
 EMULATOR = (
     "--leads=1200",
     "--fault=rate_limit:retry_after=1,endpoint=list_leads,page=2",
@@ -46,17 +46,17 @@ SUM = (
 
 
 def say(label: str, text: str) -> None:
-    """One aligned line."""
+    """Print one aligned line."""
     print(f"{label:<10} {text}", flush=True)
 
 
 def landed(landing: Path, before: set[Path]) -> list[Path]:
-    """The manifests that this run has published."""
+    """Return the manifests that this run has written."""
     return sorted(set(landing.rglob("*.manifest.json")) - before)
 
 
 def check(manifest: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """Counts and hashes the file anew: a manifest is worth what it can be held to. Returns the first rows."""
+    """Compare count and hash of the file with its manifest, and return the first rows."""
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
         raise Trouble(f"{shown(path)} is not the file that its manifest describes: the SHA-256 differs.")
@@ -69,7 +69,7 @@ def check(manifest: dict[str, Any], path: Path) -> list[dict[str, Any]]:
 
 
 def show(manifest_path: Path, *, rows_too: bool) -> None:
-    """What landed, as a person likes to read it."""
+    """Print what was written."""
     manifest = json.loads(manifest_path.read_text(encoding="utf-8"))
     path = manifest_path.with_name(manifest_path.name.removesuffix(".manifest.json"))
     rows = check(manifest, path)
@@ -88,7 +88,7 @@ def show(manifest_path: Path, *, rows_too: bool) -> None:
 
 
 def run(stack: ExitStack) -> None:
-    """The whole demo."""
+    """Run the whole demo."""
     own_account = bool(os.environ.get(CONNECTION))
     landing = FOLDER / "landing" / ("account" if own_account else "emulator")
     if not own_account:
@@ -100,21 +100,21 @@ def run(stack: ExitStack) -> None:
         robofy = stack.enter_context(running_emulator(FOLDER / "robofy.log", *EMULATOR))
         airflow.use(robofy)
         say("Robofy", f"an emulator on {robofy.url} with {len(robofy.agents)} agents")
-        say("", "told to be difficult: one 429, one 503, some rows sent twice")
-    say("Airflow", f"{airflow.version}, its noise in {shown(airflow.log)}")
+        say("", "with faults: one 429, one 503, some rows sent twice")
+    say("Airflow", f"{airflow.version}, log in {shown(airflow.log)}")
     if not airflow.home.exists():
-        say("", "making its database, once ...")
+        say("", "creating its database, once ...")
     airflow.migrate()
     before = set(landing.rglob("*.manifest.json"))
     say("DAG", f"{DAG} ...")
     begin = time.monotonic()
-    # A large account, or one that refuses for a while, may need its time.
+    # A large account, or one with a rate limit, may need an hour.
     seconds = 3600 if own_account else 150
     airflow.run("dags", "test", DAG, seconds=seconds, failure=f"The DAG {DAG} did not succeed.")
     say("", f"succeeded in {time.monotonic() - begin:.0f} seconds")
     manifests = landed(landing, before)
     if not manifests:
-        raise Trouble(f"The DAG succeeded, but no manifest landed below {shown(landing)}.", airflow.log)
+        raise Trouble(f"The DAG succeeded, but there is no new manifest below {shown(landing)}.", airflow.log)
     for manifest in manifests:
         show(manifest, rows_too=not own_account)
     if own_account:
@@ -124,7 +124,7 @@ def run(stack: ExitStack) -> None:
 
 
 def main() -> int:
-    """The exit code."""
+    """Return the exit code."""
     stop_means_exit()
     try:
         with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""A local Airflow and the emulator for it: what `make demo` and `make airflow` have in common."""
+"""Start a local Airflow and the emulator, for `make demo` and `make airflow`."""
 
 import json
 import os
@@ -33,8 +33,8 @@ READY = re.compile(
 )
 
 
-class Trouble(Exception):  # noqa: N818 - what is shown to a person, not a fault of the script
-    """A sentence that says what went wrong, and the log that knows more."""
+class Trouble(Exception):  # noqa: N818 - a message for a person, not an error of the script
+    """A message that says what went wrong, and the log with the details."""
 
     def __init__(self, sentence: str, log: Path | None = None) -> None:
         super().__init__(sentence)
@@ -52,26 +52,26 @@ class RunningEmulator:
 
     @property
     def extra(self) -> dict[str, object]:
-        """What the connection to it has as extra."""
+        """Return the extra of a connection to it."""
         return {"project_id": self.project, "chatbot_id": self.agents[0]}
 
     @property
     def connection(self) -> dict[str, object]:
-        """What Airflow needs to know of it."""
+        """Return a connection to it."""
         return {"conn_type": "robofy", "host": self.url, "password": self.key, "extra": self.extra}
 
 
 def shown(path: Path | str) -> str:
-    """A path as a person in the checkout would type it."""
+    """Return a path relative to the checkout."""
     path = str(path).removeprefix("file://")
     return path.removeprefix(f"{ROOT}{os.sep}")
 
 
 def stop_means_exit() -> None:
-    """Lets SIGTERM and SIGHUP unwind the stack as Ctrl-C does, so that what was started is ended."""
+    """Make SIGTERM and SIGHUP raise, as Ctrl-C does, so that all started processes are ended."""
 
     def leave(number: int, _frame: FrameType | None) -> None:
-        # A second signal must not interrupt the clearing up of the first.
+        # A second signal must not interrupt the clean-up.
         for each in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)
         sys.exit(128 + number)
@@ -84,7 +84,7 @@ def stop_means_exit() -> None:
 def started(
     command: list[str], log: Path, env: Mapping[str, str], *, patience: float = 10
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own, which is ended as a whole, whatever happens inside the block."""
+    """Start a process in a group of its own, and end the whole group after the block."""
     with log.open("wb") as sink:
         process = subprocess.Popen(
             command,
@@ -102,13 +102,13 @@ def started(
 
 
 def end(process: subprocess.Popen[bytes], patience: float) -> None:
-    """Asks the whole group to end, then insists."""
+    """End a process group: first with SIGTERM, then with SIGKILL."""
     with suppress(ProcessLookupError, PermissionError):
         for number, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 2.0)):
             os.killpg(process.pid, number)
             until = time.monotonic() + wait
             while time.monotonic() < until:
-                # Collects the leader; the group is gone when no member is left to be signalled.
+                # poll() reaps the leader. When the group has no member left, killpg() raises.
                 process.poll()
                 os.killpg(process.pid, 0)
                 time.sleep(0.05)
@@ -116,7 +116,7 @@ def end(process: subprocess.Popen[bytes], patience: float) -> None:
 
 @contextmanager
 def running_emulator(log: Path, *options: str) -> Iterator[RunningEmulator]:
-    """The emulator on a free loopback port."""
+    """Start the emulator on a free loopback port."""
     command = [sys.executable, "-m", "airflow_provider_robofy.emulator", "--port", "0", *options]
     with started(command, log, {**os.environ, "PYTHONUNBUFFERED": "1"}) as process:
         until = time.monotonic() + 30
@@ -124,7 +124,7 @@ def running_emulator(log: Path, *options: str) -> Iterator[RunningEmulator]:
             if process.poll() is not None:
                 raise Trouble("The emulator did not start.", log)
             if time.monotonic() > until:
-                raise Trouble("The emulator did not print within 30 seconds where it listens.", log)
+                raise Trouble("The emulator did not print its address within 30 seconds.", log)
             time.sleep(0.05)
         agents = tuple(agent.strip() for agent in ready["agents"].split(",") if agent.strip())
         if not agents:
@@ -133,18 +133,18 @@ def running_emulator(log: Path, *options: str) -> Iterator[RunningEmulator]:
 
 
 class LocalAirflow:
-    """An Airflow home in the checkout that knows nothing of any other Airflow on this machine."""
+    """An Airflow home in the checkout, separate from every other Airflow on this machine."""
 
     def __init__(self, folder: Path, landing: Path, *, settings: Mapping[str, str] | None = None) -> None:
         self.version = version("apache-airflow")
-        # A database of another Airflow would have to be migrated, or could not be used at all.
+        # Each version has a home of its own: the database of another version could not be used.
         self.home = folder / f"airflow-{self.version}"
         self.log = folder / "airflow.log"
         self._migrated = self.home / ".migrated"
-        # The rows of a real account may land here: nobody else's business.
+        # Rows of a real account may be written here, so other users get no access.
         folder.mkdir(mode=0o700, exist_ok=True)
         landing.mkdir(parents=True, exist_ok=True)
-        # A proxy must not stand between two processes of one machine.
+        # No proxy between two processes of this machine.
         direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
         direct = f"{direct},127.0.0.1,localhost" if direct else "127.0.0.1,localhost"
         kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
@@ -152,7 +152,7 @@ class LocalAirflow:
             kept[CONNECTION] = os.environ[CONNECTION]
         self.env = {
             **kept,
-            # Airflow starts its parts as `airflow ...`: it must find this one.
+            # Airflow starts its components as `airflow ...`, and must find this one.
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "NO_PROXY": direct,
             "no_proxy": direct,
@@ -167,11 +167,11 @@ class LocalAirflow:
         }
 
     def use(self, robofy: RunningEmulator) -> None:
-        """Connects it."""
+        """Set the connection robofy_default to the emulator."""
         self.env[CONNECTION] = json.dumps(robofy.connection)
 
     def run(self, *arguments: str, seconds: float, failure: str) -> None:
-        """One `airflow` command, its noise in the log; raises with the sentence given when it fails."""
+        """Run one `airflow` command with its output in the log, and raise with the given message if it fails."""
         command = [sys.executable, "-m", "airflow", *arguments]
         with started(command, self.log, self.env) as process:
             try:
@@ -182,18 +182,18 @@ class LocalAirflow:
             raise Trouble(failure, self.log)
 
     def migrate(self) -> bool:
-        """Makes the database, unless an earlier run has."""
+        """Create the database, and return whether it was new."""
         if self._migrated.exists():
             return False
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
-        self.run("db", "migrate", seconds=150, failure="Airflow could not make its database.")
+        self.run("db", "migrate", seconds=150, failure="Airflow could not create its database.")
         self._migrated.touch()
         return True
 
 
 def tell(trouble: Trouble) -> int:
-    """Shows what went wrong; the exit code."""
+    """Print what went wrong, and return the exit code."""
     sys.stdout.flush()
     print(f"\n{trouble}", file=sys.stderr)
     if trouble.log and trouble.log.exists():

@@ -7,8 +7,12 @@ set -u
 python=$1
 shift
 
-# By file: its tests share servers, and some depend on each other. In the order of their names, the slowest files (dags,
-# docs) come early; xdist's own order begins with those that have the most tests.
+# pytest rewrites the asserts of tests and plugins, and Python compiles the package, anew in each process of each worker
+# where they may not keep the result.
+unset PYTHONDONTWRITEBYTECODE
+
+# By file: its tests share servers, and some depend on each other. The slowest files come first (tests/conftest.py), and
+# one worker has all tests of the running Airflow; xdist's own order begins with the files that have the most tests.
 "$python" -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder --part=parallel "$@"
 parallel=$?
 # Whatever else ended the first part (a wrong argument, Ctrl-C, -x) would end the second too, or is meant to.

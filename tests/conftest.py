@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,10 +42,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)  # xdist may be missing
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker whole files, and all tests of the running Airflow to one worker, so that it is started once."""
+    from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
+
+    class ByAirflowAndFile(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "tests/processes" if file.startswith("tests/processes/") else file
+
+    return ByAirflowAndFile(config, log)
+
+
+#: What waits longest comes first, so that no worker begins it when the others have nothing left to do.
+SLOWEST = ("processes", "test_tutorial.py", "dags")
+
+
 @pytest.hookimpl(trylast=True)  # some folders mark their tests when they are collected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect the tests of the other part, and begin with those that wait longest."""
-    items.sort(key=lambda item: "processes" not in item.path.parts)
+    items.sort(key=lambda item: [name not in item.path.parts for name in SLOWEST])
     if part := config.getoption("--part"):
         others = [item for item in items if (part == "serial") != bool(item.get_closest_marker("serial"))]
         if others:

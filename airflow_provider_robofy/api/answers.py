@@ -1,4 +1,4 @@
-"""What an answer means: a value, one of Robofy's two documented error shapes, or neither."""
+"""Turn an answer into the call's value or into an exception. Both documented error shapes are read here alone."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import (
@@ -39,14 +40,15 @@ _SUPPORT = "If it persists, give Robofy's support the endpoint, the time and the
 
 
 def read_answer(call: Call[T], answer: Received, asked_at: datetime, settings: Settings) -> T:
-    """Return what the call makes of a complete answer.
+    """Return the value that the call reads from a complete answer.
 
     :param call: The call.
-    :param answer: What came.
-    :param asked_at: When it was asked for, UTC.
-    :param settings: Whose key no error shows.
-    :raises RobofyApiError: Robofy answered that the call failed, be it under a status that means success.
-    :raises RobofyResponseError: The answer is no JSON, or JSON of a foreign shape.
+    :param answer: Status, headers and body of the answer.
+    :param asked_at: When the request was sent, in UTC.
+    :param settings: Settings of the client. The key is removed from error messages.
+    :return: The result of ``call.read``.
+    :raises RobofyApiError: Robofy answered that the call failed, also under a status such as 200.
+    :raises RobofyResponseError: The answer is not JSON, or JSON that the call cannot read.
     """
     problem = ""
     payload: Any = None
@@ -57,7 +59,7 @@ def read_answer(call: Call[T], answer: Received, asked_at: datetime, settings: S
     failure = find_failure(payload, own_status=call.own_status)
     if not 200 <= answer.status < 300 or failure is not None:
         raise _api_error(call, answer.status, failure or _read_failure([payload]), asked_at, settings)
-    # A page that a proxy puts in place of an answer, as during maintenance, is gone a little later.
+    # A proxy may answer with a page of its own, for example during maintenance: a later attempt may succeed.
     transient = bool(problem) or not answer.body
     if not problem:
         try:
@@ -80,10 +82,10 @@ def read_answer(call: Call[T], answer: Received, asked_at: datetime, settings: S
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Robofy's own word for why a call failed.
+    """Robofy's reason for a failed call.
 
-    :param code: Its code or status word in upper case, or empty.
-    :param detail: Its sentence, or empty. May repeat what was asked for.
+    :param code: Error code or status word in upper case. Default empty.
+    :param detail: Error message. It may repeat ids of the request. Default empty.
     """
 
     code: str = ""
@@ -93,10 +95,8 @@ class Failure:
 def find_failure(payload: Any, *, own_status: bool = False) -> Failure | None:
     """Return the failure that an answer reports, or None.
 
-    The one place that decides so, for every endpoint, before anything looks for rows or ids. It looks at the answer
-    and at its ``data``, never into rows. Which HTTP status documented errors have is not known, so none is asked for.
-
-    ::
+    This function decides for every endpoint, before rows or ids are read. It reads the answer and its ``data``, never
+    the rows. The status of an error is not documented, so the HTTP status plays no part. These are failures::
 
         {"message": "Unauthorized", "error": {"code": "UNAUTHORIZED", "detail": "..."}}
         {"error": {"code": "INTERNAL_ERROR", "message": "..."}, "data": {"report": {"rows": []}}}
@@ -104,11 +104,12 @@ def find_failure(payload: Any, *, own_status: bool = False) -> Failure | None:
         {"status": "error", "errors": ["..."], "rows": []}
         {"code": 403, "message": "..."}
 
-    Null, empty, false and 0 under ``error``, ``errors`` or ``code`` report none.
+    Null, empty, false and 0 in ``error``, ``errors`` or ``code`` are not a failure.
 
-    :param payload: The decoded answer.
-    :param own_status: Does the answer describe something with a status of its own, such as a crawl or a document? A
-        status word, and an error text beside it, then belong to that. Default False.
+    :param payload: The decoded JSON of the answer.
+    :param own_status: Whether the answer describes a crawl or a document with a status of its own. ``status`` and an
+        error text then belong to the crawl or document and not to the call. Default False.
+    :return: The failure, or None.
     """
     levels = [payload, payload.get("data")] if isinstance(payload, dict) else []
     objects = [level for level in levels if isinstance(level, dict)]
@@ -123,7 +124,7 @@ _FAILED_FIELDS = ("failed", "is_error", "isError", "has_error", "hasError")
 _CODE_FIELDS = ("code", "status_code", "statusCode", "http_status", "httpStatus", "http_code", "httpCode")
 _STATUS_FIELDS = ("status", "result", "outcome")
 _NOTHING_WORDS = {"", "0", "false", "none", "null", "no", "ok", "success"}
-#: What a status word means as an HTTP status; 0: that the call failed, and not why. The first part that fits counts.
+#: Part of a status word, and the HTTP status that it means; 0 is a failure of unknown kind. The first match counts.
 _MEANING = (
     ("UNAUTHORI", 401),
     ("UNAUTHENTICATED", 401),
@@ -152,9 +153,10 @@ _MEANING = (
 
 
 def meaning_of(word: object) -> int | None:
-    """Return the HTTP status that a code or status word means, 0 for a failure without a reason, None for none.
+    """Return the HTTP status that a code or status word means.
 
-    :param word: ``403``, ``"403"``, ``"PROJECT_NOT_FOUND"``, ``"failed"`` or anything else.
+    :param word: Value of a code or status field, such as ``403``, ``"403"``, ``"PROJECT_NOT_FOUND"`` or ``"failed"``.
+    :return: The status, 0 for a failure of unknown kind, or None where the value reports no failure.
     """
     if isinstance(word, bool):
         return None
@@ -196,9 +198,9 @@ def _is_false(value: object) -> bool:
 
 
 def _read_failure(levels: list[Any]) -> Failure:
-    """Return code and sentence from either documented shape, or what there is of them.
+    """Return code and message of an answer that reports a failure, in any of the shapes above.
 
-    The code first that says most: of two, the one that means an HTTP status.
+    Of several codes, one that means an HTTP status is preferred.
     """
     codes: list[Any] = []
     texts: list[Any] = []
@@ -212,7 +214,7 @@ def _read_failure(levels: list[Any]) -> Failure:
             codes += [inner.get("code"), inner.get("status"), inner.get("type")]
             texts += [inner.get("detail"), inner.get("message")]
         elif isinstance(inner, str):
-            # One word in capitals is a code; everything else is a sentence.
+            # One word in capitals is a code, everything else a message.
             (codes if re.fullmatch(r"[A-Z][A-Z0-9_]+", inner) else texts).append(inner)
         codes += [level.get(name) for name in ("error_code", "errorCode", *_CODE_FIELDS, *_STATUS_FIELDS)]
         texts += [level.get(name) for name in ("error_message", "errorMessage", "message", "detail")]
@@ -233,17 +235,18 @@ def _charset(headers: Mapping[str, str]) -> str:
 
 
 def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -> RobofyCallError:
-    """Return the error that says why there is no answer.
+    """Return the error for a call that got no complete answer.
 
     :param call: The call.
-    :param outcome: How far it got.
-    :param asked_at: When it was sent, UTC.
-    :param settings: Its timeouts and bounds.
+    :param outcome: How the request ended.
+    :param asked_at: When it was sent, in UTC.
+    :param settings: Settings of the client, for the timeouts in the message.
+    :return: The error, with ``transient`` and ``refused`` set.
     """
     how = outcome.how
     what, advice = {
         "connect": (
-            "no connection could be made",
+            f"no connection to {urlsplit(settings.base_url).netloc} could be made",
             "Check the connection's host, the network and the proxy settings (HTTPS_PROXY, NO_PROXY).",
         ),
         "tls": (
@@ -265,7 +268,7 @@ def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -
             "The connection's extra max_response_mb sets what is accepted.",
         ),
     }[how]
-    # What broke off before its last bytes were sent is no request that anybody can have carried out.
+    # Robofy cannot have acted on a request whose last bytes were never sent.
     refused = how in {"connect", "tls"} or (call.body is not None and not call.body.whole)
     if not refused and not call.repeatable:
         advice = f"{advice} Robofy may have carried it out all the same: look before you repeat it.".lstrip()
@@ -286,9 +289,13 @@ def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -
     return error
 
 
-@lru_cache(maxsize=16)  # many answers come within one second, and reading the date costs as much as reading a short one
+@lru_cache(maxsize=16)  # parsing a date costs as much as a short answer, and many answers have the same second
 def http_date(value: str | None) -> datetime | None:
-    """Read an HTTP date; None where it is missing or unreadable."""
+    """Parse an HTTP date.
+
+    :param value: Value of a header such as ``Date``, or None.
+    :return: The time in UTC, or None where the value is missing or not a date.
+    """
     try:
         date = parsedate_to_datetime(value or "")
         return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
@@ -297,11 +304,13 @@ def http_date(value: str | None) -> datetime | None:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Read ``Retry-After``, in seconds or as a date, clamped to 0 ... 120 seconds.
+    """Parse ``Retry-After``, in seconds or as a date, clamped to 0 ... 120 seconds.
 
-    A date is compared with the answer's own ``Date``, so that a wrong clock of this machine does not matter.
+    A date is compared with the answer's own ``Date`` header, so a wrong clock on this machine does not matter.
 
-    :return: Seconds to wait, or None where the header is missing or unreadable.
+    :param headers: Headers of the answer, with lower-case names.
+    :param now: The time in UTC, used where the answer has no ``Date``.
+    :return: Seconds to wait, or None where the header is missing or cannot be read.
     """
     text = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d{1,9}(\.\d+)?", text):
@@ -319,7 +328,7 @@ def _api_error(call: Call[T], status: int, failure: Failure, asked_at: datetime,
     kind = _kind(status, code)
     what = {
         RobofyAuthError: "Robofy refused the API key",
-        RobofyNotFoundError: "Robofy knows no such thing",
+        RobofyNotFoundError: "Robofy found no such resource",
         RobofyBadRequestError: "Robofy did not accept the request",
         RobofyRateLimitError: "Robofy limits the rate of requests",
         RobofyServerError: "Robofy failed",
@@ -341,7 +350,7 @@ def _api_error(call: Call[T], status: int, failure: Failure, asked_at: datetime,
 
 
 def _kind(status: int, code: str) -> type[RobofyApiError]:
-    """Return the class of an error; below 300 the code counts as the status would."""
+    """Return the class of an error. With a status below 300, Robofy's code decides."""
     if status < 300:
         status = meaning_of(code) or 0
         if not status:
@@ -375,6 +384,6 @@ def _advice(kind: type[RobofyApiError], call: Call[T]) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Keep a foreign sentence to one printable line."""
+    """Return Robofy's message as one printable line of at most 300 characters."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= _DETAIL_LENGTH else f"{line[:_DETAIL_LENGTH]}..."

@@ -113,8 +113,15 @@ class Listing:
             if self._empty >= MAX_EMPTY_PAGES:
                 raise self._endless(f"{self._empty} pages in sequence hold no row", answered.requested_at)
             self._seen.add(rows.token)
-            self.call = replace(self._first, query={**self._first.query, TOKEN_PARAMETER: rows.token})
+            self.call = self.call_for(rows.token)
         return Page(self.pages, rows.items, rows.end_marker, answered.date)
+
+    def call_for(self, token: str) -> Call[Rows]:
+        """Return the call for a page.
+
+        :param token: The page's token.
+        """
+        return replace(self._first, query={**self._first.query, TOKEN_PARAMETER: token})
 
     def _endless(self, what: str, requested_at: datetime) -> RobofyResponseError:
         return RobofyResponseError(
@@ -166,14 +173,25 @@ class RobofyClient:
         watch: Callable[[Received | Lost], object] | None = None,
     ) -> None:
         self.settings = settings
-        #: Requests sent so far, repeated ones included.
-        self.requests = 0
+        self._requests = 0
+        #: Requests for pages that were asked for ahead and not used.
+        self.requests_unused = 0
+        self._helpers: list[RobofyClient] = []
+        #: How many of them repeated another one.
+        self.retries = 0
+        #: Seconds spent waiting for the request budget, and after answers that say that it is used up.
+        self.rate_limited_seconds = 0.0
         #: Has :meth:`cancel` been called?
         self.cancelled = False
         self._clock = clock or Clock()
         self._watch = watch
         self._limiter = rate_limiter(settings.base_url, settings.api_key, settings.requests_per_minute)
         self._transport = Transport(settings.base_url)
+
+    @property
+    def requests(self) -> int:
+        """Return the requests sent so far, repeated and unused ones included."""
+        return self._requests + sum(helper.requests for helper in self._helpers)
 
     def call(self, call: Call[T]) -> T:
         """Call Robofy and return the value of the answer.
@@ -198,6 +216,7 @@ class RobofyClient:
         attempt = redirects = 0
         while True:
             waited = self._wait_for_turn()
+            self.rate_limited_seconds += waited
             if deadline:
                 deadline += waited  # waiting for the budget is our own wish and costs the call nothing
             asked_at = self._clock.now()
@@ -226,16 +245,27 @@ class RobofyClient:
                 resume_at = self._clock.monotonic() + pause
                 if resume_at >= deadline:
                     raise
+                self.retries += 1
+                if isinstance(error, RobofyRateLimitError):
+                    self.rate_limited_seconds += pause
                 if isinstance(error, RobofyRateLimitError) and error.retry_after:
                     self._limiter.hold(resume_at)  # the whole process was told to wait, not only this call
             self._sleep(pause)
 
-    def pages(self, first: Call[Rows]) -> Iterator[Page]:
-        """Yield a listing page by page, each asked for when the one before has been dealt with.
+    def pages(self, first: Call[Rows], *, row_id: str | None = None) -> Iterator[Page]:
+        """Yield a listing page by page.
 
         :param first: Call for the first page.
+        :param row_id: The rows' field that identifies them: then up to ``max_parallel_pages`` pages are asked for at a
+            time, see :class:`~airflow_provider_robofy.api.ahead.PagesAhead`. For a read that goes to the end. Default
+            none: a page is asked for when the one before has been dealt with.
         :raises RobofyError: The listing could not be read to its end.
         """
+        if row_id is not None and self.settings.max_parallel_pages > 1:
+            from airflow_provider_robofy.api.ahead import PagesAhead
+
+            yield from PagesAhead(self, first, row_id).pages()
+            return
         listing = Listing(first)
         while listing.call is not None:
             try:
@@ -250,10 +280,53 @@ class RobofyClient:
         """End the call under way and refuse further ones. Safe in a signal handler and from another thread."""
         self.cancelled = True
         self._transport.stop()
+        for helper in self._helpers:
+            helper.cancel()
 
     def close(self) -> None:
         """Close the connection. The client can be used again."""
         self._transport.close()
+
+    def helper(self) -> RobofyClient:
+        """Return a client for another thread that makes one attempt a call, and ends with this one.
+
+        The answers of all helpers together may take as much memory as one of this client.
+        """
+        settings = self.settings
+        share = settings.max_response_mb / settings.max_parallel_pages
+        helper = RobofyClient(replace(settings, max_attempts=1, max_response_mb=share), clock=self._clock)
+        self._helpers.append(helper)
+        if self.cancelled:
+            helper.cancel()
+        return helper
+
+    def release_helpers(self, *, used: int) -> None:
+        """Close the clients of other threads, and count what they did.
+
+        :param used: How many of their answers were used.
+        """
+        helpers, self._helpers = self._helpers, []
+        sent = sum(helper.requests for helper in helpers)
+        self._requests += sent
+        self.requests_unused += sent - used
+        self.rate_limited_seconds += sum(helper.rate_limited_seconds for helper in helpers)
+        for helper in helpers:
+            helper.close()
+
+    def hold(self, seconds: float) -> None:
+        """Let this process send nothing for a while: the server said so.
+
+        :param seconds: For how long.
+        """
+        self._limiter.hold(self._clock.monotonic() + seconds)
+
+    def check_cancelled(self) -> None:
+        """Raise if :meth:`cancel` was called.
+
+        :raises RobofyCancelledError: It was.
+        """
+        if self.cancelled:
+            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
 
     def __enter__(self) -> Self:
         return self
@@ -283,7 +356,7 @@ class RobofyClient:
 
     def _wait_for_turn(self) -> float:
         """Wait until the request budget allows a request, and return the seconds waited."""
-        self._check_cancelled()
+        self.check_cancelled()
         waited = 0.0
         while (pause := self._limiter.reserve(self._clock.monotonic())) > 0:
             waited += pause
@@ -293,9 +366,9 @@ class RobofyClient:
         return waited
 
     def _send(self, request: Request, deadline: float) -> Received | Lost:
-        self.requests += 1
+        self._requests += 1
         outcome = self._transport.send(request, self.settings, time.monotonic() + deadline - self._clock.monotonic())
-        self._check_cancelled()
+        self.check_cancelled()
         if self._watch is not None:
             self._watch(outcome)
         return outcome
@@ -306,11 +379,7 @@ class RobofyClient:
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self.cancelled:
             time.sleep(min(_SLICE, left))
-        self._check_cancelled()
-
-    def _check_cancelled(self) -> None:
-        if self.cancelled:
-            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
+        self.check_cancelled()
 
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:

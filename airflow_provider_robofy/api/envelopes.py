@@ -1,7 +1,7 @@
-"""Finding the rows and the next page's token in an answer whose wrapping is not certain.
+"""Find the rows and the next page's token in an answer, whatever objects are around them.
 
-Tolerant of wrapping, strict about absence: rows that cannot be found are an error, never "no rows", and a token under
-a name nobody knows is an error, never "the last page".
+An answer without a list of rows is an error and never an empty listing. A page token under an unknown name is an error
+and never the last page.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-#: Names under which the token of the next page is known to stand.
+#: Known names of the field with the next page's token.
 TOKEN_NAMES = ("next_page_token", "nextPageToken")
 _LAYERS = ("data", "report", "result")
-#: Names that seem to point to a next page.
+#: Names of fields that may point to a next page.
 TOKEN_LIKE = re.compile(r"^next|cursor|page_?token|continuation|^has_?(more|next)|^more$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What one page of a listing says.
+    """The rows of one page, and the token of the next one.
 
-    :param items: The rows as they came, whatever they are.
-    :param token: Token of the next page, or None on the last one.
-    :param end_marker: How the last page said so: ``absent``, ``null`` or ``empty``; None while there is a token.
+    :param items: The rows as decoded from JSON, of any type.
+    :param token: Token of the next page, or None on the last page.
+    :param end_marker: Form of the last page's token: ``absent``, ``null`` or ``empty``. None on other pages.
     """
 
     items: list[Any]
@@ -36,12 +36,20 @@ class Rows:
 
 
 def read_rows(payload: Any, names: Collection[str], *, guess: bool = False) -> Rows:
-    """Read one page of a listing.
+    """Parse one page of a listing.
 
-    :param payload: The decoded answer: a bare array, or objects around one.
-    :param names: Keys under which the array may stand, besides the bare one.
-    :param guess: Take the answer's only array, whatever its key. For listings whose answer is documented nowhere.
-    :raises ValueError: There is no such array, or the answer points to a next page in a way that is not known.
+    These are pages::
+
+        {"data": {"report": {"rows": [{"id": "9231"}]}, "next_page_token": "eyJwYWdlIjoyfQ=="}}
+        {"sessions": [{"session_id": "8f1c..."}]}
+        [{"id": "9231"}]
+
+    :param payload: The decoded JSON of the answer: an array, or objects around one.
+    :param names: Names of the field with the array, such as ``rows``.
+    :param guess: Whether to take the answer's only array under any name, for listings whose answer is not documented.
+        Default False.
+    :return: The rows, and the token of the next page.
+    :raises ValueError: There is no such array, or a field of an unknown name points to a next page.
     """
     items: list[Any] | None = None
     layers = list(_layers(payload))
@@ -63,9 +71,11 @@ def read_rows(payload: Any, names: Collection[str], *, guess: bool = False) -> R
 
 
 def read_object(payload: Any) -> dict[str, Any]:
-    """Read an answer that is one object, bare or inside ``{"message": ..., "data": ...}``.
+    """Parse an answer that is one object, bare or in ``{"message": "...", "data": {...}}``.
 
-    :raises ValueError: The answer is something else.
+    :param payload: The decoded JSON of the answer.
+    :return: The object.
+    :raises ValueError: The answer is not such an object.
     """
     if isinstance(payload, dict):
         inner = payload.get("data")
@@ -98,7 +108,7 @@ def _sendable(token: str) -> str:
 
 
 def _objects(payload: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of the answer that is not inside a list, outermost first: a token may stand in any."""
+    """Yield every object of the answer outside of lists, outermost first: any of them may contain the token."""
     pending = deque([payload])
     while pending:
         layer = pending.popleft()

@@ -1,9 +1,9 @@
-"""The exception tree of the provider.
+"""The exceptions of the provider.
 
-Nothing here derives from ``AirflowException``: a sensor's ``soft_fail`` would turn such an error into a skip. The
-Airflow skin reads :attr:`RobofyError.permanent` and fails the task at once where a retry cannot help.
+None derives from ``AirflowException``, because a sensor with ``soft_fail`` would turn that into a skip. Operators and
+sensors read :attr:`RobofyError.permanent`, and fail the task at once where a retry cannot help.
 
-No message holds a key, a body or a value of a row.
+No message contains a key, a body or a value of a row.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 
 class RobofyError(Exception):
-    """Base of all errors of this provider: what went wrong, and what to do about it."""
+    """Base of all errors of this provider. The message says what went wrong and what to do."""
 
-    #: Would the same task, tried again with nothing changed, fail in the same way?
+    #: Whether a retry without any change would fail in the same way.
     permanent: ClassVar[bool] = False
 
     @property
     def may_pass(self) -> bool:
-        """Return whether a sensor should go on: the next poll may succeed where this one failed."""
+        """Return whether a later poll may succeed, so that a sensor goes on."""
         return isinstance(self, RobofyCallError) and not self.permanent
 
 
 class RobofyConfigError(RobofyError):
-    """A connection field, argument or setting has to be changed; the message names it."""
+    """A connection field, argument or setting must be changed; the message names it."""
 
     permanent = True
 
 
 class RobofyCancelledError(RobofyError):
-    """The task was killed while it was talking to Robofy."""
+    """The task was killed while it was calling Robofy."""
 
 
 class RobofyDataError(RobofyError):
     """More rows were rejected, or more documents failed, than the task allows.
 
-    :ivar manifest: What landed all the same, as plain JSON.
+    :ivar manifest: Manifest of the file that was written all the same, as a dictionary.
     """
 
     manifest: dict[str, Any] | None = None
@@ -50,11 +50,11 @@ class RobofyLandingError(RobofyError):
 
 
 class RobofyDatabaseError(RobofyError):
-    """A database failed while rows were loaded into it; nothing of the file is in the table."""
+    """A database failed while a file was loaded. The table contains no row of the file."""
 
 
 class RobofyDatabaseRefusedError(RobofyDatabaseError):
-    """A database refused the load, and would again."""
+    """A database refused the load, and would refuse a retry too."""
 
     permanent = True
 
@@ -66,7 +66,7 @@ class RobofyLedgerError(RobofyError):
 
 
 class RobofyUncertainError(RobofyError):
-    """Uploads may or may not have arrived, which only a person can find out."""
+    """It is not known whether uploads have arrived. Check at Robofy before you repeat them."""
 
     permanent = True
 
@@ -76,25 +76,25 @@ class RobofyCrawlError(RobofyError):
 
 
 class RobofyForeignFileError(RobofyLandingError):
-    """The output path holds the result of something else, which is not overwritten."""
+    """The output path belongs to another agent, window or run, and is not overwritten."""
 
     permanent = True
 
 
 class RobofyCallError(RobofyError):
-    """One call failed: which endpoint, when, after how many attempts.
+    """One call failed. The message has endpoint, time and number of attempts.
 
-    :param message: What happened, in a sentence without body, key or personal data.
-    :param endpoint: Endpoint name and path template, for example ``list_leads (GET /v1/...)``.
-    :param requested_at: When the failing attempt was sent, UTC. Robofy's support asks for it.
-    :param advice: What the reader can do next.
+    :param message: What happened, without body, key or personal data.
+    :param endpoint: Endpoint name and path template, for example ``list_leads (GET /v1/...)``. Default empty.
+    :param requested_at: When the failed attempt was sent, in UTC. Robofy's support asks for it. Default None.
+    :param advice: What to do next. Default empty.
     """
 
-    #: May a later attempt of the same call succeed?
+    #: Whether a later attempt of the same call may succeed.
     transient: bool = False
-    #: Is it certain that Robofy did not act on the request? Only then is a POST repeated.
+    #: Whether it is certain that Robofy did not act on the request. Only then is a POST repeated.
     refused: bool = False
-    #: Seconds that the answer asked the caller to wait.
+    #: Seconds to wait, from the answer's ``Retry-After``; None without that header.
     retry_after: float | None = None
 
     def __init__(
@@ -114,7 +114,7 @@ class RobofyCallError(RobofyError):
         self.page: int | None = None
 
     def __str__(self) -> str:
-        """Return the sentence a person needs, with what Robofy's support asks for."""
+        """Return the message with endpoint, time, attempts and advice."""
         parts = [f"{self.endpoint}: {self.args[0]}" if self.endpoint else str(self.args[0])]
         if self.requested_at is not None:
             tries = f", attempt {self.attempts}" if self.attempts > 1 else ""
@@ -126,14 +126,15 @@ class RobofyCallError(RobofyError):
 
 
 class RobofyConnectionError(RobofyCallError):
-    """No complete answer came: refused, dropped, timed out."""
+    """No complete answer came: the connection was refused or dropped, or a timeout passed."""
 
 
 class RobofyResponseError(RobofyCallError):
-    """An answer came that is not the JSON it should be.
+    """The answer is not the JSON that the endpoint returns.
 
-    :param status: HTTP status of the answer.
-    :param content_type: Its Content-Type, without parameters.
+    :param message: As for :class:`RobofyCallError`; likewise ``endpoint``, ``requested_at`` and ``advice``.
+    :param status: HTTP status of the answer, or None.
+    :param content_type: Its Content-Type, without parameters. Default empty.
     """
 
     def __init__(
@@ -154,9 +155,10 @@ class RobofyResponseError(RobofyCallError):
 class RobofyApiError(RobofyCallError):
     """Robofy answered with an error.
 
+    :param message: As for :class:`RobofyCallError`; likewise ``endpoint``, ``requested_at`` and ``advice``.
     :param status: HTTP status of the answer.
-    :param code: Robofy's own code, upper case, for example ``PROJECT_NOT_FOUND``; empty when it sent none.
-    :param detail: Robofy's own sentence, shortened, without the ids of the call.
+    :param code: Robofy's error code in upper case, for example ``PROJECT_NOT_FOUND``. Empty where it sent none.
+    :param detail: Robofy's error message, shortened, without the ids of the call.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Typed views of what Robofy answers, for people who write Python against the hook.
+"""Pydantic models of Robofy's answers, for Python code that uses the hook.
 
-Every field that the API sends is kept, known here or not. Landing does not go through these models: it keeps rows as
-they came and is several times faster for it.
+A model keeps every field that the API sends, also those that it does not name. The fetch operators do not use the
+models: they write rows as the API sent them, which is several times faster.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _UTC = TimeReader()
 
 
 def _read_time(value: Any, info: ValidationInfo) -> datetime | None:
-    """Read a time in the zone of the connection; None where the API wrote none that can be read."""
+    """Return a time in UTC, read in the connection's zone, or None where it cannot be read."""
     reader: TimeReader = (info.context or {}).get("times", _UTC)
     try:
         return reader.read(value)
@@ -46,25 +46,28 @@ def _written_out(value: Any) -> str | None:
 
 
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
-#: Text that the API documents or was seen to send; another kind of value must not end a listing.
+#: Text that the API documents or was seen to send. A value of another type must not end a listing.
 OptionalText = Annotated[str | None, BeforeValidator(_written_out)]
-#: An id that is there or not: what is neither text nor a whole number is none.
+#: An id, or None: a value that is neither text nor a whole number is None.
 OptionalId = Annotated[
     int | str | None, BeforeValidator(lambda value: value if isinstance(value, int | str) and value != "" else None)
 ]
-#: Text that a form's author chose, or did not: nothing is the empty text, and whatever else is written out.
+#: Text from a form: null becomes empty text, and any other value its text.
 Word = Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))]
 Time = Annotated[datetime | None, BeforeValidator(_read_time)]
 
 
 class RobofyModel(BaseModel):
-    """Base of all models: unknown fields are kept, and an error never shows the input."""
+    """Base of all models. Unknown fields are kept, and a validation error never shows the input."""
 
     model_config = ConfigDict(extra="allow", hide_input_in_errors=True, populate_by_name=True)
 
 
 class LeadField(RobofyModel):
-    """One answer of a visitor. Names may repeat within a lead, and values need not be strings."""
+    """One field of the form that a visitor filled in. Names may repeat within a lead, and values need not be text.
+
+    Sample: ``{"field_name": "Email", "field_type": "email", "field_value": "ann@example.com"}``
+    """
 
     field_name: Word = ""
     field_type: Word = ""
@@ -72,10 +75,16 @@ class LeadField(RobofyModel):
 
 
 class Lead(RobofyModel):
-    """A lead as List Leads returns it.
+    """A lead, as List Leads returns it.
 
-    :ivar created_at: Aware UTC datetime; None where Robofy's text cannot be read as a time.
-    :ivar lead_data: What the visitor filled in, in order.
+    ::
+
+        {"id": "9231", "created_at": "2025-01-15 10:30:00", "source": "web", "page_url": "https://shop.example/",
+         "ip_address": "203.0.113.7",
+         "lead_data": [{"field_name": "Email", "field_type": "email", "field_value": "ann@example.com"}]}
+
+    :ivar created_at: Aware datetime in UTC, or None where the text is not a time.
+    :ivar lead_data: The form fields, in order.
     """
 
     id: Text
@@ -89,7 +98,8 @@ class Lead(RobofyModel):
         """Return the value of the first form field of that name.
 
         :param name: ``field_name`` as Robofy sends it.
-        :param default: What to return where the lead has no such field.
+        :param default: Value to return where the lead has no such field. Default None.
+        :return: The value of ``field_value``.
         """
         fields = self.lead_data if isinstance(self.lead_data, list) else []
         values = (one.field_value for one in fields if isinstance(one, LeadField) and one.field_name == name)
@@ -97,10 +107,15 @@ class Lead(RobofyModel):
 
 
 class InboxSession(RobofyModel):
-    """A chat session as other people's clients have seen List Sessions return it; its answer is documented nowhere.
+    """A chat session. The answer of List Sessions is not documented; other clients of the API have read this.
 
-    :ivar session_id: A UUID on the web, often the visitor's phone number on WhatsApp.
-    :ivar last_message_time: Aware UTC datetime; None where there is none that can be read.
+    ::
+
+        {"session_id": "8f1c...", "last_message_time": "2025-01-15 10:30:00", "last_message": "Thank you",
+         "user_profile_name": "Ann", "last_message_direction": "in", "website_url": "https://shop.example/"}
+
+    :ivar session_id: A UUID for web chats, often the visitor's phone number for WhatsApp.
+    :ivar last_message_time: Aware datetime in UTC, or None where the text is not a time.
     """
 
     session_id: Text
@@ -112,10 +127,11 @@ class InboxSession(RobofyModel):
 
 
 class Message(RobofyModel):
-    """What visitor or agent said in a session. No field of it is documented: those of that name are read, all are kept.
+    """A message of a session. None of its fields is documented; the usual names are tried, and all fields are kept.
 
-    :ivar text: What was said, wherever it stands; None where it was not found.
-    :ivar created_at: Aware UTC datetime; None where it was not found or cannot be read.
+    :ivar text: The message, read from ``message``, ``text``, ``content`` or ``body``; None where there is none of them.
+    :ivar created_at: Aware datetime in UTC, read from ``created_at``, ``timestamp``, ``time`` or ``sent_at``; None
+        where there is none of them or it is not a time.
     """
 
     text: Any = Field(None, validation_alias=AliasChoices("message", "text", "content", "body"))
@@ -123,7 +139,7 @@ class Message(RobofyModel):
 
 
 class Agent(RobofyModel):
-    """An AI chat agent. Only its id is certain; the names of other fields are documented nowhere."""
+    """An AI chat agent. Only its id is certain; the names of the other fields are not documented."""
 
     chatbot_id: Text = Field(validation_alias=AliasChoices("chatbot_id", "chatbotId", "agent_id", "id"))
     name: OptionalText = Field(None, validation_alias=AliasChoices("name", "chatbot_name", "agent_name", "title"))
@@ -137,9 +153,13 @@ class Project(RobofyModel):
 
 
 class KnowledgeLink(RobofyModel):
-    """What Add File and Add Text Content answer: an asset, and its link to the agent.
+    """Answer of Add File and Add Text Content: an asset, and its link to the agent.
 
-    :ivar status: In Robofy's own casing: linked, processing, active, uploaded or failed.
+    ::
+
+        {"asset_id": 511, "linkage_id": 902, "chatbot_id": "UOmf...", "status": "processing", "asset_url": "..."}
+
+    :ivar status: ``linked``, ``processing``, ``active``, ``uploaded`` or ``failed``, in Robofy's upper or lower case.
     """
 
     asset_id: OptionalId = None
@@ -151,9 +171,13 @@ class KnowledgeLink(RobofyModel):
 
 
 class CrawlRun(RobofyModel):
-    """A crawl as Add Website answers it.
+    """Answer of Add Website: a crawl that has begun.
 
-    :ivar started_at: Aware UTC datetime; None where Robofy's text cannot be read as a time.
+    ::
+
+        {"run_id": "run-77", "status": "running", "started_at": "2025-01-15 10:30:00"}
+
+    :ivar started_at: Aware datetime in UTC, or None where the text is not a time.
     """
 
     run_id: OptionalText = None
@@ -162,9 +186,14 @@ class CrawlRun(RobofyModel):
 
 
 def parse(model: type[M], row: Any, call: Call[Any], times: TimeReader) -> M:
-    """Turn one row of a listing into its model.
+    """Parse one row of a listing into its model.
 
-    :raises RobofyResponseError: The row lacks what the model needs; fields are named, values are not.
+    :param model: Class of the model.
+    :param row: The row, as decoded from JSON.
+    :param call: The call that returned it, for the error.
+    :param times: Reader for timestamps, in the connection's zone.
+    :return: The model.
+    :raises RobofyResponseError: The row lacks a field. The message names fields and contains no values.
     """
     try:
         return model.model_validate(row, context={"times": times})

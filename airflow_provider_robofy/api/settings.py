@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Self
 
 DEFAULT_BASE_URL = "https://agents.robofy.ai"
+#: Each is a thread and a connection.
+MAX_PARALLEL_PAGES = 32
 
 _HOST = re.compile(r"(?:[\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9a-f:.]+(%\w+)?")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]+")
@@ -59,8 +61,8 @@ def base_url(host: str | None) -> str:
         raise RobofyConfigError(f"Connection field host: {text!r} is not a host or an http(s) URL.")
     if url.path.strip("/") or url.query or url.fragment:
         raise RobofyConfigError(
-            f"Connection field host: {url.netloc!r} is followed by more, and must end after the host. Paths start "
-            "with /v1/ by themselves; one that differs is set in the extra 'endpoints'."
+            f"Connection field host: {url.netloc!r} has a path. Leave out everything after host and port; a path "
+            "that differs for this account is set in the extra 'endpoints'."
         )
     if "://" not in text and _is_loopback(hostname):
         # Nearly always the emulator, which has no certificate; https would fail and be retried.
@@ -97,6 +99,8 @@ class Settings:
     :param total_timeout: Seconds for one call, all its attempts and pauses and a trickling body included.
     :param max_attempts: How often one call is sent at most.
     :param max_response_mb: Megabytes (2**20) accepted per answer, counted after decompression.
+    :param max_parallel_pages: Pages of one listing that may be asked for at a time, where page tokens can be foreseen;
+        1 asks for one after another.
     :param requests_per_minute: What this process may send, or None for no limit of our own.
     :param endpoints: Endpoint name to the path template that replaces the built-in one.
     :param backoff: Seconds; before attempt n+1 the client waits a random time up to ``backoff * 2**(n-1)``, 60 at most.
@@ -111,6 +115,7 @@ class Settings:
     total_timeout: float = 300.0
     max_attempts: int = 5
     max_response_mb: float = 64.0
+    max_parallel_pages: int = 8
     requests_per_minute: float | None = None
     endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)  # a dict has no hash
     backoff: float = 1.0
@@ -131,6 +136,8 @@ class Settings:
                 raise RobofyConfigError(f"Connection extra {name} must be a number above 0.")
         if self.max_attempts < 1:
             raise RobofyConfigError("Connection extra max_attempts must be at least 1.")
+        if not 1 <= self.max_parallel_pages <= MAX_PARALLEL_PAGES:
+            raise RobofyConfigError(f"Connection extra max_parallel_pages must be from 1 to {MAX_PARALLEL_PAGES}.")
         if self.requests_per_minute is not None and not 0 < self.requests_per_minute < float("inf"):
             raise RobofyConfigError("Connection extra requests_per_minute must be above 0, or left out.")
         for name, template in self.endpoints.items():

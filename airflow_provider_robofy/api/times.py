@@ -1,9 +1,8 @@
-"""Read Robofy's timestamps.
+"""Parse Robofy's timestamps, and the durations that users give.
 
-The API documents times such as ``2025-01-15 10:30:00`` and names no zone, so the zone is a setting. What else other
-clients of the API have met, or servers commonly write, is read too as long as it has one meaning: ISO 8601 and RFC 3339
-with an offset, ``Z``, ``UTC`` or ``GMT``; RFC 2822; seconds, milliseconds and microseconds since 1970. A date such as
-``01/02/2025`` has two meanings and is refused.
+The API documents times such as ``2025-01-15 10:30:00`` without a zone, so the zone is a setting. Other common forms are
+read too if they have one meaning: ISO 8601 and RFC 3339 with an offset, ``Z``, ``UTC`` or ``GMT``; RFC 2822; seconds,
+milliseconds and microseconds since 1970. A date such as ``01/02/2025`` has two meanings and is refused.
 """
 
 from __future__ import annotations
@@ -18,26 +17,27 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 
 _DOCUMENTED_LENGTH = len("2025-01-15 10:30:00")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# From these on a number is milliseconds or microseconds: in the smaller unit it would lie beyond the year 5138.
+# From these numbers on, the unit is milliseconds or microseconds: as seconds they would be after the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
 _MICROSECONDS_FROM = 100_000_000_000_000
-#: Digits of seconds, milliseconds and microseconds since 1970, for the years from 2001 to 2286.
+#: Number of digits of seconds, milliseconds and microseconds since 1970, for the years from 2001 to 2286.
 _EPOCH_DIGITS = {10, 13, 16}
 _EPOCH_TEXT = re.compile(r"(\d{10}|\d{13}|\d{16})(\.\d+)?")
 _NAMED_UTC = re.compile(r"(.+?)\s*(?:UTC|GMT|Z)", re.IGNORECASE)
-#: ``Wed, 15 Jan 2025 10:30:00 +0100``; with a zone, since without one RFC 2822 has no meaning.
+#: ``Wed, 15 Jan 2025 10:30:00 +0100``. RFC 2822 requires the zone.
 _RFC_2822 = re.compile(
     r"(?:[A-Z][a-z]{2},\s+)?\d{1,2}\s+[A-Z][a-z]{2}\s+\d{4}\s+\d{1,2}:\d\d(?::\d\d)?\s+(?:[+-]\d{4}|UTC?|GMT|Z)"
 )
 
 
 def read_duration(name: str, value: object, *, zero: bool = True) -> timedelta:
-    """Return a duration that a user gave, as a timedelta or in seconds.
+    """Parse a duration that a user gave.
 
-    :param name: The argument, for the error.
-    :param value: A timedelta, or seconds as a number.
+    :param name: Name of the argument, for the error.
+    :param value: A timedelta, or a number of seconds.
     :param zero: Whether it may be zero. Default True.
-    :raises RobofyConfigError: It is neither, negative, not finite or beyond what a timedelta can hold.
+    :return: The duration.
+    :raises RobofyConfigError: The value has another type, or is negative, not finite or too large for a timedelta.
     """
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number and not isinstance(value, timedelta):
@@ -49,7 +49,7 @@ def read_duration(name: str, value: object, *, zero: bool = True) -> timedelta:
         duration = value if isinstance(value, timedelta) else timedelta(seconds=float(value))  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         raise RobofyConfigError(
-            f"{name}={str(value)[:40]} is no length of time; give a finite number of seconds."
+            f"{name}={str(value)[:40]} is not a duration: give a finite number of seconds, or a timedelta."
         ) from None
     if duration < timedelta(0):
         raise RobofyConfigError(f"{name} must not be negative.")
@@ -59,15 +59,15 @@ def read_duration(name: str, value: object, *, zero: bool = True) -> timedelta:
 
 
 class TimeReader:
-    """Read a timestamp of the API as an aware datetime in UTC.
+    """Parse timestamps of the API into aware datetimes in UTC.
 
     Usage::
 
         read = TimeReader("Europe/Berlin").read
         read("2025-01-15 10:30:00")  # 09:30 UTC
 
-    :param timezone: IANA name of the zone of timestamps that name none. Default UTC.
-    :raises RobofyConfigError: The zone is unknown.
+    :param timezone: IANA name of the zone of timestamps that carry none. Default UTC.
+    :raises RobofyConfigError: There is no such zone.
     """
 
     def __init__(self, timezone: str = "UTC") -> None:
@@ -81,24 +81,25 @@ class TimeReader:
         self._zone: tzinfo | None = None if timezone in {"UTC", "Etc/UTC"} else zone
 
     def read(self, value: object) -> datetime:
-        """Return the instant that a value of the API means.
+        """Parse a timestamp.
 
-        A local time that occurs twice, because clocks are set back, is read as the later of the two; so is one that
-        never occurs. Nothing then falls before a watermark that it lies behind.
+        A local time that occurs twice, when clocks are set back, is read as the later of the two. So is a time that
+        clocks skip. The row then never has a time before a cursor's watermark that it should come after.
 
         :param value: ISO 8601 or RFC 2822 text, or seconds, milliseconds or microseconds since 1970.
-        :raises ValueError: The value is no time. The message does not repeat it.
+        :return: The time in UTC.
+        :raises ValueError: The value is not a time. The message does not contain it.
         """
         if self._zone is None and type(value) is str and len(value) == _DOCUMENTED_LENGTH:
             try:
-                # The documented form. Written behind the text, the zone costs less than put in afterwards.
+                # The documented form. Appending the offset to the text is faster than replace(tzinfo=UTC).
                 return datetime.fromisoformat(f"{value}+00:00")
             except ValueError:
                 pass  # another form of that length
         try:
             if type(value) is str:
                 try:
-                    # Digits first: 13 of them may also be an ISO time of the year 1712.
+                    # Digits first: 13 digits can also be parsed as an ISO time of the year 1712.
                     time = _read_other_text(value) if value.isdecimal() else datetime.fromisoformat(value)
                 except ValueError:
                     time = _read_other_text(value.strip())
@@ -120,19 +121,20 @@ def _read_other_text(text: str) -> datetime:
     if _EPOCH_TEXT.fullmatch(text):
         return _from_epoch(int(text) if text.isdecimal() else float(text))
     if _RFC_2822.fullmatch(text):
-        # "-0000" means that the zone is unknown; the time is UTC all the same.
+        # "-0000" means that the zone is not known; the time is in UTC.
         time = parsedate_to_datetime(text)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time
     if named := _NAMED_UTC.fullmatch(text):
         time = datetime.fromisoformat(named.group(1))
-        return time.replace(tzinfo=UTC) if time.tzinfo is None else _refuse()  # an offset and a name of a zone
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else _refuse()  # an offset as well as a zone's name
     return datetime.fromisoformat(text)
 
 
 def form_of(value: object) -> str:
-    """Return what a time that cannot be read looks like, without its value, such as ``99.99.9999 99:99``.
+    """Return the form of a time that cannot be parsed, without its value, such as ``99.99.9999 99:99``.
 
-    :param value: What stood in place of a time.
+    :param value: The value of the time field.
+    :return: The text with digits as 9 and letters as a, or the name of the value's type.
     """
     if not isinstance(value, str):
         return "null" if value is None else type(value).__name__

@@ -1,7 +1,7 @@
-"""Assets that stand for what Robofy holds: ``robofy://host/project/agent/leads``.
+"""Airflow assets for an agent's data at Robofy: ``robofy://host/project/agent/leads``.
 
-They are inlets: a task reads from them. The file that a task lands is its outlet, so that a DAG scheduled on the leads
-of an agent does not start itself.
+They are inlets: a task reads from them. The outlet is the file that the task lands, so a DAG that is scheduled on an
+agent's leads does not start itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DEFAULT_HOST: Final = "agents.robofy.ai"
 RESOURCES: Final = ("leads", "sessions", "messages", "knowledge")
-#: Stands for a project that nobody named.
+#: Written in place of a project that is not known.
 NO_PROJECT: Final = "-"
 
 _TEMPLATE = re.compile(r"\{[{%#]")
@@ -38,39 +38,51 @@ def leads_asset(project_id: str | int, chatbot_id: str, *, host: str = DEFAULT_H
         @dag(schedule=[leads])
         def sync(): ...
 
-    :param project_id: The agent's project, written out: Airflow registers assets when it parses the DAG file, before
-        any template is rendered.
-    :param chatbot_id: The agent, likewise.
-    :param host: Host of the API, where an account has its own.
-    :param kwargs: For ``Asset``, for example ``watchers``, ``name``, ``group``.
+    :param project_id: The agent's project. Not a template: Airflow registers assets when it parses the DAG file.
+    :param chatbot_id: The agent's id. Not a template either.
+    :param host: Host of the API. Default ``agents.robofy.ai``; the connection's host, if it has one.
+    :param kwargs: Passed to ``Asset``, for example ``watchers``, ``name`` and ``group``.
+    :return: The asset.
     :raises RobofyConfigError: An id is empty or a template.
     """
     return _asset("leads", project_id, chatbot_id, host, kwargs)
 
 
 def sessions_asset(project_id: str | int, chatbot_id: str, *, host: str = DEFAULT_HOST, **kwargs: Any) -> Asset:
-    """Return the asset of an agent's inbox sessions; see :func:`leads_asset`."""
+    """Return the asset of an agent's inbox sessions.
+
+    :param project_id: As for :func:`leads_asset`.
+    :param chatbot_id: As for :func:`leads_asset`.
+    :param host: As for :func:`leads_asset`.
+    :param kwargs: Passed to ``Asset``.
+    :return: The asset.
+    :raises RobofyConfigError: An id is empty or a template.
+    """
     return _asset("sessions", project_id, chatbot_id, host, kwargs)
 
 
 def resource_uri(resource: str, project_id: str | int | None, chatbot_id: str, *, host: str = DEFAULT_HOST) -> str:
-    """Return the URI of what Robofy holds of an agent.
+    """Return the URI of an agent's data at Robofy.
 
     Usage::
 
         resource_uri("leads", 24017, "UOmf...")  # robofy://agents.robofy.ai/24017/UOmf.../leads
 
     :param resource: ``leads``, ``sessions``, ``messages`` or ``knowledge``.
-    :param project_id: The agent's project; ``-`` stands for None.
-    :param chatbot_id: The agent.
-    :param host: Host of the API, with its port where it has one.
+    :param project_id: The agent's project. None is written as ``-``.
+    :param chatbot_id: The agent's id.
+    :param host: Host of the API, with its port if it has one.
+    :return: The URI, with percent-encoded ids.
     """
     path = "/".join(quote(str(part).strip(), safe="") for part in (project_id or NO_PROJECT, chatbot_id))
     return f"robofy://{host}/{path}/{resource}"
 
 
 def is_template(value: object) -> bool:
-    """Return whether a value is only known once a task runs."""
+    """Return whether a value is not known before the task runs.
+
+    :param value: The value, such as a Jinja template or an XCom argument.
+    """
     return not isinstance(value, str | int) or (isinstance(value, str) and bool(_TEMPLATE.search(value)))
 
 
@@ -85,12 +97,13 @@ def _asset(resource: str, project_id: str | int, chatbot_id: str, host: str, kwa
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Bring a ``robofy://`` URI into its one form, or refuse it.
+    """Normalize a ``robofy://`` URI.
 
-    Airflow calls this for every such asset when a DAG file is parsed; the file fails to import where it raises
-    (Airflow 3) or a warning is logged (Airflow 2.11).
+    Airflow calls this for every such asset when it parses a DAG file. Where it raises, the file fails to import
+    (Airflow 3), or a warning is logged (Airflow 2.11).
 
-    :param uri: What the DAG file says, split.
+    :param uri: The URI in the DAG file, split.
+    :return: The URI with a lower-case host and percent-encoded ids.
     :return: The same place in normal form: lower-case host, percent-encoding as this provider writes it.
     :raises ValueError: It is not ``robofy://host/project/agent/leads`` (or ``.../sessions``, ``.../messages``,
         ``.../knowledge``).
@@ -107,12 +120,13 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Dataset:  # noqa: ARG001 - Airflow's signature
-    """Turn a ``robofy://`` asset into the dataset that OpenLineage knows the same place by.
+    """Return the OpenLineage dataset of a ``robofy://`` asset.
 
     The OpenLineage provider calls this for assets among a task's inlets and outlets.
 
-    :param asset: The asset, in normal form.
-    :param lineage_context: Not used: the URI says all.
+    :param asset: The asset, with a normalized URI.
+    :param lineage_context: Not used.
+    :return: The dataset, with the namespace ``robofy://host`` and the name ``project/agent/leads``.
     """
     from airflow.providers.common.compat.openlineage.facet import Dataset
 

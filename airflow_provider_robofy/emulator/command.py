@@ -115,7 +115,11 @@ async def _serve(settings: Settings, given: argparse.Namespace) -> int:
     try:
         await server.start(given.host, given.port, prerender=given.prerender)
     except OSError as unusable:
-        print(f"cannot listen on {given.host} port {given.port}: {unusable.strerror}", file=sys.stderr)
+        print(
+            f"cannot listen on {given.host} port {given.port}: {unusable.strerror}. Choose another port with --port; "
+            "0 takes a free one.",
+            file=sys.stderr,
+        )
         return 1
     agents = ", ".join(server.world.agents) or "none"
     print(

@@ -127,7 +127,7 @@ async def list_linked_assets(world: World, request: ApiRequest) -> Any:
             "chatbot_id": chatbot_id,
             "file_name": asset["name"],
             "file_size": asset["size"],
-            "status": "Processing" if record.since > processing else "Linked",
+            "status": "Processing" if record.since > processing else world.settings.processing_result,
             "created_at": world.write(record.at),
         }
         for record in world.assets

@@ -155,6 +155,7 @@ class SettingsOptions(TypedDict, total=False):
     crawl_result: Annotated[str, _text("completed")]
     crawl_idle: Annotated[str | None, _text(None)]
     processing_seconds: Annotated[float, _number(0.0, 0, 86_400, float)]
+    processing_result: Annotated[str, _text("Linked")]
     max_upload_bytes: Annotated[int, _number(10 * 1024 * 1024, 1, 2**31)]
     cache_mb: Annotated[int, _number(128, 0, 4_096)]
 
@@ -211,6 +212,7 @@ class Settings(SimpleNamespace):
     :param crawl_result: Status word afterwards.
     :param crawl_idle: Status word of an agent that was never crawled; None answers 404.
     :param processing_seconds: How long an uploaded asset stays in processing.
+    :param processing_result: Status word of an asset afterwards.
     :param max_upload_bytes: The largest file that Add File takes.
     :param cache_mb: Megabytes of memory for rendered pages.
     :raises SettingsError: A name is unknown or a value cannot be used.

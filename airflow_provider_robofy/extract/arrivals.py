@@ -91,10 +91,16 @@ class CountLeads:
 
     :param since: Leads at or after this count; None counts all.
     :param min_count: Leads after which the listing need not be read on.
+    :param landed: Hashes of leads that do not count, because a sync has landed them. None where no sync is asked about:
+        then a lead without a readable time does not count either, unless all do. Default None.
+    :param policy: What becomes of personal data before a lead lands: ids and hashes are those of landed leads. Default
+        none.
     """
 
     since: datetime | None
     min_count: int
+    landed: frozenset[str] | None = None
+    policy: PrivacyPolicy | None = None
 
     def begin(self, read_time: ReadTime, *, newest_first: bool) -> LeadCount:
         """Return the count, to be shown the pages."""
@@ -114,28 +120,37 @@ class LeadCount:
         #: Times of the leads by their ids; None where a lead has no readable time.
         self.leads: dict[str, datetime | None] = {}
         self.newest_first = newest_first
-        self._question = question
+        self.question = question
         self._read_time = read_time
         self._order = RowOrder()
 
     def is_enough(self, page: Page) -> bool:
         """Take a page, and return whether enough leads were seen or no more can come."""
         self.pages = page.number
-        since, older, times = self._question.since, 0, []
+        since, older, times = self.question.since, 0, []
         for row in page.rows:
             row_id, at = _id_and_time(row, self._read_time)
             if row_id is None:
                 continue
             if at is not None:
                 times.append(at)
-            if since is not None and (at is None or at < since):
-                older += at is not None
-            else:
-                self.leads[row_id] = at
+            if since is not None and at is not None and at < since:
+                older += 1
+            elif (since is None or at is not None or self.question.landed is not None) and (lead := self._new(row)):
+                self.leads[lead] = at
         self._order.watch(times)
         passed = bool(page.rows) and older == len(page.rows)
-        enough = len(self.leads) >= self._question.min_count
+        enough = len(self.leads) >= self.question.min_count
         return enough or (self.newest_first and passed and not self._order.rises)
+
+    def _new(self, row: dict[str, Any]) -> str | None:
+        """Return the id under which a lead lands, None where the sync has landed it or cannot land it."""
+        policy, landed = self.question.policy, self.question.landed
+        try:
+            row = row if policy is None else policy.land(row)
+            return None if landed and fingerprint(row) in landed else str(row[LEADS.key])
+        except (ValueError, RecursionError):  # nested too deeply to be written
+            return None
 
     @property
     def newest(self) -> datetime | None:
@@ -144,13 +159,9 @@ class LeadCount:
 
 
 class LeadWatch:
-    """Decide at each poll whether the wait for leads is over: the same in poke, reschedule and deferred mode.
+    """Decide at each poll whether the wait for leads is over: the same in poke, reschedule and deferred mode."""
 
-    :param question: Which leads, and how many.
-    """
-
-    def __init__(self, question: CountLeads) -> None:
-        self.question = question
+    def __init__(self) -> None:
         self._advised = False
 
     def judge(self, count: LeadCount) -> dict[str, Any] | None:
@@ -162,8 +173,8 @@ class LeadWatch:
         _log.info(
             "%s leads since %s, %s wanted; newest %s; pages read: %s",
             len(count.leads),
-            self.question.since.isoformat() if self.question.since else "the beginning",
-            self.question.min_count,
+            count.question.since.isoformat() if count.question.since else "the beginning",
+            count.question.min_count,
             newest,
             count.pages,
         )
@@ -174,7 +185,7 @@ class LeadWatch:
                 "the connection's extra leads_order=newest_first lets a poll stop early.",
                 MANY_PAGES,
             )
-        if len(count.leads) < self.question.min_count:
+        if len(count.leads) < count.question.min_count:
             return None
         return {"count": len(count.leads), "newest": newest, "lead_ids": list(count.leads)[:MAX_IDS]}
 

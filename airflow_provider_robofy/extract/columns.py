@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,21 +27,21 @@ class Sink(Protocol):
     def write(self, content: bytes | bytearray, /) -> int: ...
 
 
-class Writer:
+class Writer(ABC):
     """Write rows to a file in one format. Base of all formats."""
 
+    @abstractmethod
     def write(self, lines: bytes | bytearray, rows: Iterable[dict[str, Any]]) -> None:
         """Write some rows.
 
         :param lines: The rows as lines of JSON, since they were encoded to tell duplicates.
         :param rows: The same rows. JSON lines do not iterate over them, so an iterator that decodes costs nothing then.
         """
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 (often there is nothing to do)
         """Write what is still buffered, and what ends a file."""
 
-    def abandon(self) -> None:
+    def abandon(self) -> None:  # noqa: B027 (often there is nothing to do)
         """Drop what is buffered and write nothing more. Never raises; may be called after :meth:`finish`."""
 
 
@@ -116,6 +117,9 @@ class Table:
             as_it_is = types <= _AS_IT_IS.get(field.kind, set()) and (plain or field.kind is not Kind.TEXT)
             if as_it_is and not (field.rare and None in values):
                 columns.append(values)
+                continue
+            if field.kind is Kind.JSON and type(_ABSENT) not in types:
+                columns.append([None if value is None else _dump(value) for value in values])
                 continue
             convert, cells = _CONVERT[field.kind], list[Cell]()
             for index, value in enumerate(values):

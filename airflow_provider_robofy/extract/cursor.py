@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError, RobofyLandingError
-from airflow_provider_robofy.extract.rows import Overlap, RowVersion
+from airflow_provider_robofy.extract.rows import Overlap, Owed, RowVersion
 from airflow_provider_robofy.extract.window import Window, earlier
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ RESET: Final = (
     'To start again, trigger the DAG with the configuration {"robofy_cursor": "reset"}, which reads everything, or '
     '{"robofy_cursor": "2025-01-15T00:00:00Z"}, which reads what is newer.'
 )
+#: For so many runs in sequence a row is landed again whose messages cannot be read.
+MAX_OWED_RUNS: Final = 7
 _MAX_KEY: Final = 500  # Airflow's column takes 512 characters
 
 _log = logging.getLogger(__name__)
@@ -44,6 +46,7 @@ class Cursor:
         anywhere, so it stays for good.
     :param full_at: When everything was last read.
     :param generation: Changes with every move; empty before the first.
+    :param owed: Rows that land again in the next run, because what follows the landing has failed for them.
     :param privacy: The privacy rules under which the overlap was hashed, as
         :func:`~airflow_provider_robofy.extract.privacy.applied_rules` returns them; None where that is not known,
         because an earlier version wrote the cursor.
@@ -55,6 +58,7 @@ class Cursor:
     overlap: tuple[RowVersion, ...] = field(default=(), repr=False)
     full_at: datetime | None = None
     generation: str = ""
+    owed: tuple[Owed, ...] = ()
     privacy: Mapping[str, Any] | None = field(default=None, hash=False)  # a dict has no hash
     run_key: str | None = None
     before: Cursor | None = field(default=None, repr=False)
@@ -117,6 +121,7 @@ class Cursor:
              "timezone": "UTC", "watermark": "2025-01-15T11:48:00+00:00", "full_at": null,
              "generation": "27ad267fa83580d9",
              "kept": [["lead-1", "3dd9c15430344c7d135b9f33", "2025-01-15T11:58:00+00:00"]],
+             "owed": [["ac5fb3e16a3d1a9ed9c2b7f0", "2025-01-14T09:12:00+00:00", 1]],
              "privacy": {"rules": {"ip_address": "drop", ...}, "own": [], "key": null},
              "last": {"run_key": "dag/run/leads", "before": {...}}}
 
@@ -161,13 +166,15 @@ class Cursor:
 
 
 def _encode(cursor: Cursor) -> dict[str, Any]:
-    body = {
+    body: dict[str, Any] = {
         "timezone": cursor.timezone,
         "watermark": cursor.watermark and cursor.watermark.isoformat(),
         "full_at": cursor.full_at and cursor.full_at.isoformat(),
         "generation": cursor.generation,
         "kept": [[one.row_id, one.fingerprint, one.at and one.at.isoformat()] for one in cursor.overlap],
     }
+    if cursor.owed:
+        body["owed"] = [[one.fingerprint, one.at and one.at.isoformat(), one.runs] for one in cursor.owed]
     return body if cursor.privacy is None else {**body, "privacy": cursor.privacy}
 
 
@@ -179,6 +186,7 @@ def _decode(body: dict[str, Any]) -> Cursor:
         generation=str(body["generation"]),
         privacy=_privacy(body.get("privacy")),
         overlap=tuple(RowVersion(str(row_id), str(print_), _time(at)) for row_id, print_, at in body["kept"]),
+        owed=tuple(Owed(str(print_), _time(at), int(runs)) for print_, at, runs in body.get("owed", ())),
     )
 
 
@@ -203,11 +211,15 @@ def _time(text: str | None) -> datetime | None:
 
 # ------------------------------------------------------------------------------------------------------------- storage
 class CursorStore(Protocol):
-    """A place that stores one JSON object, such as a file or the state of an asset."""
+    """Store one JSON object, for example in a file or in the state of an asset."""
 
     @property
     def where(self) -> str:
-        """Return what a message calls the place."""
+        """Return what a message calls the store."""
+
+    @property
+    def address(self) -> str:
+        """Return the address by which two stores are the same one, such as the file's."""
 
     def load(self) -> Any:
         """Return what was saved last, or None."""
@@ -227,8 +239,11 @@ class FileCursorStore:
 
     @property
     def where(self) -> str:
-        """Return the file's address."""
         return f"The cursor {self._store.uri}"
+
+    @property
+    def address(self) -> str:
+        return self._store.uri
 
     def load(self) -> Any:
         """Return the file's content, or None where there is no file.
@@ -279,11 +294,16 @@ def cursor_key(name: str, resource: str, project_id: str | None, chatbot_id: str
 def cursor_body(value: Any, open_store: Callable[[str], Store]) -> Any:
     """Return a cursor's body from the state of an asset, which contains the body itself or the address of its file.
 
-    :param value: What the state contains, or None.
+    :param value: What the state contains, or None; ``{"file": address}`` for a cursor that is kept in a file, which
+        need not be there yet.
     :param open_store: Opens an address.
-    :raises RobofyConfigError: The file is gone, or is not JSON.
+    :raises RobofyConfigError: The file that a state names is gone, or is not JSON.
     """
-    if not isinstance(value, dict) or "at" not in value:
+    if not isinstance(value, dict):
+        return value
+    if "file" in value:
+        return FileCursorStore(open_store(value["file"])).load()
+    if "at" not in value:
         return value
     address = value["at"]
     if not isinstance(address, str) or not address:
@@ -301,7 +321,7 @@ class CursorRun:
     Usage::
 
         run = CursorRun(FileCursorStore(store), {"name": ..., "resource": ..., ...}, run_key=..., ...)
-        ...  # read the rows of run.window but those of run.landed_before, publish, verify
+        ...  # read the rows of run.window but those of run.landed_before, and run.before.owed; publish, verify
         run.move(started)
 
     :param store: Where the cursor is stored. It is read at once.
@@ -352,6 +372,8 @@ class CursorRun:
         self.mode = "full" if self.full else "cursor"
         #: Which rows are wanted.
         self.window = Window() if self.full else Window(since=self.before.watermark)
+        if self.before.owed:
+            _log.info("%s rows of earlier runs are read again.", len(self.before.owed))
         #: Fingerprints of rows that need not land again. A full read leaves nothing out.
         self.landed_before = frozenset(() if self.full else (one.fingerprint for one in self.before.overlap))
         if reason:
@@ -373,21 +395,16 @@ class CursorRun:
             return "full_every has passed"
         return None
 
-    def check_not_older(self, found: dict[str, Any] | None) -> None:
-        """Refuse a run that has landed already and after which later runs have moved the cursor on.
+    def is_past(self, found: Mapping[str, Any] | None) -> bool:
+        """Return whether this run has landed before, and later runs have moved the cursor since.
 
         It would start from the cursor as it is now, and replace its own file by an emptier one.
 
         :param found: Manifest that this run left at its destination, or None.
-        :raises RobofyConfigError: It is such a run.
         """
-        if found is None or self._stored.watermark is None or self.before is not self._stored:
-            return
-        if found.get("cursor_generation") != self._stored.generation:
-            raise RobofyConfigError(
-                f"This run ({self._run_key}) has landed before, and later runs have moved the cursor on. Running it "
-                f"again would replace its file by an emptier one. {RESET}"
-            )
+        if found is None or self._forced or self._stored.watermark is None or self.before is not self._stored:
+            return False
+        return found.get("cursor_generation") != self._stored.generation
 
     def after(self, started: datetime) -> Cursor:
         """Return the cursor once what was found has landed.
@@ -405,45 +422,139 @@ class CursorRun:
             privacy=self._privacy,
         )
 
-    def move(self, started: datetime) -> bool:
-        """Store the cursor as :meth:`after` returns it, unless another run has moved it since it was read.
+    def next_state(self, started: datetime, try_id: str) -> dict[str, Any]:
+        """Return what :class:`NextCursor` reads: where the cursor goes once the work on what landed is done.
 
         :param started: When the listing began.
-        :return: Whether it moved. If not, nothing is lost: the other run started no later than this one, and what this
-            one landed will merely land again.
+        :param try_id: Which try landed.
         """
-        if not self._forced and (now := self._load()).generation != self._stored.generation:
-            self._warn_of_other(now)
-            return False
-        after = self.after(started)
-        try:
-            self._store.save(after.encode(self._identity))
-        except RobofyLandingError as error:
-            # Two that save in the same instant: the file is whole, but may be the other's.
-            other = self._other_that_moved(after)
-            if other is None:
-                raise
-            _log.info("The cursor was not saved: %s", error)
-            self._warn_of_other(other)
-            return False
-        return True
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "try_id": try_id,
+            "cursor": self._store.address,
+            "reset": self._forced,
+            "state": self.after(started).encode(self._identity),
+        }
 
-    def _other_that_moved(self, after: Cursor) -> Cursor | None:
-        """Return the stored cursor if a run has moved it that is not this one."""
-        try:
-            now = self._load()
-        except RobofyError:
-            return None
-        unmoved = now.generation in {self._stored.generation, after.generation}
-        return None if unmoved or now.run_key is None else now
+    def move(self, started: datetime) -> bool:
+        """Store the cursor as :meth:`after` returns it.
 
-    def _warn_of_other(self, now: Cursor) -> None:
-        _log.warning(
-            "Another run (%s) moved the cursor while this one (%s) was reading. It is left where that run put it, "
-            "so some rows will land twice. Set max_active_runs=1 on the DAG, and one task to a cursor.",
-            now.run_key,
-            self._run_key,
-        )
+        :param started: When the listing began.
+        :return: Whether it moved, see :func:`move_cursor`.
+        """
+        return move_cursor(self._store, self._identity, self.after(started), reset=self._forced)
 
     def _load(self) -> Cursor:
         return Cursor.decode(self._store.load(), self._identity, self._store.where)
+
+
+def move_cursor(store: CursorStore, identity: dict[str, Any], after: Cursor, *, reset: bool) -> bool:
+    """Store a cursor after a run, unless another run has moved it since that run began.
+
+    :param store: Where the cursor is stored.
+    :param identity: Whose cursor it is.
+    :param after: Where it goes, with the run and where that began.
+    :param reset: Move it wherever it stands, because a person asked that run to start somewhere.
+    :return: Whether it stands there now. If not, nothing is lost: what the run landed will merely land again.
+    :raises RobofyConfigError: The stored cursor is damaged, of a newer version, or the cursor of another sync.
+    :raises RobofyLandingError: It cannot be stored.
+    """
+    begin, run_key = after.before or Cursor(), str(after.run_key)
+    if not reset:  # which helps against a cursor that cannot be read, too
+        now = Cursor.decode(store.load(), identity, store.where)
+        if now == after:
+            return True
+        if now.start_for(run_key).generation != begin.generation:
+            _warn_of_other(now, run_key)
+            return False
+    try:
+        store.save(after.encode(identity))
+    except RobofyLandingError as error:
+        # Two that save in the same instant: the file is whole, but may be the other's.
+        try:
+            now = Cursor.decode(store.load(), identity, store.where)
+        except RobofyError:
+            raise error from None
+        if now.run_key is None or now.start_for(run_key).generation == begin.generation:
+            raise
+        _log.info("The cursor was not saved: %s", error)
+        _warn_of_other(now, run_key)
+        return False
+    return True
+
+
+def _warn_of_other(now: Cursor, run_key: str) -> None:
+    _log.warning(
+        "%s has moved the cursor since this run (%s) began. It is left where it stands, so some rows will land twice. "
+        "Set max_active_runs=1 on the DAG, and use one task to a cursor.",
+        f"Another run ({now.run_key})" if now.run_key else "A reset by hand",
+        run_key,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class NextCursor:
+    """Where a cursor goes once the work on a landed file is done.
+
+    :param address: Address of the cursor's store.
+    :param reset: Did a person ask the run to start somewhere?
+    :param identity: Whose cursor it is.
+    :param after: The cursor after the run.
+    """
+
+    address: str
+    reset: bool
+    identity: dict[str, Any]
+    after: Cursor
+
+    @classmethod
+    def read(cls, store: Store, manifest: Mapping[str, Any]) -> NextCursor:
+        """Read the file beside a landed one, and check that it belongs to the manifest.
+
+        :param store: The file.
+        :param manifest: The manifest that names it.
+        :raises RobofyConfigError: The file is gone or damaged, or belongs to another try or run.
+        :raises RobofyLandingError: The file cannot be read.
+        """
+        remedy = "Clear the fetch task: it lands again, or returns its manifest where later runs have moved the cursor."
+        try:
+            body = codec.loads(store.read())
+            if body["schema_version"] > SCHEMA_VERSION:
+                raise RobofyConfigError(
+                    f"{store.uri} was written by a newer version of this provider. Update airflow-provider-robofy."
+                )
+            state, try_id = body["state"], body["try_id"]
+            names = ("name", "resource", "project_id", "chatbot_id")
+            identity = {name: state[name] for name in names}
+            address, reset = str(body["cursor"]), bool(body["reset"])
+        except FileNotFoundError:
+            raise RobofyConfigError(f"{store.uri} is gone, so the cursor cannot be moved. {remedy}") from None
+        except OSError as error:
+            raise RobofyLandingError(f"{store.uri} could not be read ({type(error).__name__}: {error}).") from error
+        except (ValueError, KeyError, TypeError):
+            raise RobofyConfigError(f"{store.uri} is damaged, so the cursor cannot be moved. {remedy}") from None
+        after = Cursor.decode(state, identity, store.uri)
+        if try_id != manifest.get("try_id") or after.run_key != manifest.get("run_key") or after.before is None:
+            raise RobofyConfigError(
+                f"{store.uri} belongs to try {try_id} of {after.run_key}, and the manifest to try "
+                f"{manifest.get('try_id')} of {manifest.get('run_key')}. {remedy}"
+            )
+        return cls(address, reset, identity, after)
+
+
+def still_owed(before: Cursor, failed: Iterable[tuple[str, datetime | None]]) -> tuple[Owed, ...]:
+    """Return the rows that the next run has to land again, and log those that are given up.
+
+    :param before: The cursor that the run started from.
+    :param failed: Hash and time of the landed rows for which what follows has failed.
+    """
+    runs = {one.fingerprint: one.runs for one in before.owed}
+    owed = [Owed(print_, at, runs.get(print_, 0) + 1) for print_, at in failed]
+    if given_up := sum(one.runs >= MAX_OWED_RUNS for one in owed):
+        _log.warning(
+            "%s sessions could not be read in %s runs in sequence. They are not asked for any more, until somebody "
+            "writes in them or everything is read again.",
+            given_up,
+            MAX_OWED_RUNS,
+        )
+    return tuple(one for one in owed if one.runs < MAX_OWED_RUNS)

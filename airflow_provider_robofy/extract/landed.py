@@ -119,13 +119,30 @@ class Wanted:
     remedy: str
 
     def find(self, given: object, open_store: Callable[[str], Store]) -> tuple[Mapping[str, Any], Store]:
-        """Find the file that an operator was told to read, and check that it is still there.
+        """Return the manifest and the file that an operator is to read, after checking that the file is still there.
 
         :param given: The manifest, or the path of the file, which has its manifest beside it.
         :param open_store: Opens a path.
-        :return: The manifest and the file.
         :raises RobofyConfigError: It is neither, of another resource, or gone.
         :raises RobofyLandingError: The file is not the one that the manifest describes.
+        """
+        manifest, store = self.manifest(given, open_store)
+        size = store.size()
+        if size is None:
+            raise RobofyConfigError(f"{self.argument}: the file {store.uri} is gone. {self.remedy}")
+        if size != manifest["bytes"]:
+            raise RobofyLandingError(
+                f"{self.argument}: {store.uri} has {size} bytes, but its manifest says {manifest['bytes']}. It was "
+                f"replaced by a later run, or cut. {self.remedy}"
+            )
+        return manifest, store
+
+    def manifest(self, given: object, open_store: Callable[[str], Store]) -> tuple[Mapping[str, Any], Store]:
+        """Return the manifest that an operator is given, and the file that it describes, be it there or not.
+
+        :param given: The manifest, or the path of the file, which has its manifest beside it.
+        :param open_store: Opens a path.
+        :raises RobofyConfigError: It is neither, or of another resource.
         """
         if isinstance(given, Mapping):
             manifest = given
@@ -138,14 +155,6 @@ class Wanted:
         else:
             aside = f" {self.aside}" if self.aside else ""
             raise RobofyConfigError(f"{self.argument} must be {self.must_be}, not {self._described(given)}.{aside}")
-        size = store.size()
-        if size is None:
-            raise RobofyConfigError(f"{self.argument}: the file {store.uri} is gone. {self.remedy}")
-        if size != manifest["bytes"]:
-            raise RobofyLandingError(
-                f"{self.argument}: {store.uri} has {size} bytes, but its manifest says {manifest['bytes']}. It was "
-                f"replaced by a later run, or cut. {self.remedy}"
-            )
         return manifest, store
 
     def _beside(self, store: Store) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,8 @@ SCHEMA_VERSION: Final = 1
 SUFFIX: Final = ".manifest.json"
 REJECTED_SUFFIX: Final = ".rejected.jsonl"
 FAILED_SUFFIX: Final = ".failed.jsonl"
+#: The cursor's next state, where the fetch leaves the cursor where it stands.
+NEXT_SUFFIX: Final = ".cursor-next.json"
 
 _NONE: Final[Any] = object()
 
@@ -43,7 +45,8 @@ class Manifest:
         ``received == rows + duplicates + outside_window + rejected``.
     :param undated: Rows in the file whose time could not be read.
     :param future: Rows in the file that are more than five minutes ahead of the clock.
-    :param pages: Pages read; ``requests`` the requests that took, repeated ones included.
+    :param pages: Pages read; ``requests`` the requests that took, repeated and unused ones included.
+    :param requests_unused: Requests for pages that were asked for ahead and not used.
     :param end_marker: How the listing ended: ``absent``, ``null`` or ``empty`` token, or ``early``, where the order
         of the rows made the rest unnecessary.
     :param since: Window, ISO 8601 in UTC, or None; likewise ``until``.
@@ -52,6 +55,8 @@ class Manifest:
     :param watermark_before: The cursor's watermark before the run, ``watermark_after`` the one after it; None without a
         cursor, or where there was none yet.
     :param cursor_generation: From which state of the cursor the run started; None without a cursor.
+    :param cursor_next_uri: The file with the cursor's next state, where ``advance_cursor=False`` leaves the cursor
+        where it stands and rows have landed; otherwise None.
     :param privacy: The rules by which personal data was kept, dropped or hashed, or None.
     :param bytes: Size of the file in the store, and ``sha256`` its hash.
     :param run_key: Which task of which run wrote it; equal for a retry and for a cleared task.
@@ -75,15 +80,17 @@ class Manifest:
     future: int
     pages: int
     requests: int
+    requests_unused: int = 0
     end_marker: str | None
     since: str | None
     until: str | None
     first_at: str | None
     last_at: str | None
     row_order: str
-    watermark_before: str | None
-    watermark_after: str | None
+    watermark_before: str | None = None
+    watermark_after: str | None = None
     cursor_generation: str | None
+    cursor_next_uri: str | None = None
     privacy: dict[str, str] | None = None
     formulas_defused: bool | None = None
     sha256: str
@@ -106,6 +113,15 @@ class Manifest:
     def as_dict(self) -> dict[str, Any]:
         """Return the manifest as plain JSON."""
         return asdict(self)
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Return the manifest of its plain JSON; fields that are not known here are left out.
+
+        :param body: What :meth:`as_dict` returned, perhaps in an earlier version.
+        :raises TypeError: A field is missing.
+        """
+        return cls(**{field.name: body[field.name] for field in fields(cls) if field.name in body})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,6 +222,7 @@ class Landing:
         self._manifest = store.beside(SUFFIX)
         self._rejected = store.beside(REJECTED_SUFFIX)
         self._failed = store.beside(FAILED_SUFFIX)
+        self._next = store.beside(NEXT_SUFFIX)
         #: Which try this is.
         self.try_id = f"{datetime.now(UTC).isoformat(timespec='seconds')}-{os.urandom(4).hex()}"
         #: The manifest that was there when it was last checked; None where none was.
@@ -220,9 +237,9 @@ class Landing:
         self.store.tidy()
         if isinstance(error, OSError):
             raise RobofyLandingError(
-                f"{self.store.uri} could not be written ({type(error).__name__}: {error}). What lies under that name "
-                "is whole, if anything does. Check its permissions and free space, and those of TMPDIR, where rows are "
-                "spooled for remote targets."
+                f"{self.store.uri} could not be written ({type(error).__name__}: {error}). No partial file was left "
+                "under that name. Check that the folder exists and is writable, that there is free space, and the same "
+                "for TMPDIR, where rows for remote targets are written first."
             ) from error
 
     @property
@@ -234,6 +251,11 @@ class Landing:
     def failed_uri(self) -> str:
         """Return the file that names what could not be read, such as a session among many."""
         return self._failed.uri
+
+    @property
+    def next_uri(self) -> str:
+        """Return the file with the cursor's next state."""
+        return self._next.uri
 
     def check(self) -> dict[str, Any] | None:
         """Refuse to overwrite the file of another agent, window or run.
@@ -287,7 +309,14 @@ class Landing:
             "try_id": self.try_id,
         }
 
-    def publish(self, data: Spool, rejected: Spool, manifest: Manifest, failed: Spool | None = None) -> None:
+    def publish(
+        self,
+        data: Spool,
+        rejected: Spool,
+        manifest: Manifest,
+        failed: Spool | None = None,
+        next_state: Mapping[str, Any] | None = None,
+    ) -> None:
         """Publish what was spooled and finished.
 
         Killed at any moment, this leaves under each name either a whole file or none, and a manifest only where the
@@ -297,8 +326,11 @@ class Landing:
         result that came since :meth:`check`. What comes between that look and the end of the put is replaced by a pair
         that agrees, and this try fails, so that no cursor moves.
 
-        :param data: The data, finished; likewise ``rejected`` and ``failed``, which are published only with a row.
+        :param data: The data, finished.
+        :param rejected: The rejected rows, finished; they and ``failed`` are published only with a row.
         :param manifest: What the files contain.
+        :param failed: What could not be read, finished. Default none.
+        :param next_state: The cursor's next state. Default none.
         :raises RobofyLandingError: Another result was published there meanwhile, or a file did not arrive whole.
         """
         before = self._found
@@ -307,7 +339,9 @@ class Landing:
         self._check_not_overtaken(before)
         for store, spool in with_rows:
             store.publish(spool.path, spool.bytes)
-        if with_rows:
+        if next_state is not None:
+            self._next.write(codec.dump_pretty(next_state))
+        if with_rows or next_state is not None:
             self._check_not_overtaken(before)
         self.store.publish(data.path, data.bytes)
         version = self.store.version()

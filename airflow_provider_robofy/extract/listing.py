@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_robofy.api.errors import RobofyDataError
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
+from airflow_provider_robofy.extract.cursor import RESET
+from airflow_provider_robofy.extract.landed import hold
 from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
 from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowFilter, rejected_line
 from airflow_provider_robofy.extract.window import earlier
@@ -57,7 +59,10 @@ class ListingRun:
     :param run_key: Which task of which run this is.
     :param store: Where the rows go.
     :param max_rejected: Rows that may be rejected before the run fails. Default 0.
-    :param cursor: Decides which rows are wanted, instead of the window, and moves when they have landed. Default none.
+    :param cursor: Decides which rows are wanted, instead of the window. Default none.
+    :param advance_cursor: Move the cursor when the rows have landed. False writes its next state beside the file and
+        leaves it to a later step; where nothing landed there is nothing to wait for, and it moves at once. Default
+        True.
     :param privacy: What becomes of personal data. Default none: everything is kept.
     :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula. Default True.
     :param publish_empty: Publish a file without a row too, rather than none. Default True.
@@ -75,19 +80,25 @@ class ListingRun:
     store: Store
     max_rejected: int = 0
     cursor: CursorRun | None = None
+    advance_cursor: bool = True
     privacy: PrivacyPolicy | None = None
     defuse_formulas: bool = True
     publish_empty: bool = True
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    def land(self, pages: Iterable[Page], requests: Callable[[], int]) -> Manifest:
+    def land(
+        self, pages: Iterable[Page], requests: Callable[[], int], requests_unused: Callable[[], int] = int
+    ) -> Manifest:
         """Read, filter, publish, verify, then move the cursor, in this order; return the manifest.
+
+        A run that is cleared after later runs have moved the cursor returns the manifest that it has left.
 
         Until everything has been read nothing is published, so an earlier good file survives a run that fails. Until
         everything is published the cursor stays, so a run that is killed reads the same rows again.
 
         :param pages: The listing.
         :param requests: Returns how many requests it took.
+        :param requests_unused: Returns how many of them were not used. Default: none.
         :raises RobofyDataError: More rows were rejected than is allowed. What landed stays, the cursor does not move.
         :raises RobofyError: The listing could not be read to its end, or the result could not be landed.
         """
@@ -110,6 +121,7 @@ class ListingRun:
                 self.resource,
                 window=cursor.window if cursor else self.window,
                 landed_before=cursor.landed_before if cursor else frozenset(),
+                owed=cursor.before.owed if cursor else (),
                 overlap=cursor.overlap if cursor else None,
                 privacy=self.privacy,
                 read_time=self.times.read,
@@ -117,8 +129,8 @@ class ListingRun:
                 stamp={PROJECT_ID: self.project_id, CHATBOT_ID: self.chatbot_id},
             )
             found = landing.check()
-            if cursor:
-                cursor.check_not_older(found)
+            if cursor and found is not None and cursor.is_past(found):
+                return self._landed_before(found)
             with landing.spool() as data, landing.spool_rejected() as rejected:
                 for page in pages:
                     if page.number == 1:
@@ -148,6 +160,7 @@ class ListingRun:
                     future=rows.future,
                     pages=count,
                     requests=requests(),
+                    requests_unused=requests_unused(),
                     end_marker=end_marker,
                     first_at=_iso(rows.first_at),
                     last_at=_iso(rows.last_at),
@@ -155,19 +168,53 @@ class ListingRun:
                     watermark_before=_iso(cursor.before.watermark) if cursor else None,
                     watermark_after=_iso(cursor.after(started).watermark) if cursor else None,
                     cursor_generation=cursor.before.generation if cursor else None,
+                    cursor_next_uri=landing.next_uri if cursor and data.rows and not self.advance_cursor else None,
                     privacy=self.privacy.rules if self.privacy else None,
                     started_at=started.isoformat(),
                     finished_at=self.now().isoformat(),
                 )
                 published = self.publish_empty or manifest.rows or manifest.rejected or found is not None
                 if published:
-                    landing.publish(data, rejected, manifest)
+                    state = cursor.next_state(started, landing.try_id) if cursor and manifest.cursor_next_uri else None
+                    landing.publish(data, rejected, manifest, next_state=state)
         self._summarise(manifest, rows.unreadable_form, progress.seconds, published=bool(published))
-        if manifest.rejected > self.max_rejected:
-            raise self._too_many_rejected(manifest)
-        if cursor and (manifest.rows or cursor.full or cursor.rules_changed):
+        self._check_rejected(manifest)
+        if cursor and (gone := len(cursor.before.owed) - len(rows.owed_landed)):
+            _log.warning("%s sessions that were to be read again are gone from the listing, or have changed.", gone)
+        if cursor and manifest.cursor_next_uri:
+            _log.info("The cursor stays where it stands until RobofyAdvanceCursorOperator moves it.")
+        elif cursor and (manifest.rows or cursor.full or cursor.rules_changed or cursor.before.owed):
             cursor.move(started)
         return manifest
+
+    def _landed_before(self, found: dict[str, Any]) -> Manifest:
+        """Return the manifest of a cleared run after which later runs have moved the cursor.
+
+        :param found: The manifest beside its file.
+        :raises RobofyConfigError: The file is not whole, and this run cannot land it again.
+        """
+        try:
+            manifest = Manifest.of(found)
+            with hold(found, self.store):
+                pass
+        except (RobofyError, TypeError, KeyError) as error:
+            raise RobofyConfigError(
+                f"This run ({self.run_key}) has landed before, and later runs have moved the cursor since, so it "
+                f"cannot land the same rows again. What it landed cannot be used: {error} {RESET}"
+            ) from None
+        _log.info(
+            "This run has landed before, and later runs have moved the cursor since: its file %s is whole, and its "
+            "manifest is returned again.",
+            manifest.uri,
+        )
+        self._check_rejected(manifest)
+        return manifest
+
+    @property
+    def reads_to_the_end(self) -> bool:
+        """Return whether the listing is read to its end, wherever the wanted rows are in it."""
+        window = self.cursor.window if self.cursor else self.window
+        return self.order != NEWEST_FIRST or window.mode == "full"
 
     def _may_stop(self, order: RowOrder) -> bool:
         """Return whether the rest of the listing is older too, after a page that is all older than the window."""
@@ -231,14 +278,16 @@ class ListingRun:
                 manifest.resource,
             )
 
-    def _too_many_rejected(self, manifest: Manifest) -> RobofyDataError:
+    def _check_rejected(self, manifest: Manifest) -> None:
+        if manifest.rejected <= self.max_rejected:
+            return
         error = RobofyDataError(
             f"{manifest.rejected} of {manifest.received} rows were rejected, and max_rejected is {self.max_rejected}. "
             f"They are in {manifest.rejected_uri} with the reasons; the others landed in {manifest.uri}, and the "
             "manifest is in XCom under the key 'manifest'."
         )
         error.manifest = manifest.as_dict()
-        return error
+        raise error
 
 
 class Progress:

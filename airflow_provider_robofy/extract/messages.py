@@ -39,15 +39,15 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.landed import LandedSessions, Shard
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
 
-#: That so many listed sessions have all been deleted is less likely than that the path is wrong.
+#: If at least so many sessions were listed and all are gone, the path is more likely to be wrong.
 FEWEST_FOR_DRIFT = 5
-#: After so many failures in sequence the others are not read any more: with all its attempts each takes seconds.
+#: Smallest number of failures in sequence after which the run gives up: with all its attempts each takes seconds.
 FEWEST_TO_GIVE_UP = 50
-#: For each session that is being read so many others may wait, read, for one before them.
+#: Sessions read ahead for each session that is being read: they wait until those before them are written.
 _AHEAD = 3
-#: Failures that the log tells one by one.
+#: Failures that are logged one by one.
 _LOGGED_FAILURES = 10
-#: Seconds between two checks whether the run was cancelled, and seconds to wait for reads that were.
+#: Seconds between two checks for cancellation, and seconds to wait for cancelled reads.
 _SLICE, _PATIENCE = 0.1, 1.0
 
 _log = logging.getLogger(__name__)
@@ -55,12 +55,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class ReadSession:
-    """What came of one session.
+    """Result of reading one session.
 
-    :param session_id: Which one.
-    :param transcript: Its messages; of use only without an error.
-    :param pages: Pages they came on.
-    :param error: Why it could not be read to its end, or None.
+    :param session_id: Id of the session.
+    :param transcript: Its messages. Valid only without an error.
+    :param pages: Number of pages read. Default 0.
+    :param error: The error for which the session could not be read to its end. Default None.
     """
 
     session_id: str
@@ -70,13 +70,14 @@ class ReadSession:
 
     @property
     def is_gone(self) -> bool:
-        """Return whether the session does not exist any more, which is no failure."""
+        """Return whether the session no longer exists, which is not a failure."""
         return isinstance(self.error, RobofyNotFoundError)
 
     def failure(self, name: str) -> bytes:
-        """Return the line of the file of failed sessions.
+        """Return the session's line in the file of failed sessions.
 
-        :param name: What the log calls the session.
+        :param name: Name of the session in the log, a keyed hash.
+        :return: One line of JSON.
         """
         error = self.error
         facts: dict[str, Any] = {}
@@ -99,13 +100,13 @@ class ReadSession:
         )
 
     def close(self) -> None:
-        """Release the messages."""
+        """Release memory and files of the messages."""
         self.transcript.close()
 
 
 @dataclass(slots=True)
 class _Counts:
-    """Sessions, and the pages and rows of those that came whole."""
+    """Counts of sessions, and of the pages and rows of the sessions that were read to their end."""
 
     asked: int = 0
     read: int = 0
@@ -124,17 +125,17 @@ class MessagesExtraction:
         extraction = MessagesExtraction(sessions=LandedSessions.of(manifest, open_store), ...)
         manifest = extraction.run()
 
-    Threads read, each with a client of its own; the thread that calls :meth:`run` writes, in the order of the sessions.
+    Threads read, each with a client of its own. The thread that calls :meth:`run` writes, in the order of the sessions.
 
-    :param sessions: Which sessions.
-    :param shard: Which part of them.
-    :param settings: How to reach Robofy. Each shard keeps to its part of the request budget.
-    :param max_concurrency: Sessions read at a time.
-    :param run_key: Which task of which run this is.
-    :param store: Where the rows go.
-    :param pseudonyms: What a session is called in the log.
-    :param privacy: What becomes of personal data, or None.
-    :param defuse_formulas: In CSV, put an apostrophe before what a spreadsheet could take for a formula.
+    :param sessions: The landed sessions to read.
+    :param shard: The part of the sessions that this run reads.
+    :param settings: Settings of the client. A shard uses its share of ``requests_per_minute``.
+    :param max_concurrency: Number of sessions read at a time.
+    :param run_key: Key of the task in its run, for the manifest.
+    :param store: Store of the file.
+    :param pseudonyms: Names of sessions for the log: keyed hashes.
+    :param privacy: The privacy policy, or None.
+    :param defuse_formulas: In CSV, put an apostrophe before text that a spreadsheet could run as a formula.
     :param max_failed_sessions: Sessions that may fail before the run does. Default 0.
     :param max_rejected: Rows that may be rejected before the run fails. Default 0.
     :param now: Clock, for tests.
@@ -153,7 +154,8 @@ class MessagesExtraction:
     max_rejected: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
     _counts: _Counts = field(default_factory=_Counts, init=False)
-    _clients: list[RobofyClient] = field(default_factory=list, init=False)
+    #: The clients that read, one for each session at a time.
+    clients: list[RobofyClient] = field(default_factory=list, init=False)
     _idle: SimpleQueue[RobofyClient] = field(default_factory=SimpleQueue, init=False)
     _cancelled: bool = field(default=False, init=False)
     _first_error: RobofyError | None = field(default=None, init=False)
@@ -196,15 +198,15 @@ class MessagesExtraction:
     def cancel(self) -> None:
         """End the run; nothing is published. Safe in a signal handler and from another thread."""
         self._cancelled = True
-        for client in self._clients:
+        for client in self.clients:
             client.cancel()
 
     def _read_all(self, data: Spool, rejected: Spool, failed: Spool, progress: Progress) -> int:
         """Read all sessions, write what comes into the spools, and return how many requests it took."""
         for _ in range(self.max_concurrency):
-            self._clients.append(RobofyClient(self._settings()))
-            self._idle.put(self._clients[-1])
-        self._check_cancelled()  # whoever cancelled before knew none of these clients
+            self.clients.append(RobofyClient(self._settings()))
+            self._idle.put(self.clients[-1])
+        self._check_cancelled()  # a cancellation before this line could not reach these clients
         workers = Workers(self.max_concurrency, "robofy-messages")
         folder = data.path.parent
         pending: deque[Future[ReadSession]] = deque()
@@ -225,17 +227,17 @@ class MessagesExtraction:
                 write_next()
         finally:
             workers.stop()
-            for client in self._clients:
+            for client in self.clients:
                 client.cancel()
             for future in wait(pending, timeout=_PATIENCE).done:
                 if not future.cancelled() and future.exception() is None:
                     future.result().close()
-            for client in self._clients:
+            for client in self.clients:
                 client.close()
-        return sum(client.requests for client in self._clients)
+        return sum(client.requests for client in self.clients)
 
     def _result(self, future: Future[ReadSession]) -> ReadSession:
-        """Wait for a session; an error that concerns all of them does not wait for its turn."""
+        """Return a session's result. Raise at once for an error that concerns all sessions."""
         while True:
             self._check_cancelled()
             if self._fatal_error is not None:
@@ -248,9 +250,9 @@ class MessagesExtraction:
             raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
 
     def _read(self, session_id: str, folder: Path) -> ReadSession:
-        """Return a session's messages, all of its pages, or the error that stands for them. Runs in a thread.
+        """Return all messages of a session, or its error. Runs in a thread.
 
-        :raises RobofyError: Something is wrong that would be wrong with every session: the key, the agent.
+        :raises RobofyError: An error that every session would have, such as a wrong key or agent.
         """
         stamp = {"_project_id": self.sessions.project_id, "_chatbot_id": self.sessions.chatbot_id}
         read = ReadSession(session_id, Transcript(session_id, stamp=stamp, folder=folder, privacy=self.privacy))
@@ -273,14 +275,16 @@ class MessagesExtraction:
 
     @property
     def _hopeless_after(self) -> int:
-        # A short outage strikes all sessions that are being read.
+        # A short outage makes all sessions fail that are being read at the time.
         return max(FEWEST_TO_GIVE_UP, 5 * self.max_concurrency)
 
     def _check_hope(self) -> None:
         if self._fatal_error is not None:
             raise self._fatal_error
         if self._failures_in_sequence >= self._hopeless_after:
-            raise RobofyError(f"not read any more, because {self._failures_in_sequence} sessions in sequence failed")
+            raise RobofyError(
+                f"not read, because the {self._failures_in_sequence} sessions before it failed in sequence"
+            )
 
     def _note(self, read: ReadSession) -> None:
         with self._lock:
@@ -292,9 +296,13 @@ class MessagesExtraction:
             if self._failures <= _LOGGED_FAILURES:
                 _log.warning("Session %s failed: %s", self.pseudonyms.short(read.session_id), read.error)
             if self._failures == _LOGGED_FAILURES:
-                _log.warning("Further failures are not logged; the file of failed sessions has all of them.")
+                _log.warning("Further failures are not logged. The file of failed sessions lists all of them.")
             if self._failures_in_sequence == self._hopeless_after:
-                _log.error("%s sessions in sequence failed. The others are not read any more.", self._hopeless_after)
+                _log.error(
+                    "%s sessions in sequence failed, so the others are not read. Check whether Robofy is up, then "
+                    "clear the task.",
+                    self._hopeless_after,
+                )
 
     def _write(self, read: ReadSession, data: Spool, rejected: Spool, failed: Spool) -> None:
         counts = self._counts
@@ -324,8 +332,8 @@ class MessagesExtraction:
         if asked >= FEWEST_FOR_DRIFT and self._counts.gone == asked:
             raise RobofyConfigError(
                 f"{name} ({' '.join(ENDPOINTS[name])}): all {asked} sessions are gone (404), though they were listed. "
-                "More likely the path differs for this account: set it in the connection's extra 'endpoints' under "
-                f"{name!r}. If the sessions were deleted indeed, list them again. Nothing was published."
+                "The path probably differs for this account: set it in the connection's extra 'endpoints' under "
+                f"{name!r}. If the sessions were really deleted, list them again. No file was written."
             )
 
     def _tolerate(self, manifest: MessagesManifest) -> None:
@@ -347,7 +355,7 @@ class MessagesExtraction:
             raise error
 
     def _common(self) -> dict[str, Any]:
-        """Return what identity and manifest have in common."""
+        """Return the fields that the file's identity and the manifest share."""
         return {
             "resource": "messages",
             "mode": self.sessions.manifest["mode"],
@@ -406,7 +414,7 @@ class MessagesExtraction:
 
 
 def _concerns_all(error: RobofyError) -> bool:
-    """Return whether an error would be the same for every session: of the key, the project or the agent."""
+    """Return whether every session would have this error, because key, project or agent is wrong."""
     code = error.code if isinstance(error, RobofyNotFoundError) else ""
     of_parent = "SESSION" not in code and any(word in code for word in ("PROJECT", "CHATBOT", "AGENT"))
     return isinstance(error, RobofyAuthError) or of_parent

@@ -65,6 +65,12 @@ class ParquetWriter(Writer):
     def write(self, lines: bytes | bytearray, rows: Iterable[dict[str, Any]]) -> None:
         """Write some rows; see :meth:`Writer.write`."""
         plain = ESCAPE not in lines
+        if self._bytes + len(lines) < BATCH_BYTES and len(self._rows) + lines.count(b"\n") < BATCH_ROWS:
+            # No batch ends among these rows, so their lines need not be measured one by one.
+            self._rows.extend(rows)
+            self._bytes += len(lines)
+            self._plain = self._plain and plain
+            return
         for line, row in zip(BytesIO(lines), rows, strict=True):
             self._rows.append(row)
             self._bytes += len(line)

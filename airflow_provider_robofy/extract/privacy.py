@@ -228,7 +228,7 @@ class PrivacyPolicy:
             past = {KEEP: "kept", HASH: "hashed"}
             raise RobofyConfigError(
                 f"privacy: {field} of {self._resource.name} must be {' or '.join(past[one] for one in allowed)}, "
-                "because rows are told apart, or put in time, by it."
+                "because rows are identified or ordered by it."
             )
 
     def land(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from airflow_provider_robofy.api.times import form_of
 from airflow_provider_robofy.extract.window import earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime, timedelta
 
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
@@ -131,6 +131,8 @@ class RowFilter:
     :param read_time: Returns the API's time as an aware datetime in UTC; raises ValueError.
     :param stamp: Fields to add to every row that lands.
     :param landed_before: Fingerprints of rows that an earlier run with the same cursor has landed. Default none.
+    :param owed: Rows that land wherever they lie in time, because what follows the landing failed for them. Default
+        none.
     :param overlap: Collects the rows that the next run may meet again; None without a cursor.
     :param privacy: What becomes of personal data; None keeps everything.
     :param keep_rows: Return the rows beside their lines. False for JSON lines, which need only the lines: a page of
@@ -146,6 +148,7 @@ class RowFilter:
         read_time: Callable[[object], datetime],
         stamp: Mapping[str, Any],
         landed_before: frozenset[str] = frozenset(),
+        owed: Collection[Owed] = (),
         overlap: Overlap | None = None,
         privacy: PrivacyPolicy | None = None,
         keep_rows: bool = True,
@@ -162,7 +165,13 @@ class RowFilter:
         self._since, self._until, self._windowed = window.since, window.until, window.mode != "full"
         self._read_time = read_time
         self._stamp = {**stamp, self._landed_time: None}
-        self._landed_before = landed_before
+        self._owed = {one.fingerprint for one in owed}
+        self._landed_before = landed_before - self._owed
+        self._owed_times = {one.at for one in owed}
+        #: Rows before this are older than all that is wanted: None where nothing is, or where that is not known.
+        self._oldest = _oldest(window.since, self._owed_times)
+        #: Owed rows that have landed.
+        self.owed_landed: set[str] = set()
         self._overlap = overlap
         self._privacy = privacy
         self._keep_rows = keep_rows
@@ -216,21 +225,38 @@ class RowFilter:
             if row_id not in self._page_before:
                 page.ordered.append(at)
             if self._windowed and self._is_outside(at, page):
+                if at in self._owed_times:
+                    return self._land(row, row_id, at, page, only_owed=True)
                 self.outside_window += 1
                 return None
         return self._land(row, row_id, at, page)
 
-    def _land(self, row: dict[str, Any], row_id: str | int, at: datetime | None, page: FilteredPage) -> str | None:
+    def _land(
+        self,
+        row: dict[str, Any],
+        row_id: str | int,
+        at: datetime | None,
+        page: FilteredPage,
+        *,
+        only_owed: bool = False,
+    ) -> str | None:
         """Land a wanted row unless it is a duplicate; return why it is rejected, or None."""
         if self._privacy is not None:
             # What the policy removes is in nothing from here on: neither in the file, nor in the hashes of a cursor.
             if not self._privacy.added.isdisjoint(row):
                 return TAKEN_NAME
             row = self._privacy.land(row)
-        if self._landed_before and fingerprint(row) in self._landed_before:
-            self.duplicates += 1
-            page.older += at is None
-            return None
+        if self._landed_before or self._owed:
+            print_ = fingerprint(row)
+            if print_ in self._landed_before:
+                self.duplicates += 1
+                page.older += at is None
+                return None
+            if print_ in self._owed:
+                self.owed_landed.add(print_)
+            elif only_owed:
+                self.outside_window += 1
+                return None
         stamped = row | self._stamp
         if len(stamped) != len(row) + len(self._stamp):
             return TAKEN_NAME
@@ -252,7 +278,7 @@ class RowFilter:
 
     def _is_outside(self, at: datetime, page: FilteredPage) -> bool:
         if self._since is not None and at < self._since:
-            page.older += 1
+            page.older += self._oldest is not None and at < self._oldest
             return True
         return self._until is not None and at >= self._until
 
@@ -340,6 +366,32 @@ class RowVersion:
     row_id: str
     fingerprint: str
     at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A row that has landed, and for which what follows the landing has failed, such as reading its messages.
+
+    :param fingerprint: A hash of its content, as :func:`fingerprint` returns it.
+    :param at: Its time, or None where that cannot be read.
+    :param runs: For how many runs in sequence that has failed.
+    """
+
+    fingerprint: str
+    at: datetime | None
+    runs: int = 1
+
+
+def _oldest(since: datetime | None, owed: Collection[datetime | None]) -> datetime | None:
+    """Return the time before which no row is wanted, None where a row of any age may be.
+
+    :param since: Begin of the window.
+    :param owed: Times of owed rows.
+    """
+    if since is None:
+        return None
+    times = [at for at in owed if at is not None]
+    return min([since, *times]) if len(times) == len(owed) else None
 
 
 def fingerprint(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The messages of one session, encoded as they come: what lands, and what is rejected."""
+"""Encode the messages of one session, page by page, into lines to land and lines to reject."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
 
 _DIGEST = 16
-#: Bytes of lines that a session keeps in memory; what is more goes to a file without a name.
+#: Bytes of lines that a session keeps in memory. Beyond that they are written to an unnamed file.
 _IN_MEMORY = 1 << 18
 
 
 class Transcript:
-    """The messages of one session.
+    """Encode the messages of one session.
 
     Usage::
 
@@ -31,16 +31,17 @@ class Transcript:
         for page in pages:
             transcript.add(page.rows)
 
-    A row lands as it came, with ``_session_id``, ``_position`` (its position in the API's order, from 0) and
-    ``_message_key``. The API is not known to give messages an id, so the key is a hash of the session, of all that the
-    row says, and of how many equal rows of the session came before it. Equal rows cannot be told apart, so whichever
-    of them comes first, the keys are the same in every order.
+    The API's row is kept, and ``_session_id``, ``_position`` (from 0, in the API's order) and ``_message_key`` are
+    added. The API is not known to give messages an id, so the key is a hash of the session, of the row, and of the
+    number of equal rows before it in the session. The keys do not depend on the order of rows. ::
 
-    :param session_id: The session.
-    :param privacy: What becomes of personal data, or None. The key is made of what lands, so it tells no more.
+        {"_message_key":"5d2f...","_position":0,"_chatbot_id":"UOmf...","_session_id":"8f1c...","message":"Hello"}
+
+    :param session_id: Id of the session.
+    :param privacy: The privacy policy. The key is computed after it is applied. Default None.
     :param stamp: Fields to add to every row.
-    :param folder: Where the lines of a long session wait to be written. The file has no name there, so nothing is left
-        of it when the process is killed, and nobody else can open it.
+    :param folder: Folder for the lines of a long session. The file there has no name: it disappears when the process
+        ends, and no other process can open it.
     """
 
     __slots__ = ("_copies", "_hash", "_names", "_privacy", "_stamp", "landing", "received", "rejected", "session_id")
@@ -48,26 +49,26 @@ class Transcript:
     def __init__(
         self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
     ) -> None:
-        #: What the session is called in what lands.
+        #: The session's id in the landed rows.
         self.session_id = session_id = session_id if privacy is None else privacy.session(session_id)
         #: Encoded lines to land, in order; likewise those of the rejected file.
         self.landing: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
         self.rejected: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
-        #: Rows that came.
+        #: Rows that the API has sent.
         self.received = 0
         self._privacy = privacy
         added = {**stamp, SESSION_ID: session_id}
         self._names = added.keys() | {MESSAGE_KEY, POSITION}
-        # Encoded once a session and not once a row: what goes between a row's own key and the row's fields.
+        # The added fields, encoded once for the session and not for each row.
         self._stamp = dump_line(added).removeprefix(b"{").removesuffix(b"}\n")
-        # As JSON, so that it says itself where the id ends and the row begins.
+        # As JSON, so that the end of the id is unambiguous in the hash.
         self._hash = blake2b(dump_line(session_id), digest_size=_DIGEST)
         self._copies: dict[bytes, int] = {}
 
     def add(self, rows: list[Any]) -> None:
-        """Take the rows of the next page.
+        """Encode the rows of the next page.
 
-        :param rows: The rows as the API sent them; they are not changed.
+        :param rows: The rows as decoded from JSON. They are not changed.
         """
         lines = bytearray()
         names, stamp = self._names, self._stamp
@@ -92,7 +93,7 @@ class Transcript:
         self.landing.write(lines)
 
     def close(self) -> None:
-        """Free memory and files."""
+        """Release memory and files."""
         self.landing.close()
         self.rejected.close()
 
@@ -116,9 +117,9 @@ class Transcript:
 
 
 def blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a file from its beginning, many at a time and each whole.
+    """Yield the lines of a file in blocks of whole lines.
 
-    :param file: One of a transcript's.
+    :param file: File of a transcript: ``landing`` or ``rejected``. It is read from its beginning.
     """
     file.seek(0)
     while lines := file.readlines(_IN_MEMORY):

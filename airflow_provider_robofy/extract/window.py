@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 Bound = datetime | str | float | None
 
-#: Reads bounds as it reads the API's times, so that one value never means two moments.
+#: The API's times and a user's bounds are parsed alike, so that one value never means two times.
 _TIMES = TimeReader()
-# A template that renders a missing value gives one of these.
+# A template with a missing value renders to one of these.
 _ABSENT = {"", "none", "null"}
 
 _ZERO_LENGTH = (
@@ -28,10 +28,10 @@ _ZERO_LENGTH = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """From when (included) to when (excluded) rows are wanted.
+    """A time window: from ``since`` (included) to ``until`` (excluded).
 
-    :param since: Begin, or None for no limit.
-    :param until: End, or None for no limit.
+    :param since: Start in UTC, or None for no start. Default None.
+    :param until: End in UTC, or None for no end. Default None.
     """
 
     since: datetime | None = None
@@ -39,13 +39,14 @@ class Window:
 
     @classmethod
     def of(cls, since: Bound, until: Bound) -> Self:
-        """Parse the bounds as an operator got them.
+        """Parse the bounds that a user gave to an operator.
 
-        :param since: Datetime, text of any form that :class:`~airflow_provider_robofy.api.times.TimeReader` reads,
-            seconds, milliseconds or microseconds since 1970, None or empty text. Without a zone it means UTC, as
-            dates in Airflow's templates do.
-        :param until: Likewise.
-        :raises RobofyConfigError: A bound cannot be read, or the window is empty or backwards.
+        :param since: Datetime, text in any form that :class:`~airflow_provider_robofy.api.times.TimeReader` reads,
+            or seconds, milliseconds or microseconds since 1970. Without a zone it is in UTC, as dates in Airflow's
+            templates are. None or empty text: no start.
+        :param until: In the same forms. None or empty text: no end.
+        :return: The window.
+        :raises RobofyConfigError: A bound is not a time, the window is empty, or ``since`` is after ``until``.
         """
         window = cls(_read("since", since), _read("until", until))
         if window.since is not None and window.until is not None:
@@ -59,23 +60,24 @@ class Window:
 
     @property
     def mode(self) -> str:
-        """Return ``full`` where both sides are open, else ``window``."""
+        """Return ``full`` where neither bound is set, else ``window``."""
         return "full" if self.since is None and self.until is None else "window"
 
     def may_miss_late_rows(self, now: datetime, lag: timedelta) -> bool:
-        """Return whether rows of the window may still turn up after it was read.
+        """Return whether rows of the window may still appear after it was read.
 
-        :param now: When it is read.
-        :param lag: How late a row may turn up.
+        :param now: The time of the read, in UTC.
+        :param lag: How long after its own time a row may appear in the listing.
         """
         return self.until is not None and self.until > earlier(now, lag)
 
 
 def earlier(moment: datetime, by: timedelta) -> datetime:
-    """Return a time that much earlier, or the first or last that there is where it would lie beyond.
+    """Return an earlier time, at most back to the year 1.
 
-    :param moment: The time, in UTC. An API may send year 1 for "never", and a lag can be longer than that is old.
-    :param by: By how much; less than zero for later.
+    :param moment: The time, in UTC. An API may send the year 1 for "never".
+    :param by: How much earlier. Negative: later, at most up to the year 9999.
+    :return: The time in UTC.
     """
     try:
         return moment - by
@@ -85,7 +87,7 @@ def earlier(moment: datetime, by: timedelta) -> datetime:
 
 def _read(name: str, value: Bound) -> datetime | None:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
-        text = str(value).strip()  # a number means what its digits mean
+        text = str(value).strip()  # the number 1736937000 and the text "1736937000" mean the same
         if text.lower() in _ABSENT:
             return None
         try:

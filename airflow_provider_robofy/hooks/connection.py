@@ -1,4 +1,4 @@
-"""Reading a Robofy connection: which field means what, and what is wrong with it."""
+"""Read the fields of a Robofy connection, and check them."""
 
 from __future__ import annotations
 
@@ -26,15 +26,16 @@ ORDERS: Final = ("unknown", "newest_first")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RobofyConnection:
-    """The fields of a connection, checked.
+    """The checked fields of a connection.
 
-    :param settings: How to reach the API.
-    :param times: Reads the API's timestamps in the connection's zone.
-    :param project_id: Default for every operator, or None; likewise ``chatbot_id``.
-    :param leads_order: What the account's listing of leads does: ``unknown`` or ``newest_first``; likewise
-        ``sessions_order``.
-    :param pseudonym_secret: Key of the keyed hash that stands for personal data, or None.
-    :param privacy: What becomes of personal data, field to action, unless an operator says otherwise.
+    :param settings: Settings of the client: host, key, timeouts and limits.
+    :param times: Reader for the API's timestamps, in the connection's time zone.
+    :param project_id: Project of every operator that names none, or None.
+    :param chatbot_id: Agent of every operator that names none, or None.
+    :param leads_order: Order of the account's listing of leads: ``unknown`` or ``newest_first``. Default ``unknown``.
+    :param sessions_order: The same for sessions.
+    :param pseudonym_secret: Key of the HMAC that replaces personal data, or None.
+    :param privacy: Privacy rules of every fetch operator: field to ``keep``, ``drop`` or ``hash``. Default none.
     """
 
     settings: Settings
@@ -47,7 +48,7 @@ class RobofyConnection:
     privacy: Mapping[str, str] = field(default_factory=dict)
 
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled: both keys would lie in a file or a database, readable.
+        """Raise, because a pickle would store both keys in readable form.
 
         :raises TypeError: Always.
         """
@@ -57,18 +58,19 @@ class RobofyConnection:
         )
 
     def __copy__(self) -> Self:
-        return self  # it never changes
+        return self  # immutable
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
     def privacy_policy(self, resource: Resource, own: Mapping[str, str] | None) -> PrivacyPolicy | None:
-        """Return the policy for rows of a resource, or None where there are no rules.
+        """Return the privacy policy for rows of a resource.
 
-        :param resource: What the rows are.
-        :param own: An operator's rules, checked. They come on top of the connection's, so that one more rule for a
-            task never switches off what holds for all.
-        :raises RobofyConfigError: The rules do not go together, or need a ``pseudonym_secret``.
+        :param resource: The resource of the rows.
+        :param own: The operator's rules, already checked. They are added to the connection's rules and never switch
+            those off.
+        :return: The policy, or None where there are no rules.
+        :raises RobofyConfigError: The rules contradict each other, or need a ``pseudonym_secret``.
         """
         rules = {**self.privacy, **(own or {})}
         return PrivacyPolicy(rules, self.pseudonym_secret, resource, own or ()) if rules else None
@@ -79,12 +81,13 @@ def read_connection(
 ) -> RobofyConnection:
     """Read a connection's fields.
 
-    :param host: Base URL or bare host; empty means the public API.
+    :param host: Base URL or bare host. Empty: the public API.
     :param password: The API key.
-    :param extra: The connection's extra, an object or None. Read by name; an unknown one is named in a warning and goes
-        nowhere.
-    :param user_agent: How to present ourselves.
-    :param port: Port, where the host names none, as in ``robofy://:key@host:8443``. 0 is none.
+    :param extra: The connection's extra, a dictionary or None. Unknown names are logged as a warning, and their values
+        are not used.
+    :param user_agent: Value of the ``User-Agent`` header.
+    :param port: Port, where the host names none, as in ``robofy://:key@host:8443``. None or 0: none.
+    :return: The checked fields.
     :raises RobofyConfigError: A field cannot be used; the message names it.
     """
     if not isinstance(extra, dict | None):
@@ -161,7 +164,7 @@ def _rules(name: str, value: Any) -> dict[str, str]:
     return check_rules(_object(name, value, "field to keep, drop or hash"), f"Connection extra {name}")
 
 
-#: Every extra that is read, and how.
+#: Every extra that is read, with the function that checks it.
 _EXTRAS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "project_id": _text,
     "chatbot_id": _text,
@@ -173,12 +176,13 @@ _EXTRAS: Final[Mapping[str, Callable[[str, Any], Any]]] = {
     "total_timeout": _number,
     "max_attempts": _whole_number,
     "max_response_mb": _number,
+    "max_parallel_pages": _whole_number,
     "requests_per_minute": _number,
     "endpoints": _object,
     "pseudonym_secret": _text,
     "privacy": _rules,
 }
-#: Extras of earlier versions, and what they are called now.
+#: Extras of earlier versions, with their new names.
 _RENAMED: Final = {"pseudonym_key": "pseudonym_secret"}
-#: Those among them that are for the provider; the others are for the client.
+#: Extras for :class:`RobofyConnection`; the others are for the client's settings.
 _OURS: Final = ("project_id", "chatbot_id", "leads_order", "sessions_order", "pseudonym_secret", "privacy")

@@ -1,4 +1,4 @@
-"""What a task read and what it wrote, told to whoever follows lineage: Airflow's collector, and OpenLineage."""
+"""Collect what a task reads and writes, and report it to Airflow's hook lineage and to OpenLineage."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ EXTRA_KEY: Final = "robofy_written"
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """How much was written; None where it is not known.
+    """Counts of what was written. None where a count is not known.
 
-    :param rows: Rows.
-    :param size: Bytes.
-    :param files: Files or documents.
+    :param rows: Number of rows. Default None.
+    :param size: Number of bytes. Default None.
+    :param files: Number of files or documents. Default None.
     """
 
     rows: int | None = None
@@ -36,16 +36,16 @@ class Amount:
     files: int | None = None
 
     def __add__(self, other: Amount) -> Amount:
-        """Return both together."""
+        """Return the sum of both."""
         pairs = zip(astuple(self), astuple(other), strict=True)
         return Amount(*(one if two is None else (one or 0) + two for one, two in pairs))
 
 
 class Lineage:
-    """Collect what one task read and wrote, and report it as it comes.
+    """Collect the inputs and outputs of one task.
 
-    Airflow's collector is told at once, OpenLineage when it asks after the task. Nothing here fails a task: rows that
-    have landed have landed, whether or not somebody could be told.
+    Airflow's collector gets them at once, OpenLineage after the task. An error in reporting is logged and never fails
+    the task.
 
     Usage::
 
@@ -53,8 +53,7 @@ class Lineage:
         lineage.read(Location.of_uri("robofy://agents.robofy.ai/24017/UOmf/leads"))
         lineage.wrote(Location.of("/data/leads.jsonl"), Amount(rows=40, size=9120, files=1))
 
-    :param context: The hook that does the work; Airflow's collector keeps it beside what it is told. None for a task
-        that has not come to have one.
+    :param context: The hook that does the work. Airflow's collector stores it with each entry. None: no hook yet.
     """
 
     def __init__(self, context: BaseHook | None) -> None:
@@ -63,7 +62,10 @@ class Lineage:
         self.outputs: dict[Location, tuple[Amount, Sequence[tuple[str, str]]]] = {}
 
     def read(self, location: Location) -> None:
-        """Note a place that the task reads."""
+        """Record an input of the task.
+
+        :param location: Where the task reads.
+        """
         if location in self.inputs:
             return
         self.inputs[location] = None
@@ -71,11 +73,11 @@ class Lineage:
             _collector().add_input_asset(context=self._context, uri=location.uri)
 
     def wrote(self, location: Location, amount: Amount, *, columns: Sequence[tuple[str, str]] = ()) -> None:
-        """Note a place that the task has written.
+        """Record an output of the task.
 
-        :param location: Where.
-        :param amount: How much; given again for the same place, it comes on top.
-        :param columns: Names and types of the columns, where every row has the same.
+        :param location: Where the task has written.
+        :param amount: What it has written. A second call for the same location adds to the first.
+        :param columns: Names and types of the columns, where every row has the same ones. Default none.
         """
         before = self.outputs.get(location)
         self.outputs[location] = (before[0] + amount if before else amount, columns)
@@ -87,21 +89,22 @@ class Lineage:
             collector.add_extra(context=self._context, key=EXTRA_KEY, value={"uri": location.uri, **counts})
 
     def wrote_table(self, hook: DbApiHook, table: str, schema: str | None, amount: Amount) -> None:
-        """Note a table that the task has written to.
+        """Record a table that the task has written to.
 
-        Its columns are not told: whoever reads them from an event takes them for all that the table has.
+        Its columns are left out: a lineage tool would take the few that are known here for the whole table.
 
-        :param hook: The database's hook; ``table`` and ``schema`` as
-            :meth:`~airflow_provider_robofy.hooks.locations.Location.of_table` takes them.
-        :param amount: How much; given again for the same table, it comes on top.
+        :param hook: The database's hook.
+        :param table: The table, without a schema.
+        :param schema: Its schema, or None for the connection's.
+        :param amount: What was written. A second call for the same table adds to the first.
         """
         with _harmless():
             self.wrote(Location.of_table(hook, table, schema), amount)
 
     def landed(self, manifest: Mapping[str, Any] | None) -> None:
-        """Note the file that a manifest describes; the files beside it (rejected rows, the manifest) are not data.
+        """Record the file that a manifest describes. Rejected rows and the manifest itself are not recorded.
 
-        :param manifest: The manifest, or None where nothing has landed.
+        :param manifest: The manifest, or None where no file was written.
         """
         if manifest is None:
             return
@@ -110,7 +113,10 @@ class Lineage:
             self.wrote(Location.of(manifest["uri"]), amount, columns=_columns(manifest))
 
     def openlineage(self) -> OperatorLineage[Any, Any] | None:
-        """Return what an OpenLineage event says of the task, None where the OpenLineage provider is not installed."""
+        """Return the task's inputs and outputs for OpenLineage.
+
+        :return: None where the OpenLineage provider is not installed.
+        """
         try:
             from airflow.providers.openlineage.extractors import OperatorLineage
         except ImportError:
@@ -149,7 +155,7 @@ def _columns(manifest: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
 
 
 def _collector() -> Any:
-    # Not that of compat.sdk, which on Airflow 2.11 speaks of datasets and takes no extras.
+    # Not the one in compat.sdk: on Airflow 2.11 its methods are named after datasets, and it takes no extras.
     from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
 
     return get_hook_lineage_collector()  # type: ignore[no-untyped-call]
@@ -160,5 +166,5 @@ def _harmless() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001 - whatever a collector or an asset's handler raises
-        # Its kind alone: a foreign text may say anything.
+        # The class alone: the error's own text may hold anything.
         log.warning("Lineage could not be reported (%s).", type(error).__name__)

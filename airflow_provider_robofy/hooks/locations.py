@@ -1,4 +1,4 @@
-"""What places are called that data lies in: by Airflow's assets, and by OpenLineage."""
+"""Names of files, tables and Robofy's listings, for Airflow's assets and for OpenLineage."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.openlineage.sqlparser import DatabaseInfo
 
-# One store, one name: by these schemes, Airflow's stores and OpenLineage's naming mean the same bucket.
+# These schemes mean the same bucket, so that one store has one name.
 _ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
-# Systems in which a table lies in a database, with no schema between.
+# Systems where a table is in a database, without a schema.
 _NO_SCHEMAS: Final = {"mysql", "mariadb"}
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-# What may stand in a path of a URI as it is.
+# Characters that need no percent-encoding in the path of a URI.
 _PLAIN: Final = "/:+=@!$&'()*,;~"
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Name one place in the ways of both who ask.
+    """One file, table or listing, by the names that Airflow and OpenLineage use.
 
-    :param uri: As Airflow's assets name it.
-    :param namespace: As OpenLineage's naming has it, the system; ``name`` what lies in it.
+    :param uri: URI for Airflow's assets.
+    :param namespace: OpenLineage's namespace: the system.
+    :param name: OpenLineage's name: the file, table or listing in that system.
     """
 
     uri: str
@@ -38,15 +39,16 @@ class Location:
 
     @classmethod
     def of(cls, path: str) -> Self:
-        """Name what a path or URL leads to.
+        """Return the names of a file or folder.
 
         Usage::
 
             Location.of("s3://aws_default@lake/leads.jsonl")  # s3://lake/leads.jsonl; s3://lake and leads.jsonl
             Location.of("/data/leads.jsonl")  # file:///data/leads.jsonl; file and /data/leads.jsonl
 
-        :param path: Absolute path, or anything that Airflow's ``ObjectStoragePath`` opens. The connection before an
-            ``@`` is how to get there and not where it is, so it is no part of the names.
+        :param path: Absolute path, or anything that Airflow's ``ObjectStoragePath`` opens. A connection id before an
+            ``@`` is not part of the names.
+        :return: The location.
         """
         found = _SCHEME.match(path)
         scheme = found[0][:-3].lower() if found else "file"
@@ -54,32 +56,33 @@ class Location:
         if scheme in {"file", "local"}:
             plain = str(PurePosixPath("/", rest.lstrip("/")))
             return cls(f"file://{_quoted(plain)}", "file", plain)
-        # Not by urlsplit: a key may hold ? and #, which mean nothing in a store.
+        # Not with urlsplit: the key of an object may contain ? and #.
         authority, _, key = rest.partition("/")
         root = f"{_ALIASES.get(scheme, scheme)}://{authority.rpartition('@')[2]}"
         return cls(f"{root}/{_quoted(key)}", root, key)
 
     @classmethod
     def of_uri(cls, uri: str) -> Self:
-        """Name what an asset's URI stands for, where its parts are the names already.
+        """Return the names of an asset whose URI consists of them.
 
         :param uri: For example ``robofy://host/project/agent/leads``.
+        :return: The location.
         """
         parts = urlsplit(uri)
         return cls(uri, f"{parts.scheme}://{parts.netloc}", parts.path.strip("/"))
 
     @classmethod
     def of_table(cls, hook: DbApiHook, table: str, schema: str | None = None) -> Self:
-        """Name a table as Airflow's SQL operators name it, so that a task that writes it meets those that read it.
+        """Return the names of a table, equal to those of Airflow's SQL operators, so that lineage connects.
 
-        :param hook: The database's hook. It is asked what it tells OpenLineage of its database. Without a schema it may
-            ask the database for its default one.
+        :param hook: The database's hook. Without a schema it may ask the database for the default one.
         :param table: The table, without a schema.
-        :param schema: Its schema, in MySQL its database. Default: the one that the connection leads to.
+        :param schema: Its schema; in MySQL its database. Default: the connection's.
+        :return: The location.
         """
         connection = hook.get_connection(hook.get_conn_id())
         if connection.conn_type == "sqlite":
-            # OpenLineage has no naming for it, and the hook tells nothing.
+            # OpenLineage defines no names for SQLite, and the hook gives none.
             root = f"sqlite://{PurePosixPath('/', str(connection.host or '').lstrip('/'))}"
             parts = [schema if schema != "main" else None, table]
         else:
@@ -89,7 +92,7 @@ class Location:
             root = f"{scheme}://{authority}" if authority else scheme
             parts = _path(hook, connection, info, scheme, schema, table)
         names = [part for part in parts if part]
-        # A system without an authority is its scheme alone to OpenLineage, which would be no URI.
+        # For a system without an authority OpenLineage uses the scheme alone, which is not a URI.
         start = root if "://" in root else f"{root}:/"
         return cls("/".join([start, *map(_quoted, names)]), root, ".".join(names))
 
@@ -108,7 +111,7 @@ def _database_info(hook: DbApiHook, connection: Connection) -> DatabaseInfo | No
     try:
         return hook.get_openlineage_database_info(connection)
     except ImportError:
-        return None  # it is here that hooks import the OpenLineage provider
+        return None  # the hook imports the OpenLineage provider in this method
 
 
 def _authority(connection: Connection) -> str:
@@ -117,5 +120,5 @@ def _authority(connection: Connection) -> str:
 
 
 def _quoted(path: str) -> str:
-    # A disk may hold names that are no text; lineage is not what should stumble over them.
+    # A file name may contain bytes that are not UTF-8; lineage should not fail because of it.
     return quote(path, safe=_PLAIN, errors="surrogatepass")

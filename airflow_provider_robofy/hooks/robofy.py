@@ -1,4 +1,4 @@
-"""The hook: a connection turned into a client, and typed ways to ask it."""
+"""The hook: a client for a connection, and typed methods to read from Robofy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from airflow_provider_robofy.api.settings import user_agent
 from airflow_provider_robofy.extract.privacy import check_pseudonym_secret
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
-from airflow_provider_robofy.resources import RESOURCES
+from airflow_provider_robofy.resources import LEADS, RESOURCES, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,8 +46,8 @@ class RobofyHook(BaseHook):
 
         hook.request("GET", "/v1/account/limit")  # what is not modelled
 
-    :param robofy_conn_id: Id of a connection of type ``robofy``. The key stands in its password field and can be given
-        nowhere else.
+    :param robofy_conn_id: Id of a connection of type ``robofy``, with the API key in its password field. Default
+        ``robofy_default``.
     """
 
     conn_name_attr = "robofy_conn_id"
@@ -60,12 +60,12 @@ class RobofyHook(BaseHook):
         self.robofy_conn_id = robofy_conn_id
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what may be pickled: neither connection nor client, which contain keys and are made again."""
+        """Return the state to pickle: without connection and client, which contain keys and are made anew."""
         return {name: value for name, value in self.__dict__.items() if name not in {"connection", "client"}}
 
     @cached_property
     def connection(self) -> RobofyConnection:
-        """Return the connection's fields, checked; read once.
+        """Return the connection's checked fields. The connection is read once.
 
         :raises RobofyConfigError: There is no such connection, or a field cannot be used; the message names it.
         """
@@ -76,7 +76,7 @@ class RobofyHook(BaseHook):
         return self._read(found, found.extra_dejson)
 
     async def aconnection(self) -> RobofyConnection:
-        """Return the connection's fields, checked, without holding up the event loop. For triggers.
+        """Return the connection's checked fields without blocking the event loop, for triggers.
 
         :raises RobofyConfigError: There is no such connection, or a field cannot be used; the message names it.
         """
@@ -111,24 +111,26 @@ class RobofyHook(BaseHook):
 
     @cached_property
     def client(self) -> RobofyClient:
-        """Return the client; one a hook, so that its connections are used again."""
+        """Return the hook's client, always the same one, so that open connections are used again."""
         return RobofyClient(self.connection.settings)
 
     def get_conn(self) -> RobofyClient:
-        """Return the client."""
+        """Return the client, as Airflow's hooks do."""
         return self.client
 
     def project_id(self, given: str | int | None = None) -> str:
         """Return the given project id, or the connection's.
 
-        :raises RobofyConfigError: There is neither.
+        :param given: The project id. None or empty: the connection's.
+        :raises RobofyConfigError: Neither is set; the message names the extra to set.
         """
         return self._id("project_id", given, self.connection.project_id)
 
     def chatbot_id(self, given: str | None = None) -> str:
         """Return the given agent id, or the connection's.
 
-        :raises RobofyConfigError: There is neither.
+        :param given: The agent id. None or empty: the connection's.
+        :raises RobofyConfigError: Neither is set; the message names the extra to set.
         """
         return self._id("chatbot_id", given, self.connection.chatbot_id)
 
@@ -147,37 +149,41 @@ class RobofyHook(BaseHook):
         chatbot_id: str | None = None,
         session_id: str | None = None,
     ) -> Iterator[Lead]:
-        """Yield an agent's leads, in the API's order, a page in memory at a time.
+        """Yield an agent's leads in the API's order, with one page in memory at a time.
 
         For files use :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator`, which is faster,
-        counts and leaves duplicates out.
+        counts rows and removes duplicates.
 
-        :param project_id: Default: the connection's; likewise ``chatbot_id``.
-        :param session_id: Only the leads of this session.
+        :param project_id: The project. Default: the connection's.
+        :param chatbot_id: The agent. Default: the connection's.
+        :param session_id: Only the leads of this session. Default: all.
+        :return: The leads. Fields that the model does not name are kept.
         :raises RobofyError: The listing could not be read to its end.
         """
         call = endpoints.list_leads(self.project_id(project_id), self.chatbot_id(chatbot_id), session_id=session_id)
-        yield from self._iter(Lead, call)
+        yield from self._iter(Lead, call, LEADS.id)
 
     def iter_sessions(self, chatbot_id: str | None = None) -> Iterator[InboxSession]:
-        """Yield an agent's chat sessions, in the API's order, a page in memory at a time.
+        """Yield an agent's chat sessions in the API's order, with one page in memory at a time.
 
         For files use :class:`~airflow_provider_robofy.operators.inbox.RobofyFetchSessionsOperator`.
 
-        :param chatbot_id: Default: the connection's.
+        :param chatbot_id: The agent. Default: the connection's.
+        :return: The sessions.
         :raises RobofyError: The listing could not be read to its end.
         """
-        yield from self._iter(InboxSession, endpoints.list_sessions(self.chatbot_id(chatbot_id)))
+        yield from self._iter(InboxSession, endpoints.list_sessions(self.chatbot_id(chatbot_id)), SESSIONS.id)
 
     def iter_messages(self, session_id: str | int, chatbot_id: str | None = None) -> Iterator[Message]:
-        """Yield the messages of one session, in the API's order, a page in memory at a time.
+        """Yield the messages of one session in the API's order, with one page in memory at a time.
 
         For many sessions use :class:`~airflow_provider_robofy.operators.inbox.RobofyFetchMessagesOperator`, which reads
         several at a time.
 
-        :param session_id: The session. Not written into any log or error.
+        :param session_id: The session. No log line and no error contains it.
         :param chatbot_id: Its agent. Default: the connection's.
-        :raises RobofyNotFoundError: There is no such session (any more).
+        :return: The messages.
+        :raises RobofyNotFoundError: The session does not exist, or no longer.
         :raises RobofyError: The listing could not be read to its end.
         """
         yield from self._iter(Message, endpoints.list_session_messages(self.chatbot_id(chatbot_id), str(session_id)))
@@ -185,7 +191,8 @@ class RobofyHook(BaseHook):
     def list_agents(self, project_id: str | int | None = None) -> list[Agent]:
         """Return the agents of a project.
 
-        :param project_id: Default: the connection's.
+        :param project_id: The project. Default: the connection's.
+        :return: The agents.
         :raises RobofyError: The listing could not be read to its end.
         """
         return list(self._iter(Agent, endpoints.list_agents(self.project_id(project_id))))
@@ -193,6 +200,7 @@ class RobofyHook(BaseHook):
     def list_projects(self) -> list[Project]:
         """Return the projects that the key can see.
 
+        :return: The projects.
         :raises RobofyError: The listing could not be read to its end.
         """
         return list(self._iter(Project, endpoints.list_projects()))
@@ -200,33 +208,35 @@ class RobofyHook(BaseHook):
     def request(self, method: str, path: str, *, params: dict[str, Any] | None = None, json: Any = None) -> Any:
         """Call a path of the API that has no method here, with the same key, retries and limits.
 
-        :param method: HTTP method. Only GET, HEAD and OPTIONS are sent again when their answer is lost.
-        :param path: Path that starts with ``/``, percent-encoded, on the connection's host.
-        :param params: Query parameters.
-        :param json: Body.
-        :return: The decoded answer, None for an empty one.
+        :param method: HTTP method. Only GET, HEAD and OPTIONS are sent again when the answer is lost.
+        :param path: Path on the connection's host, percent-encoded. Starts with ``/``.
+        :param params: Query parameters. Default none.
+        :param json: Body, sent as JSON. Default none.
+        :return: The decoded JSON of the answer, or None for an empty one.
         :raises RobofyError: The call failed.
         """
         return self.client.call(endpoints.anything(method, path, params=params, json=json))
 
-    def _iter(self, model: type[M], call: Call[Rows]) -> Iterator[M]:
+    def _iter(self, model: type[M], call: Call[Rows], row_id: str | None = None) -> Iterator[M]:
         times = self.connection.times
-        for page in self.client.pages(call):
+        for page in self.client.pages(call, row_id=row_id):
             for row in page.rows:
                 yield parse(model, row, call, times)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Send a read-only call, and return in a sentence what it found or what to fix.
+        """Test the connection with a read-only call.
 
-        Lists the agents of the connection's project, or without one the projects of the key. An agent of the connection
-        that is not among them is asked for with further calls.
+        It lists the agents of the connection's project, or the projects of the key where no project is set. If the
+        connection's agent is not among them, further calls look for it.
+
+        :return: Whether the connection works, and a sentence that says what was found or what to fix.
         """
         try:
             connection = self.connection
             if connection.pseudonym_secret:
                 check_pseudonym_secret(connection.pseudonym_secret)
             for resource in RESOURCES.values():
-                connection.privacy_policy(resource, None)  # rules that cannot be followed, before a task meets them
+                connection.privacy_policy(resource, None)  # raises for rules that no task could apply
             host = urlsplit(connection.settings.base_url).netloc
             project = connection.project_id
             call = endpoints.list_agents(project) if project else endpoints.list_projects()
@@ -235,7 +245,7 @@ class RobofyHook(BaseHook):
             except RobofyResponseError as error:
                 if error.content_type != "application/json" or not 200 <= (error.status or 0) < 300:
                     raise
-                # The key was accepted; only this listing, whose answer is documented nowhere, is not understood.
+                # The key was accepted. Only the answer of this listing, which is not documented, cannot be read.
                 return (
                     True,
                     f"{host} accepted the key, but its answer to {call.endpoint} is not understood: {error}",
@@ -255,10 +265,15 @@ class RobofyHook(BaseHook):
             return False, str(error)
 
     def _ask_for_agent(self, project: str | None, rows: Sequence[Any], chatbot_id: str, seen: str) -> tuple[bool, str]:
-        """Return what :meth:`test_connection` says of an agent that has not been seen so far.
+        """Return the result of :meth:`test_connection` for an agent that the first listing does not contain.
 
-        How agents are listed and answered is documented nowhere. So only one that no listing mentions, and that Robofy
-        refuses when it is asked for, is a wrong one.
+        How Robofy lists agents is not documented. So the test fails only if no listing contains the agent and Robofy
+        also refuses a call for it.
+
+        :param project: The connection's project, or None.
+        :param rows: Agents of the project, or projects of the key.
+        :param chatbot_id: The connection's agent.
+        :param seen: First part of the sentence to return.
         """
         try:
             times, call = self.connection.times, endpoints.list_projects()
@@ -280,7 +295,7 @@ class RobofyHook(BaseHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the form's extra fields, built from the provider's metadata."""
+        """Return the extra fields of the connection form, built from the provider's metadata."""
         from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
         from wtforms import IntegerField, PasswordField, StringField
         from wtforms.validators import Optional
@@ -299,13 +314,13 @@ class RobofyHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return how the form's standard fields look, from the provider's metadata."""
+        """Return the labels of the form's standard fields and which ones are hidden, from the provider's metadata."""
         behaviour = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
         return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
 
 def _mentions(rows: Sequence[Any], chatbot_id: str) -> bool:
-    """Return whether an agent's id is somewhere in the rows, whose fields are documented nowhere."""
+    """Return whether any field of the rows is the agent's id. The name of that field is not documented."""
     return any(str(value) == chatbot_id for row in rows if isinstance(row, dict) for value in row.values())
 
 

@@ -1,4 +1,4 @@
-"""Paths and URLs of files, as users give them, and the stores they lead to."""
+"""Check the paths and URLs that users give, and open the stores that they name."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ _PROVIDERS: Final = {
 
 
 def landing_root() -> str:
-    """Return the setting ``[robofy] landing_root``, without a trailing slash; empty where it is not set.
+    """Return Airflow's setting ``[robofy] landing_root``.
 
-    :raises RobofyConfigError: It is relative, so that it would depend on the directory that a worker runs in.
+    :return: The path or URL without a trailing slash, or empty text where it is not set.
+    :raises RobofyConfigError: It is a relative path, which would depend on the worker's working directory.
     """
     root = str(conf.get("robofy", "landing_root", fallback="")).strip().rstrip("/")
     if root and not _is_absolute(root):
@@ -36,14 +37,15 @@ def _is_absolute(path: str) -> bool:
 
 
 def place(path: str, argument: str) -> str:
-    """Return a path as an absolute one: a relative one is below the landing root.
+    """Return a path as an absolute path or URL. A relative path is below the landing root.
 
-    A worker's own directory means nothing, and Airflow 2.11 would take the root of the disk instead.
+    The worker's working directory is never used: Airflow 2.11 would take the root of the disk instead.
 
-    :param path: Absolute path, URL, or relative path.
-    :param argument: The operator's argument that it is from, for the error.
-    :raises RobofyConfigError: It is relative and there is no landing root, it leaves the landing root, or a template in
-        it had no value.
+    :param path: Absolute path, URL or relative path.
+    :param argument: Name of the operator's argument, for the error.
+    :return: The absolute path or URL.
+    :raises RobofyConfigError: The path is relative and there is no landing root, it contains ``..``, or a template in
+        it has no value.
     """
     text = str(path).strip()
     if not text or "None" in (part.partition(".")[0] for part in text.split("/")):
@@ -71,17 +73,21 @@ def place(path: str, argument: str) -> str:
 def open_store(uri: str) -> Store:
     """Return the store of a file.
 
-    :param uri: Anything that Airflow's ``ObjectStoragePath`` opens, the connection id before an ``@`` if it needs one.
+    :param uri: Anything that Airflow's ``ObjectStoragePath`` opens, with a connection id before an ``@`` if it needs
+        one.
+    :return: The store.
+    :raises RobofyConfigError: No installed provider opens such a URI.
     """
     path = open_path(uri)
     return Store(path.fs, path.path, uri)
 
 
 def open_path(uri: str) -> ObjectStoragePath:
-    """Return Airflow's path for a URI, whose file system is there.
+    """Return Airflow's path for a URI, after checking that its file system can be opened.
 
     :param uri: As for :func:`open_store`.
-    :raises RobofyConfigError: No provider that is installed here opens such a URI.
+    :return: The path.
+    :raises RobofyConfigError: No installed provider opens such a URI.
     """
     try:
         path = ObjectStoragePath(uri)

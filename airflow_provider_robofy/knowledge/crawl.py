@@ -115,9 +115,6 @@ class CrawlWatch:
         that did not start the crawl itself.
     """
 
-    #: The status call answers the same to everybody.
-    question = None
-
     def __init__(
         self, *, run_id: str | None = None, started_at: object = None, unknown_until: float | None = None
     ) -> None:

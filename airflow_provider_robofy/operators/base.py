@@ -1,4 +1,4 @@
-"""What every Robofy operator does in the same way."""
+"""Base classes of every Robofy operator, and the helpers that they share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.assets.robofy import resource_uri
 from airflow_provider_robofy.extract.files import sweep
-from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, REJECTED_SUFFIX, SUFFIX
+from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, NEXT_SUFFIX, REJECTED_SUFFIX, SUFFIX
 from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.robofy import RobofyHook
@@ -39,36 +39,37 @@ _HALF_ESCAPE: Final = re.compile(r"%[0-9A-F]?$")
 
 
 class Cancellable(Protocol):
-    """What can be ended from a signal handler."""
+    """Work that a signal handler can cancel."""
 
     def cancel(self) -> None:
-        """End it; it raises in the thread that runs it."""
+        """Cancel the work: the thread that runs it gets an exception."""
 
 
-#: Templated arguments for which no value has a meaning of its own: an open window, no metadata, all shards.
+#: Templated arguments that may render to None: an open window, no metadata, all shards.
 _MAY_BE_EMPTY = {"since", "until", "metadata", "shard"}
-#: What counts for a run outside of Airflow.
+#: Values of a run outside of Airflow.
 _MANUAL: Final[Mapping[str, str | int]] = {"run_id": "manual", "map_index": -1, "try_number": 1}
 
 C = TypeVar("C", bound=Cancellable)
 
 
 class EndsWhenKilled:
-    """End what a task has under way when the task is killed. To stand before Airflow's own class among the bases."""
+    """Cancel a task's work when Airflow kills the task. List this class before Airflow's own among the bases."""
 
-    #: Has Airflow killed the task? What has chunks to do checks it before each.
+    #: True once Airflow has killed the task. A loop over chunks checks it before each chunk.
     killed = False
 
     def on_kill(self) -> None:
-        """End what is under way, and what begins from here on: on Airflow 3 the task goes on after this call."""
+        """Cancel all work, also what begins after this call: on Airflow 3 the task goes on for a moment."""
         self.killed = True
         for work in self.__dict__.get("_under_way", ()):
             work.cancel()
 
     def ending_when_killed(self, work: C) -> C:
-        """Return what is given, which :meth:`on_kill` cancels.
+        """Return the work, registered so that :meth:`on_kill` cancels it.
 
-        :param work: What the task begins.
+        :param work: The work. It is cancelled at once where the task has been killed already.
+        :return: The same object.
         """
         self.__dict__.setdefault("_under_way", []).append(work)
         if self.killed:
@@ -77,7 +78,7 @@ class EndsWhenKilled:
 
 
 class RobofyConnected(EndsWhenKilled):
-    """A task with a Robofy connection."""
+    """Base of operators and sensors: the hook and the client of a Robofy connection."""
 
     robofy_conn_id: str
     ui_color = "#e7f0ff"
@@ -89,14 +90,14 @@ class RobofyConnected(EndsWhenKilled):
 
     @cached_property
     def client(self) -> RobofyClient:
-        """Return the hook's client, which ends when the task is killed."""
+        """Return the hook's client. It is cancelled when the task is killed."""
         return self.ending_when_killed(self.hook.client)
 
 
 class RobofyBaseOperator(RobofyConnected, BaseOperator):
-    """Base of every Robofy operator: its connection, which ends when the task is killed, and its lineage.
+    """Base of every Robofy operator: connection, check of templated arguments, and lineage.
 
-    :param robofy_conn_id: Id of the Robofy connection.
+    :param robofy_conn_id: Id of the Robofy connection. Default ``robofy_default``.
     """
 
     def __init__(self, *, robofy_conn_id: str = RobofyHook.default_conn_name, **kwargs: Any) -> None:
@@ -104,17 +105,18 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         self.robofy_conn_id = robofy_conn_id
 
     def remember_given(self) -> None:
-        """Note which templated arguments were given; to be called at the end of the constructor."""
+        """Record which templated arguments were given. Call it at the end of the constructor."""
         self._given = {name for name in self.template_fields if getattr(self, name, None) is not None} - _MAY_BE_EMPTY
 
     def checked(self, context: Context) -> Context:
-        """Return the context, after checking that no template of an argument rendered to nothing.
+        """Return the context, after checking that every templated argument rendered to a value.
 
-        Outside of a running task, as in a unit test, the context may be empty or a mock: what it lacks is then the
-        operator's own dag_id and task_id, and the run ``manual``.
+        In a unit test the context may be empty or a mock. Missing parts are then the operator's own dag_id and task_id,
+        and the run id ``manual``.
 
-        :param context: What ``execute`` was given.
-        :raises RobofyConfigError: An argument was given as a template or XCom that has no value.
+        :param context: The context that Airflow passes to ``execute``.
+        :return: The context, with a ``ti`` in any case.
+        :raises RobofyConfigError: An argument's template or XCom has no value; the message names the argument.
         """
         for name in sorted(self._given):
             value = getattr(self, name)
@@ -133,29 +135,30 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
 
     @cached_property
     def lineage(self) -> Lineage:
-        """Return what the task has read and written so far."""
+        """Return the lineage of the task, empty until it reads or writes."""
         return Lineage(self.hook)
 
     def location_of(self, resource: str, project_id: str | None, chatbot_id: str) -> Location:
-        """Return the name of what Robofy stores of an agent, for lineage.
+        """Return the name of an agent's leads, sessions, messages or knowledge, for lineage.
 
         :param resource: One of :data:`~airflow_provider_robofy.assets.robofy.RESOURCES`.
-        :param project_id: The agent's project, None where it is not known.
+        :param project_id: The agent's project, or None where it is not known.
         :param chatbot_id: The agent.
+        :return: The name for Airflow's assets and for OpenLineage.
         """
         host = urlsplit(self.hook.connection.settings.base_url).netloc
         return Location.of_uri(resource_uri(resource, project_id, chatbot_id, host=host))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
-        """Return what OpenLineage is to say of the task; its provider asks, be it that the task succeeded or failed."""
+        """Return inputs and outputs for OpenLineage, whose provider calls this after success and after failure."""
         return self.lineage.openlineage()
 
 
 class _ManualRun:
-    """Take the part of the task instance where ``execute`` is called by hand.
+    """Replace the task instance where a unit test calls ``execute``.
 
-    :param ti: What is in the context, such as a mock that records what is pushed; or None.
-    :param defaults: Attributes that count where ``ti`` has none of that type.
+    :param ti: The context's task instance, such as a mock that records XComs; or None.
+    :param defaults: Values for attributes that ``ti`` lacks or has in another type.
     """
 
     def __init__(self, ti: Any, defaults: Mapping[str, str | int]) -> None:
@@ -171,9 +174,11 @@ class _ManualRun:
 
 @contextmanager
 def failing_at_once() -> Iterator[None]:
-    """Turn an error that a retry cannot fix into one that Airflow does not retry.
+    """Turn a permanent error into ``AirflowFailException``, which Airflow does not retry.
 
-    The cause is cut off: its traceback could show a URL.
+    The cause is cut off, because its traceback could show a URL.
+
+    :raises AirflowFailException: The block raised an error that a retry cannot fix.
     """
     try:
         yield
@@ -184,12 +189,13 @@ def failing_at_once() -> Iterator[None]:
 
 
 def read_limit(name: str, value: int, *, least: int = 0) -> int:
-    """Return a limit that a user gave.
+    """Return a limit, after checking that it is a whole number.
 
-    :param name: The argument, for the error.
-    :param value: The limit.
-    :param least: Smallest value that is allowed. Default 0.
-    :raises RobofyConfigError: It is no whole number, or smaller.
+    :param name: Name of the argument, for the error.
+    :param value: The limit that the user gave.
+    :param least: Smallest value allowed. Default 0.
+    :return: The limit.
+    :raises RobofyConfigError: The limit is not a whole number, or is too small.
     """
     if type(value) is not int or value < least:
         raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a whole number, at least {least}.")
@@ -197,9 +203,10 @@ def read_limit(name: str, value: int, *, least: int = 0) -> int:
 
 
 def run_key(context: Context) -> str:
-    """Return the key of the task in its run: the same for a retry and for a cleared task.
+    """Return the key of a task in its run. A retry and a cleared task have the same key.
 
     :param context: The task's context.
+    :return: For example ``dag/run/task``, or ``dag/run/task/3`` for a mapped task.
     """
     ti = context["ti"]
     mapped = f"/{ti.map_index}" if getattr(ti, "map_index", -1) >= 0 else ""
@@ -207,11 +214,12 @@ def run_key(context: Context) -> str:
 
 
 def landing_store(output_path: str | None, context: Context, *folders: str) -> Store:
-    """Return where a task lands its rows.
+    """Return the store of the file in which a task lands its rows.
 
-    :param output_path: Where the user says, or None.
+    :param output_path: Path or URL of the file. None or empty: a file below the landing root.
     :param context: The task's context.
-    :param folders: Folders below the landing root: resource, project, agent; an empty one is left out.
+    :param folders: Folders below the landing root: resource, project, agent. Empty ones are left out.
+    :return: The store.
     :raises RobofyConfigError: Neither ``output_path`` nor a landing root is set.
     """
     text = str(output_path or "").strip()
@@ -224,7 +232,7 @@ def landing_store(output_path: str | None, context: Context, *folders: str) -> S
             )
         text = "/".join([root, *map(path_component, filter(None, folders)), *_file(context)])
     store = open_store(place(text, "output_path"))
-    store.check_length("output_path", SUFFIX, REJECTED_SUFFIX, FAILED_SUFFIX)
+    store.check_length("output_path", SUFFIX, REJECTED_SUFFIX, FAILED_SUFFIX, NEXT_SUFFIX)
     if store.is_local and not str(output_path or "").strip():
         sweep(Path(store.path).parent)
     return store
@@ -237,12 +245,13 @@ def _file(context: Context) -> tuple[str, ...]:
 
 
 def path_component(*names: str) -> str:
-    """Return ids, which may contain slashes, as one path component that every filesystem takes.
+    """Return ids, which may contain slashes, as one path component that every filesystem accepts.
 
-    Beyond 200 bytes it is cut, and a hash of the whole tells it from others that begin alike. The rest, up to the 255
-    that most filesystems take, is for endings and for what a spool's name has beyond its file's.
+    A component of more than 200 bytes is cut and gets a hash of the whole name. Most filesystems allow 255 bytes; the
+    rest is for file extensions and for the longer name of a temporary file.
 
-    :param names: The ids; a dot goes between them.
+    :param names: The ids. A dot joins them.
+    :return: The path component, in ASCII.
     """
     whole = full_path_component(*names)
     if len(whole) <= _LONGEST_COMPONENT:
@@ -252,9 +261,10 @@ def path_component(*names: str) -> str:
 
 
 def full_path_component(*names: str) -> str:
-    """Return ids as one path component, however long, in ASCII.
+    """Return ids as one path component, of any length.
 
-    :param names: The ids; a dot goes between them.
+    :param names: The ids. A dot joins them.
+    :return: The path component, in ASCII.
     """
     encoded = (quote(name, safe=":+=@ ") for name in names)
     return ".".join(one.replace(".", "%2E") if one in {".", ".."} else one for one in encoded)

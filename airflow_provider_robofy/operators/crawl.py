@@ -10,10 +10,8 @@ from urllib.parse import urlsplit
 from airflow_provider_robofy.api.answers import meaning_of
 from airflow_provider_robofy.api.endpoints import add_website, get_crawl_status
 from airflow_provider_robofy.api.errors import (
-    RobofyCancelledError,
     RobofyConfigError,
     RobofyCrawlError,
-    RobofyError,
     RobofyNotFoundError,
 )
 from airflow_provider_robofy.api.models import CrawlRun, parse
@@ -22,8 +20,8 @@ from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.knowledge.crawl import CrawlStatus, CrawlWatch
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once
 from airflow_provider_robofy.triggers.events import value_of
-from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
-from airflow_provider_robofy.triggers.polling import GRACE, at_least, default_deferrable
+from airflow_provider_robofy.triggers.knowledge import CrawlPoll, RobofyCrawlTrigger
+from airflow_provider_robofy.triggers.polling import GRACE, at_least, default_deferrable, wait_on_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 #: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
 _BACKSTOP = 300
-_NAP = 0.2
 
 
 class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
@@ -151,7 +148,13 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
                 "unknown_until": time.time() + GRACE,
             }
             if not self.deferrable:
-                return self._wait(ids, CrawlWatch(**watched), deadline)
+                # It sleeps first: a poll right after the start might still be told of the crawl before.
+                result: dict[str, Any] | None = wait_on_worker(
+                    self.client, CrawlPoll(**ids), CrawlWatch(**watched), interval=self.poll_interval, deadline=deadline
+                )
+                if result is None:
+                    raise self._too_long()
+                return result
             self.defer(
                 trigger=RobofyCrawlTrigger(
                     project_id=ids["project_id"],
@@ -171,26 +174,6 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         with failing_at_once():
             result: dict[str, Any] = value_of(event, on_timeout=self._too_long())
         return result
-
-    def _wait(self, ids: dict[str, str], watch: CrawlWatch, deadline: float) -> dict[str, Any]:
-        # A poll right after the start might still be told of the crawl before.
-        while (left := deadline - time.time()) > 0:
-            self._sleep(min(self.poll_interval, left))
-            try:
-                payload = self.client.call(get_crawl_status(**ids))
-            except RobofyError as error:
-                watch.tolerate(error)
-                continue
-            if (result := watch.judge(payload)) is not None:
-                return result
-        raise self._too_long()
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if self.client.cancelled:
-                raise RobofyCancelledError("The task was killed while it was waiting for a crawl, which goes on.")
-            time.sleep(min(_NAP, left))
 
     def _too_long(self) -> RobofyCrawlError:
         return RobofyCrawlError(

@@ -10,6 +10,7 @@ from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
 from airflow_provider_robofy.extract.messages import MessagesExtraction
 from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
 from airflow_provider_robofy.hooks.locations import Location
+from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import (
@@ -75,6 +76,9 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         :class:`~airflow_provider_robofy.operators.leads.RobofyFetchLeadsOperator` does with leads. It holds hashes and
         no session ids, which can be phone numbers. Not together with ``since``. (templated)
     :param cursor_name: Name of the cursor. Default ``dag_id.task_id``. (templated)
+    :param advance_cursor: With a cursor, move it when the file has landed. False leaves it where it stands, for
+        :class:`~airflow_provider_robofy.operators.cursors.RobofyAdvanceCursorOperator` to move once the load is done:
+        if that fails, the next run fetches the same rows again. Default True.
     :param full_every: With a cursor, land all sessions again when the last time is longer ago than this, a timedelta or
         seconds. Default never.
     :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.
@@ -216,8 +220,10 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
             try:
                 manifest = self.ending_when_killed(extraction).run().as_dict()
             except RobofyDataError as error:
+                count_fetch(error.manifest, extraction.clients, tags_of(self))
                 self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
+        count_fetch(manifest, extraction.clients, tags_of(self))
         self.lineage.landed(manifest)
         return manifest

@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
+from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
 from airflow_provider_robofy.knowledge.ledger import Ledger
+from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
 from airflow_provider_robofy.knowledge.uploads import Uploader
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
@@ -26,6 +31,9 @@ from airflow_provider_robofy.operators.base import (
     read_limit,
     run_key,
 )
+from airflow_provider_robofy.triggers.events import value_of
+from airflow_provider_robofy.triggers.knowledge import KnowledgePoll, RobofyKnowledgeTrigger
+from airflow_provider_robofy.triggers.polling import at_least, default_deferrable, wait_on_worker
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +46,8 @@ if TYPE_CHECKING:
     Place = str | Path | ObjectStoragePath
 
 CHOICES = ("fail", "resend")
+#: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
+_BACKSTOP = 300
 
 
 class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
@@ -82,6 +92,12 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         case. Default 0.
     :param on_uncertain: What to do with documents that may or may not have arrived: ``fail``, which is the default,
         names them and fails the task; ``resend`` uploads them again, perhaps for the second time. (templated)
+    :param wait: True waits until Robofy lists every document of the source as ready. Default False.
+    :param deferrable: True waits in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds when deferred.
+        Default 30.
+    :param timeout: How long each try waits before it fails, as a timedelta or in seconds; Robofy goes on. Default one
+        hour.
     :param robofy_conn_id: Id of the Robofy connection. (templated)
     :return: The manifest: ids, ``ledger_uri``, ``counts``, ``bytes_uploaded``, ``requests``, and under ``lists`` the
         documents ``uploaded``, ``unchanged``, ``superseded``, ``failed``, ``uncertain`` and ``removed``, with names,
@@ -89,8 +105,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         ledger. If the task fails, the manifest is in XCom as ``manifest``.
     :raises AirflowFailException: Key, ids, connection, source or ledger are wrong, or uploads are uncertain: a retry
         cannot help.
-    :raises RobofyError: The API failed, the ledger cannot be written, or more documents than ``max_failed`` failed;
-        the task's retries apply.
+    :raises RobofyError: The API failed, the ledger cannot be written, more documents than ``max_failed`` failed, or a
+        document that is waited for failed or was not ready in time; the task's retries apply.
     """
 
     template_fields: Sequence[str] = (
@@ -117,6 +133,10 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         ledger_path: str | None = None,
         max_failed: int = 0,
         on_uncertain: str = "fail",
+        wait: bool = False,
+        deferrable: bool | None = None,
+        poll_interval: timedelta | float = 30,
+        timeout: timedelta | float = 3600,
         robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
@@ -134,6 +154,10 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.ledger_path = ledger_path
         self.max_failed = read_limit("max_failed", max_failed)
         self.on_uncertain = on_uncertain
+        self.wait = wait
+        self.deferrable = default_deferrable() if deferrable is None else deferrable
+        self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
+        self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -182,13 +206,60 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             )
             uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
             self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
+            count_uploads(manifest["counts"], tags_of(self))
             self.log.info("%s; knowledge of agent %s", manifest["counts"], chatbot_id)
             if not manifest["counts"]["found"]:
                 self.log.warning("The source exists, but has no documents.")
             if error := report.verdict(max_failed=self.max_failed):
                 context["ti"].xcom_push(key="manifest", value=manifest)
                 raise error
+            if self.wait:
+                context["ti"].xcom_push(key="manifest", value=manifest)
+                self._wait(ids, documents_of(report.lists()))
         return manifest
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the manifest if the trigger found every document ready, or raise its error."""
+        ti = context["ti"]
+        with failing_at_once():
+            # A deferral keeps no arguments under ``airflow dags test``, so the manifest is in XCom.
+            manifest: Any = ti.xcom_pull(task_ids=ti.task_id, key="manifest", map_indexes=ti.map_index)
+            if (event or {}).get("status") == "timeout":
+                # The event has no names, so one more poll finds out which documents are not ready.
+                poll = KnowledgePoll(manifest["project_id"], manifest["chatbot_id"])
+                watch = ReadyWatch(documents_in(manifest))
+                if watch.judge(poll(self.client, [None])[None]) is None:
+                    raise self._too_long(watch.waiting_for())
+            else:
+                value_of(event, on_timeout=self._too_long("its trigger has timed out"))
+        return dict(manifest)
+
+    def _wait(self, ids: dict[str, str], documents: list[dict[str, Any]]) -> None:
+        """Wait until the documents are ready: on the worker, or deferred."""
+        if not documents:
+            return
+        watch, deadline = ReadyWatch(documents), time.time() + self.timeout
+        if self.deferrable:
+            self.defer(
+                trigger=RobofyKnowledgeTrigger(
+                    **ids,
+                    documents=documents,
+                    robofy_conn_id=self.robofy_conn_id,
+                    poll_interval=at_least(self.poll_interval),
+                    deadline=deadline,
+                ),
+                method_name="execute_complete",
+                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
+            )
+        poll = KnowledgePoll(**ids)
+        if wait_on_worker(self.client, poll, watch, interval=self.poll_interval, deadline=deadline) is None:
+            raise self._too_long(watch.waiting_for())
+
+    def _too_long(self, what: str) -> RobofyDataError:
+        return RobofyDataError(
+            f"The documents were not ready within {self.timeout:g} seconds ({what}). Nothing is uploaded again: a "
+            "retry waits for them; or raise timeout."
+        )
 
     def _sources(self) -> list[Source]:
         if self.source is None:
@@ -240,6 +311,15 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 "or [robofy] landing_root, to a place outside of it."
             )
         return store
+
+
+def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the documents that Robofy should have after an upload.
+
+    :param manifest: The upload's manifest, whose lists are in it or in the file that it names.
+    :raises OSError: That file cannot be read.
+    """
+    return documents_of(manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read()))
 
 
 def _hash(text: str) -> str:

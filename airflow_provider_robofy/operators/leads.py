@@ -68,6 +68,9 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         with the configuration ``{"robofy_cursor": "reset"}`` starts again from the beginning, one with
         ``{"robofy_cursor": "2025-01-15T00:00:00Z"}`` from that moment. (templated)
     :param cursor_name: Name of the cursor; two tasks with one name share it. Default ``dag_id.task_id``. (templated)
+    :param advance_cursor: With a cursor, move it when the file has landed. False leaves it where it stands, for
+        :class:`~airflow_provider_robofy.operators.cursors.RobofyAdvanceCursorOperator` to move once the load is done:
+        if that fails, the next run fetches the same rows again. Default True.
     :param full_every: With a cursor, read and land everything again when the last time is longer ago than this, a
         timedelta or seconds. It brings in what a cursor cannot see: leads that turned up later than ``lag``, and old
         leads that have changed. Default never.
@@ -112,6 +115,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         lag: timedelta | float = timedelta(minutes=10),
         cursor: str | Asset | None = None,
         cursor_name: str | None = None,
+        advance_cursor: bool = True,
         full_every: timedelta | float | None = None,
         skip_if_empty: bool = True,
         privacy: Mapping[str, str] | None = None,
@@ -129,6 +133,7 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             lag=lag,
             cursor=cursor,
             cursor_name=cursor_name,
+            advance_cursor=advance_cursor,
             full_every=full_every,
             skip_if_empty=skip_if_empty,
             privacy=privacy,

@@ -6,14 +6,14 @@ from abc import abstractmethod
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import check_rules
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
@@ -22,19 +22,21 @@ from airflow_provider_robofy.operators.base import (
     read_limit,
     run_key,
 )
-from airflow_provider_robofy.operators.cursors import cursor_run
+from airflow_provider_robofy.operators.cursors import cursor_run, inlets_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, Context
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
     from airflow_provider_robofy.resources import Resource
 
 
-NOT_WITH_CURSOR: Final = "cursor does not go together with since or until: a cursor decides by itself."
+NOT_WITH_CURSOR: Final = (
+    "cursor cannot be combined with since or until: leave these out for a cursor, or leave out cursor for a window."
+)
 
 
 class RobofyListingOperator(RobofyBaseOperator):
@@ -57,6 +59,7 @@ class RobofyListingOperator(RobofyBaseOperator):
         lag: timedelta | float = timedelta(minutes=10),
         cursor: str | Asset | None = None,
         cursor_name: str | None = None,
+        advance_cursor: bool = True,
         full_every: timedelta | float | None = None,
         skip_if_empty: bool = True,
         privacy: Mapping[str, str] | None = None,
@@ -73,18 +76,18 @@ class RobofyListingOperator(RobofyBaseOperator):
                 "full_every has no effect without a cursor, since each run then reads everything or its window: set "
                 "cursor too, or leave full_every out."
             )
-        if isinstance(cursor, Asset):
-            if not AIRFLOW_V_3_3_PLUS:
-                raise RobofyConfigError("cursor=Asset(...) needs Airflow 3.3 or newer. Give a path instead.")
-            if cursor not in self.inlets:
-                # An inlet, not an outlet: an outlet would start the DAGs that are scheduled on the asset.
-                self.inlets = [*self.inlets, cursor]
+        if cursor is None and not advance_cursor:
+            raise RobofyConfigError(
+                "advance_cursor=False has no effect without a cursor: set cursor too, or leave advance_cursor out."
+            )
+        self.inlets = inlets_with(cursor, self.inlets)
         self.output_path = output_path
         self.chatbot_id = chatbot_id
         self.since = since
         self.lag = read_duration("lag", lag)
         self.cursor = cursor
         self.cursor_name = cursor_name
+        self.advance_cursor = advance_cursor
         self.full_every = None if full_every is None else read_duration("full_every", full_every)
         self.skip_if_empty = skip_if_empty
         self.privacy = check_rules(privacy, "privacy") if privacy is not None else None
@@ -139,17 +142,21 @@ class RobofyListingOperator(RobofyBaseOperator):
                 store=store,
                 max_rejected=self.max_rejected,
                 cursor=cursor,
+                advance_cursor=self.advance_cursor,
                 privacy=privacy,
                 defuse_formulas=self.defuse_formulas,
                 publish_empty=cursor is None or not self.skip_if_empty,
             )
             try:
                 with self.client as client:
-                    manifest = run.land(client.pages(call), lambda: client.requests)
+                    pages = client.pages(call, row_id=resource.id if run.reads_to_the_end else None)
+                    manifest = run.land(pages, lambda: client.requests, lambda: client.requests_unused)
             except RobofyDataError as error:
+                count_fetch(error.manifest, [client], tags_of(self))
                 self.lineage.landed(error.manifest)
                 context["ti"].xcom_push(key="manifest", value=error.manifest)
                 raise
+        count_fetch(manifest.as_dict(), [client], tags_of(self))
         if cursor and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
             raise AirflowSkipException(f"No {resource.name} since the watermark {manifest.watermark_before}.")

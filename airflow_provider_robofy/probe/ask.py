@@ -266,12 +266,12 @@ def failure_of(error: errors.RobofyError, endpoint: str, *, answered: bool) -> F
         redirect = 300 <= (error.status or 0) < 400
         what = "a redirect that the client does not follow" if redirect else "but no JSON that the provider understands"
         return Failure(f"HTTP {error.status or 0}, {what}{html}")
-    if not isinstance(error, errors.RobofyApiError):
-        if answered:
-            return Failure("no complete answer came")
-        advice = "Check the host, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)."
-        return Failure("no connection, or no complete answer", advice, final=True)
-    return _failure_of_answer(error, endpoint, answered=answered)
+    if isinstance(error, errors.RobofyApiError):
+        return _failure_of_answer(error, endpoint, answered=answered)
+    if answered:
+        return Failure("no complete answer came")
+    advice = "Check the host, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)."
+    return Failure("no connection, or no complete answer", advice, final=True)
 
 
 def _failure_of_answer(error: errors.RobofyApiError, endpoint: str, *, answered: bool) -> Failure:

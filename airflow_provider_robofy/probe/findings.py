@@ -1,12 +1,12 @@
-"""What a probe finds, and how a question becomes a finding."""
+"""What a probe finds: topics, findings, and the questions that they answer."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 #: Every topic, in the order of the report.
 TOPICS: Final = {
@@ -48,34 +48,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Ask one thing of a listing, or of answers in general.
+    """Describe one line of the table of questions.
 
+    :param topics: Keys of :data:`TOPICS` that it is asked of, separated by spaces.
     :param name: What it is about, in a few words.
-    :param answer: Takes what was seen; returns None where the question makes no sense.
+    :param answer: Takes what was seen of the topic; returns None where the question makes no sense.
     :param assumed: What the provider assumes there. Default nothing.
     """
 
+    topics: str
     name: str
     answer: Callable[[Any], Finding | None]
     assumed: str = "nothing"
-
-
-def findings(topic: str, questions: Sequence[Question], seen: Any, answers: int, rows: int) -> Iterator[Finding]:
-    """Yield the findings of questions that make sense, with the topic, the name and what they rest on.
-
-    :param topic: A key of :data:`TOPICS`.
-    :param questions: What to ask, in the order of the report.
-    :param seen: What each question gets.
-    :param answers: Answers that a finding rests on, unless it says otherwise.
-    :param rows: Likewise the rows in them.
-    """
-    for question in questions:
-        if (found := question.answer(seen)) is not None:
-            yield replace(
-                found,
-                topic=topic,
-                name=question.name,
-                assumed=found.assumed or question.assumed,
-                answers=answers if found.answers is None else found.answers,
-                rows=rows if found.rows is None else found.rows,
-            )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from airflow_provider_robofy.api.answers import http_date
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
-from airflow_provider_robofy.probe.findings import SET_PATH, Finding, Question, findings
+from airflow_provider_robofy.probe.findings import SET_PATH, Finding
 from airflow_provider_robofy.probe.shapes import Failure, ids_of
 from airflow_provider_robofy.probe.times import SLACK, said_span
 from airflow_provider_robofy.probe.words import ID_NAMES, counted, with_counts
@@ -101,7 +101,11 @@ def _outside(endpoint: str, shape: Shape, names: Names) -> Finding:
 
 
 # --------------------------------------------------------------------------------------------------------- answers
-def _limit_headers(answers: Sequence[Answer]) -> Finding:
+def limit_headers(answers: Sequence[Answer]) -> Finding:
+    """Return the finding about headers that name a budget of requests.
+
+    :param answers: Every answer, those included that were asked for again.
+    """
     limits: dict[str, str] = {}
     for answer in answers:
         for name, value in answer.headers.items():
@@ -113,7 +117,11 @@ def _limit_headers(answers: Sequence[Answer]) -> Finding:
     return Finding(found or "none", limits, advice)
 
 
-def _limits_met(answers: Sequence[Answer]) -> Finding:
+def limits_met(answers: Sequence[Answer]) -> Finding:
+    """Return the finding about answers that refused a request for its rate.
+
+    :param answers: Every answer, those included that were asked for again.
+    """
     waits: Counter[str] = Counter(_wait(one.headers.get("retry-after")) for one in answers if one.status == 429)
     value = {"times": waits.total(), "retry_after": dict(waits)}
     if not waits:
@@ -128,17 +136,29 @@ def _wait(header: str | None) -> str:
     return "seconds" if _NUMBER.fullmatch(header.strip()) else "a date" if http_date(header) else "unreadable"
 
 
-def _statuses(answers: Sequence[Answer]) -> Finding:
+def statuses(answers: Sequence[Answer]) -> Finding:
+    """Return the finding about the HTTP statuses of answers.
+
+    :param answers: Every answer, those included that were asked for again.
+    """
     statuses = Counter(str(status) for status in sorted(answer.status for answer in answers))
     return Finding(with_counts(statuses), dict(statuses))
 
 
-def _errors(answers: Sequence[Answer]) -> Finding | None:
+def errors(answers: Sequence[Answer]) -> Finding | None:
+    """Return the finding about the shapes of errors, None where there was no error.
+
+    :param answers: Every answer, those included that were asked for again.
+    """
     shapes: Counter[str] = Counter(sorted(answer.error for answer in answers if answer.error))
     return Finding(with_counts(shapes), dict(shapes), answers=shapes.total()) if shapes else None
 
 
-def _clock(answers: Sequence[Answer]) -> Finding:
+def clock(answers: Sequence[Answer]) -> Finding:
+    """Return the finding about the server's clock.
+
+    :param answers: Every answer, those included that were asked for again.
+    """
     ahead = next((answer.ahead for answer in reversed(answers) if answer.ahead is not None), None)
     if ahead is None:
         return Finding("unknown: answers have no Date header", assumed="then this machine's")
@@ -146,20 +166,3 @@ def _clock(answers: Sequence[Answer]) -> Finding:
         return Finding("agrees with this machine's", round(ahead))
     found = f"{said_span(ahead)} {'ahead of' if ahead > 0 else 'behind'} this machine's"
     return Finding(found, round(ahead), "Set the clock of this machine: windows without an end reach until its now.")
-
-
-_QUESTIONS: Final = (
-    Question("rate limit headers", _limit_headers, "Retry-After in seconds or as a date, and no others"),
-    Question("rate limits met", _limits_met, "unknown; answers with 429 are sent again"),
-    Question("statuses", _statuses, "2xx is success unless the body says otherwise"),
-    Question("errors", _errors, "documented shape 1 or 2; others are read by their status"),
-    Question("clock", _clock, "the Date header, where there is one"),
-)
-
-
-def about_answers(answers: Sequence[Answer]) -> list[Finding]:
-    """Return all findings about what stands beside the content of answers.
-
-    :param answers: Every answer, those included that were asked for again.
-    """
-    return list(findings("answers", _QUESTIONS if answers else (), answers, len(answers), 0))

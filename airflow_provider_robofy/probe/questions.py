@@ -1,21 +1,24 @@
-"""What the probe asks of a listing: one table of questions, each a small function from what was seen to a finding."""
+"""The questions that the probe answers: one table, each a small function from what was seen to a finding."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST
-from airflow_provider_robofy.probe.findings import SET_PATH, Finding, Question, findings
+from airflow_provider_robofy.probe import others
+from airflow_provider_robofy.probe.findings import SET_PATH, Finding, Question
 from airflow_provider_robofy.probe.shapes import NO_ROWS, UNKNOWN_TOKEN
 from airflow_provider_robofy.probe.times import FUTURE, is_naive, offset_of, said_offset, said_span
 from airflow_provider_robofy.probe.words import MESSAGE_TEXTS, MOST_SHOWN, TOTALS, counted, snake, with_counts
-from airflow_provider_robofy.resources import LEADS, SESSIONS, Resource
+from airflow_provider_robofy.resources import LEADS, SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from airflow_provider_robofy.probe.ask import Answer
     from airflow_provider_robofy.probe.seen import Listing
     from airflow_provider_robofy.probe.times import ZoneEvidence
 
@@ -31,12 +34,37 @@ def about_listing(listing: Listing) -> list[Finding]:
 
     :param listing: What was seen of them.
     """
-    questions = _QUESTIONS[listing.resource.name]
+    most = None
     if not listing.reads or (listing.failure and not listing.pages):
-        questions = questions[:1]  # the path
+        most = 1  # the path
     elif listing.shape.trouble == NO_ROWS:
-        questions = questions[:2]  # path and envelope
-    return list(findings(listing.resource.name, questions, listing, listing.pages, listing.rows))
+        most = 2  # path and envelope
+    return _findings(listing.resource.name, listing, listing.pages, listing.rows, most)
+
+
+def about_answers(answers: Sequence[Answer]) -> list[Finding]:
+    """Return all findings about what stands beside the content of answers.
+
+    :param answers: Every answer, those included that were asked for again.
+    """
+    return _findings("answers", answers, len(answers), 0) if answers else []
+
+
+def _findings(topic: str, seen: Any, answers: int, rows: int, most: int | None = None) -> list[Finding]:
+    questions = [one for one in _QUESTIONS if topic in one.topics.split()][:most]
+    answered = [(one, one.answer(seen)) for one in questions]
+    return [
+        replace(
+            found,
+            topic=topic,
+            name=question.name,
+            assumed=found.assumed or question.assumed,
+            answers=answers if found.answers is None else found.answers,
+            rows=rows if found.rows is None else found.rows,
+        )
+        for question, found in answered
+        if found is not None
+    ]
 
 
 # ----------------------------------------------------------------------------------------------- path and envelope
@@ -117,6 +145,21 @@ def _next_page(listing: Listing) -> Finding:
         advice = "Reads of this listing will fail. Give this to Robofy's support."
         return Finding(f"a token under {found}, which leads back to an earlier page", found, advice)
     return Finding(f"a token under {found}", found)
+
+
+def _foreseen(leads: Listing) -> Finding:
+    most = leads.connection.settings.max_parallel_pages
+    assumed = f"nothing; where tokens can be foreseen, {counted(most, 'page')} at a time (max_parallel_pages)"
+    if not leads.tokens_count:
+        return Finding("unknown: that takes the tokens of two pages in a row", assumed=assumed)
+    counts = "no" if len(leads.tokens_count) > 1 else next(iter(leads.tokens_count))
+    if counts == "no":
+        advice = "" if most == 1 else "max_parallel_pages has no effect here: reads ask for one page after another."
+        return Finding("no", counts, advice, assumed=assumed)
+    advice = f"Reads to the end may ask for {most} pages at a time; if that is too many, lower max_parallel_pages."
+    if most == 1:
+        advice = "To read several pages at a time, set max_parallel_pages to more than 1."
+    return Finding(f"yes: they are {counts}", counts, advice, assumed=assumed)
 
 
 def _end(listing: Listing) -> Finding:
@@ -318,52 +361,47 @@ def _text(messages: Listing) -> Finding:
 
 
 # ------------------------------------------------------------------------------------------------------- the table
-def _listing_questions(resource: Resource, envelope: str) -> tuple[Question, ...]:
-    """Return the questions of leads and sessions alike."""
-    zone = (Question("time zone", _time_zone),) if resource is LEADS else ()
-    return (
-        Question("path", _path),
-        Question("envelope", _envelope, envelope),
-        Question("page size", _page_size),
-        *_PAGES,
-        Question("total count", _total, "none"),
-        Question("times", _times, f"{resource.time}, YYYY-MM-DD HH:MM:SS or with a zone or as epoch"),
-        *zone,
-        Question("ids", _ids, f"{resource.id}, text or a whole number"),
-        Question("duplicates", _duplicates, "the same row lands once"),
-        Question("fields", _fields, ", ".join(one.name for one in resource.sent)),
-        Question("expected fields", _expected_fields, "further fields land as they come"),
-    )
-
-
-_PAGES: Final = (
-    Question("order", _order),
-    Question("next page", _next_page, "next_page_token or nextPageToken, anywhere outside the rows"),
-    Question("end", _end, "absent, null and empty all end a listing"),
+_EVERY: Final = "leads sessions messages"
+_BOTH: Final = "leads sessions"
+_TIMES: Final = "YYYY-MM-DD HH:MM:SS or with a zone or as epoch"
+#: In the order of the report. Path and envelope come first: a listing that cannot be read has no other findings.
+_QUESTIONS: Final = (
+    Question(_EVERY, "path", _path),
+    Question("leads", "envelope", _envelope, "data.report.rows, or under rows or leads"),
+    Question("sessions", "envelope", _envelope, "a bare array, or sessions, rows or the only array"),
+    Question("messages", "envelope", _envelope, "a bare array, or messages, chats, rows or the only array"),
+    Question(_BOTH, "page size", _page_size),
+    Question("messages", "length", _length),
+    Question(_EVERY, "order", _order),
+    Question(_EVERY, "next page", _next_page, "next_page_token or nextPageToken, anywhere outside the rows"),
+    Question("leads", "foreseeable tokens", _foreseen),
+    Question(_EVERY, "end", _end, "absent, null and empty all end a listing"),
+    Question(_BOTH, "total count", _total, "none"),
+    Question("leads", "times", _times, f"{LEADS.time}, {_TIMES}"),
+    Question("sessions", "times", _times, f"{SESSIONS.time}, {_TIMES}"),
+    Question("messages", "times", _times, "no field in particular"),
+    Question("leads", "time zone", _time_zone),
+    Question("leads", "ids", _ids, f"{LEADS.id}, text or a whole number"),
+    Question("sessions", "ids", _ids, f"{SESSIONS.id}, text or a whole number"),
+    Question("messages", "message id", _message_id, "none: a hash of the row stands for it"),
+    Question("messages", "text", _text, ", ".join(MESSAGE_TEXTS)),
+    Question(_BOTH, "duplicates", _duplicates, "the same row lands once"),
+    Question("leads", "fields", _fields, ", ".join(one.name for one in LEADS.sent)),
+    Question("sessions", "fields", _fields, ", ".join(one.name for one in SESSIONS.sent)),
+    Question("messages", "fields", _fields, "none in particular"),
+    Question(_BOTH, "expected fields", _expected_fields, "further fields land as they come"),
+    Question("leads", "columns", _columns, "not read"),
+    Question("leads", "lead_data", _lead_data, "anything; it lands as it came"),
+    Question("leads", "form fields", _form_fields, "field_name, field_type, field_value"),
+    Question("leads", "form field names", _form_field_names, "any"),
+    Question("leads", "changes", _changes, "a lead may change; a full read lands its newest state"),
+    Question("sessions", "directions", _speakers),
+    Question("messages", "speakers", _speakers),
+    Question(
+        "answers", "rate limit headers", others.limit_headers, "Retry-After in seconds or as a date, and no others"
+    ),
+    Question("answers", "rate limits met", others.limits_met, "unknown; answers with 429 are sent again"),
+    Question("answers", "statuses", others.statuses, "2xx is success unless the body says otherwise"),
+    Question("answers", "errors", others.errors, "documented shape 1 or 2; others are read by their status"),
+    Question("answers", "clock", others.clock, "the Date header, where there is one"),
 )
-#: Topic to its questions, in the order of the report; path and envelope come first.
-_QUESTIONS: Final[Mapping[str, tuple[Question, ...]]] = {
-    "leads": (
-        *_listing_questions(LEADS, "data.report.rows, or under rows or leads"),
-        Question("columns", _columns, "not read"),
-        Question("lead_data", _lead_data, "anything; it lands as it came"),
-        Question("form fields", _form_fields, "field_name, field_type, field_value"),
-        Question("form field names", _form_field_names, "any"),
-        Question("changes", _changes, "a lead may change; a full read lands its newest state"),
-    ),
-    "sessions": (
-        *_listing_questions(SESSIONS, "a bare array, or sessions, rows or the only array"),
-        Question("directions", _speakers),
-    ),
-    "messages": (
-        Question("path", _path),
-        Question("envelope", _envelope, "a bare array, or messages, chats, rows or the only array"),
-        Question("length", _length),
-        *_PAGES,
-        Question("times", _times, "no field in particular"),
-        Question("message id", _message_id, "none: a hash of the row stands for it"),
-        Question("text", _text, ", ".join(MESSAGE_TEXTS)),
-        Question("fields", _fields, "none in particular"),
-        Question("speakers", _speakers),
-    ),
-}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.envelopes import Rows
+from airflow_provider_robofy.api.tokens import foresee
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST, UNKNOWN
 from airflow_provider_robofy.probe.shapes import Shape
 from airflow_provider_robofy.probe.times import form_of, moment
@@ -86,6 +87,8 @@ class Listing:
         self.shape = Shape()
         self.announcing: Shape | None = None
         self.leads_back = False
+        #: What the page tokens count, judged by each two in a row: ``page numbers``, ``row offsets`` or ``no``.
+        self.tokens_count: set[str] = set()
         self.end_markers: list[str] = []
         #: The server's clock when the first page came.
         self.first_at: datetime | None = None
@@ -144,11 +147,12 @@ class Listing:
         for times in self._by_field.values():
             times.last = None
 
-    def take(self, shape: Shape, at: datetime) -> None:
+    def take(self, shape: Shape, at: datetime, asked_with: str | None = None) -> None:
         """Count the next page.
 
         :param shape: The answer, with its rows.
         :param at: The server's clock when it came.
+        :param asked_with: Token that the page was asked for with. Default none: the first page.
         """
         bare = replace(shape, rows=None)
         rows = shape.rows or Rows([], None, None)
@@ -158,6 +162,9 @@ class Listing:
         self.leads_back |= shape.leads_back
         if rows.token is not None:
             self.announcing = self.announcing or bare
+            if asked_with is not None:
+                form = foresee(asked_with, rows.token, len(rows.items))
+                self.tokens_count.add("no" if form is None else "page numbers" if form.step == 1 else "row offsets")
         elif rows.end_marker is not None and not self.shape.trouble:
             self.end_markers.append(rows.end_marker)
         self.sizes.append(len(rows.items))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.probe.ask import Asker, Bounds
-from airflow_provider_robofy.probe.others import about_answers, about_endpoint, no_id
-from airflow_provider_robofy.probe.questions import about_listing
+from airflow_provider_robofy.probe.others import about_endpoint, no_id
+from airflow_provider_robofy.probe.questions import about_answers, about_listing
 from airflow_provider_robofy.probe.seen import Listing, compare
 from airflow_provider_robofy.probe.shapes import NO_ROWS, Failure, ids_of
 from airflow_provider_robofy.probe.times import ZoneEvidence
@@ -131,14 +131,17 @@ def _first_id(asker: Asker, call: Call[Any], name: str, findings: list[Finding])
 def _read(asker: Asker, call: Call[Any], listing: Listing, pages: int) -> list[str]:
     """Read the first pages of a listing, and return the ids of their rows: for asking on only."""
     ids: list[str] = []
+    token: str | None = None
     listing.begin()
     for number, answer in enumerate(islice(asker.pages(call), pages)):
         if isinstance(answer, Failure):
             listing.stopped = answer
             listing.failure = None if number else answer
             break
-        listing.take(answer, asker.at)
-        ids += ids_of(answer.rows.items if answer.rows else (), (listing.resource.id or "",))
+        listing.take(answer, asker.at, token)
+        if answer.rows is not None:
+            token = answer.rows.token
+            ids += ids_of(answer.rows.items, (listing.resource.id or "",))
     return ids
 
 

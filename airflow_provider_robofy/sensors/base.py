@@ -1,4 +1,4 @@
-"""What every Robofy sensor does in the same way, whichever of its three modes it is in."""
+"""Base class of every Robofy sensor, in poke, reschedule and deferrable mode."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
 
-#: Seconds beyond the sensor's own timeout after which Airflow ends a deferral whose trigger is dead.
+#: Seconds after the sensor's own timeout at which Airflow ends a deferral whose trigger has died.
 _BACKSTOP = 300
 
 
 class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
-    """Wait in poke, reschedule or deferred mode, with the same outcome.
+    """Wait in poke, reschedule or deferrable mode, with the same result in each.
 
-    A wrong key or id fails the task at once, and ``soft_fail`` turns only a timeout into a skip; Airflow alone would
-    skip for the one in some modes and not in others.
+    A wrong key or id fails the task at once. ``soft_fail`` turns only a timeout into a skip. Without this class, some
+    of Airflow's modes would skip the task for a wrong key, and others would not.
 
-    :param robofy_conn_id: Id of the Robofy connection.
+    :param robofy_conn_id: Id of the Robofy connection. Default ``robofy_default``.
     :param deferrable: Wait in the triggerer. Default: Airflow's config ``[operators] default_deferrable``.
     """
 
@@ -59,11 +59,15 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
 
     @abstractmethod
     def trigger(self, *, poll_interval: float, deadline: float) -> RobofyWaitTrigger:
-        """Return the trigger that polls in the same way."""
+        """Return the trigger that polls as this sensor does.
+
+        :param poll_interval: Seconds between two polls.
+        :param deadline: Unix time at which the wait ends.
+        """
 
     @cached_property
     def _trigger(self) -> RobofyWaitTrigger:
-        # Poke and reschedule mode wait by what the trigger decides too, without running it.
+        # Poke and reschedule mode use the trigger's poll and its decision, without running it.
         return self.trigger(poll_interval=self.poke_interval, deadline=0)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
@@ -76,21 +80,22 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
         return PokeReturnValue(is_done=value is not None, xcom_value=value)
 
     def _poll(self) -> Any:
-        """Return what the task is to return, or None while the wait is not over."""
+        """Return the task's result, or None while the wait goes on."""
         watch = self._trigger.watch
         poll = self._trigger.poll(self.hook.connection)
         try:
-            answers = poll(self.client, [watch.question])
+            question = self._trigger.question(self.hook.connection)
+            answers = poll(self.client, [question])
         except RobofyError as error:
             watch.tolerate(error)
             return None
-        return watch.judge(answers[watch.question])
+        return watch.judge(answers[question])
 
     def execute(self, context: Context) -> Any:
-        """Poll once, and wait in the mode that was chosen."""
+        """Poll once, then wait in the sensor's mode."""
         if self.deferrable or self.reschedule:
             self.poke_interval = at_least(self.poke_interval)
-        # Outside of what the base class does: there it would take a wrong key for something to skip.
+        # Around the base class, which would otherwise turn a wrong key into a skip.
         with failing_at_once():
             if not self.deferrable:
                 return super().execute(context)
@@ -113,7 +118,7 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
             return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> Any:  # noqa: ARG002
-        """Return what the trigger found, or raise what it met."""
+        """Return the trigger's result, or raise its error."""
         timeout = AirflowSensorTimeout(f"The sensor has timed out: nothing within {self.timeout:g} seconds.")
         try:
             return value_of(event, on_timeout=timeout)
@@ -121,5 +126,5 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
             raise self._skipped(error) from None
 
     def _skipped(self, error: RobofyError) -> Exception:
-        """Return what an error means for a sensor that must never fail, as the other modes have it."""
+        """Return the error, or a skip where the sensor has ``never_fail``, as in the other modes."""
         return AirflowSkipException(f"Skipping due to never_fail: {error}") if self.never_fail else error

@@ -1,14 +1,22 @@
-"""Wait for an agent's crawling."""
+"""Wait for an agent's crawling, and for uploaded documents."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.operators.knowledge import documents_in
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
-from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger, RobofyKnowledgeTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_robofy.knowledge.ready import ReadyWatch
 
 
 class RobofyCrawlSensor(RobofyBaseSensor):
@@ -54,3 +62,67 @@ class RobofyCrawlSensor(RobofyBaseSensor):
             poll_interval=poll_interval,
             deadline=deadline,
         )
+
+
+class RobofyKnowledgeSensor(RobofyBaseSensor):
+    """Wait until Robofy lists every document of an upload as ready.
+
+    Usage::
+
+        upload = RobofyUploadKnowledgeOperator(task_id="upload", source="documents")
+        RobofyKnowledgeSensor(task_id="ready", manifest=upload.output, deferrable=True, timeout=3600)
+
+    Ready are the statuses linked, active and completed, without case. A document that is not listed and a status that
+    is not known mean not ready yet, until the timeout; the log of each poll names the documents.
+
+    :param manifest: What ``RobofyUploadKnowledgeOperator`` returned. Its agent and its documents ``uploaded`` and
+        ``unchanged`` count. (templated)
+    :param robofy_conn_id: The Robofy connection. (templated)
+    :param deferrable: Wait in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
+    :param poke_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds in reschedule and
+        deferred mode. Default 60.
+    :param timeout: Timedelta or seconds after which the task fails without a retry, or is skipped with ``soft_fail``.
+        In deferred mode it counts from the start of each try. Default: ``[sensors] default_timeout``, a week.
+    :param mode: ``poke`` or ``reschedule``, for waiting that is not deferred. Default ``poke``.
+    :return: ``{"ready": 12}``, the number of documents.
+    :raises AirflowFailException: The key or the manifest is wrong. ``soft_fail`` does not skip.
+    :raises AirflowSensorTimeout: It took too long.
+    :raises RobofyDataError: Robofy could not process a document, or its listing has no ids; the task's retries apply.
+    """
+
+    template_fields: Sequence[str] = ("manifest", "robofy_conn_id")
+
+    def __init__(self, *, manifest: Mapping[str, Any] | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.manifest = manifest
+
+    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyKnowledgeTrigger:
+        manifest: Any = self.manifest
+        try:
+            ids = {name: str(manifest[name]) for name in ("project_id", "chatbot_id")}
+            documents = documents_in(manifest)
+        except (KeyError, TypeError, ValueError):
+            raise RobofyConfigError(
+                "manifest is not the manifest of an upload. Give the output of RobofyUploadKnowledgeOperator, as in "
+                "manifest=upload.output."
+            ) from None
+        except OSError as error:
+            raise RobofyConfigError(
+                f"manifest: the lists in {manifest['lists_uri']} cannot be read ({type(error).__name__})."
+            ) from None
+        return RobofyKnowledgeTrigger(
+            **ids,
+            documents=documents,
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=poll_interval,
+            deadline=deadline,
+        )
+
+    def execute(self, context: Context) -> Any:
+        """Wait, and name the documents that were not ready in time."""
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as error:
+            raise AirflowSensorTimeout(
+                f"{error} Not ready: {cast('ReadyWatch', self._trigger.watch).waiting_for()}"
+            ) from None

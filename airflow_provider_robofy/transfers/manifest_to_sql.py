@@ -12,6 +12,7 @@ from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyConfi
 from airflow_provider_robofy.extract.landed import Wanted, hold
 from airflow_provider_robofy.hooks.lineage import Amount, Lineage
 from airflow_provider_robofy.hooks.locations import Location
+from airflow_provider_robofy.hooks.metrics import count_load, tags_of
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import EndsWhenKilled, failing_at_once
 from airflow_provider_robofy.resources import RESOURCES
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_robofy.warehouse.table import TableName
+    from airflow_provider_robofy.warehouse.target import TableName
 
 WANTED: Final = Wanted(
     argument="manifest",
@@ -82,9 +83,13 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
     :param lead_fields: Form fields of leads that get a text column of their own, as a list of names or a mapping from
         name to column. Names are compared as in privacy rules. Default none; ``lead_data`` has them all.
         (templated)
+    :param mark_deleted: After a file that holds a whole listing, set ``_deleted_at`` of the agent's rows that it lacks;
+        a row that comes back loses it. A file of what was new to a cursor marks nothing, and neither does one without
+        rows or with rejected rows. Only with ``mode="upsert"``. Default False.
     :return: The counts ``rows``, ``inserted``, ``updated``, ``unchanged``, ``outdated``, ``superseded``, ``deleted``
-        and ``columns_added``, with ``files``, ``table`` and ``mode``. No personal data. docs/warehouse.md says what
-        each count means.
+        and ``columns_added``, with ``files``, ``table`` and ``mode``; with ``mark_deleted`` also ``restored``,
+        ``marked_deleted``, ``in_both``, ``only_in_api`` and ``only_in_table``. No personal data. docs/warehouse.md
+        says what each count means.
     :raises AirflowFailException: Arguments, manifest, table or rights are wrong, so that a retry cannot help.
     :raises RobofyDatabaseError: The database failed; the task's retries apply.
     :raises RobofyLandingError: The file is not the one that the manifest describes; likewise.
@@ -103,6 +108,7 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
         create_table: bool = True,
         chunk_size: int = 1000,
         lead_fields: Sequence[str] | Mapping[str, str] = (),
+        mark_deleted: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,6 +119,7 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
         self.create_table = create_table
         self.chunk_size = chunk_size
         self.lead_fields = lead_fields
+        self.mark_deleted = mark_deleted
         self._lineage: Lineage | None = None
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
@@ -129,10 +136,16 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
         """
         with failing_at_once():
             hook = self._hook()
-            from airflow_provider_robofy.warehouse.table import MODES, TableName, lead_columns
+            from airflow_provider_robofy.warehouse.table import lead_columns
+            from airflow_provider_robofy.warehouse.target import MODES, UPSERT, TableName
 
             if self.mode not in MODES:
                 raise RobofyConfigError(f"mode={str(self.mode)[:40]!r} must be one of {', '.join(MODES)}.")
+            if self.mark_deleted and self.mode != UPSERT:
+                raise RobofyConfigError(
+                    f"mark_deleted goes with mode='upsert' and not with mode={self.mode!r}: replace deletes what a "
+                    "listing lacks, and append keeps the rows of every run."
+                )
             if type(self.chunk_size) is not int or self.chunk_size < 1:
                 raise RobofyConfigError(f"chunk_size={str(self.chunk_size)[:40]!r} must be at least 1.")
             table, lead_fields = TableName.of(self.table), lead_columns(self.lead_fields)
@@ -163,10 +176,12 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
                 create_table=self.create_table,
                 chunk_size=self.chunk_size,
                 lead_fields=lead_fields,
+                mark_deleted=self.mark_deleted,
             )
             counts = load.run(held)
             schema = table.schema or database.connection.dialect.default_schema_name
             lineage.wrote_table(hook, table.name, schema, Amount(rows=counts["inserted"] + counts["updated"]))
+        count_load(manifest["resource"], counts, tags_of(self))
         self.log.info(
             "Loaded %s rows of %s into %s: %s inserted, %s updated, %s unchanged, %s outdated, %s superseded; "
             "%s deleted, %s columns added",
@@ -177,6 +192,12 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             counts["deleted"],
             counts["columns_added"],
         )
+        if "in_both" in counts:
+            self.log.info(
+                "Table and API have %s rows in common; %s were in the API alone, and %s are in the table alone, of "
+                "which %s are marked as deleted now",
+                *(counts[name] for name in ("in_both", "only_in_api", "only_in_table", "marked_deleted")),
+            )
         return counts
 
     def _check_alive(self) -> None:

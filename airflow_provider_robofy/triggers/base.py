@@ -1,4 +1,4 @@
-"""What every trigger that waits for Robofy does in the same way."""
+"""Base class of every trigger that polls Robofy."""
 
 from __future__ import annotations
 
@@ -22,40 +22,38 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.hooks.connection import RobofyConnection
     from airflow_provider_robofy.triggers.polls import Poll, Polls
 
-#: Seconds beyond the deadline for which the last poll is awaited.
+#: Seconds after the deadline that the last poll may take.
 _LAST_POLL: Final = 3.0
 
 
 class Watch(Protocol):
-    """Decide at each poll whether a wait is over: the same in a sensor and in its trigger."""
-
-    @property
-    def question(self) -> Hashable:
-        """Return what to ask at each poll."""
+    """Decide after each poll whether the wait is over. A sensor and its trigger share one."""
 
     def judge(self, answer: Any, /) -> Any:
-        """Return what the task is to return, or None while the wait is not over.
+        """Return the task's result, or None while the wait goes on.
 
-        :raises RobofyError: It cannot end well.
+        :param answer: The poll's answer to the question.
+        :raises RobofyError: The wait cannot succeed any more.
         """
 
     def tolerate(self, error: RobofyError) -> None:
-        """Log an error of a poll.
+        """Log a poll's error if a later poll may succeed, else raise it.
 
-        :raises RobofyError: The error, where no later poll can succeed.
+        :param error: The error of the poll.
+        :raises RobofyError: The error itself, where no later poll can succeed.
         """
 
 
 class RobofyWaitTrigger(BaseTrigger):
     """Poll Robofy until a condition holds, a deadline passes or no later poll can succeed.
 
-    It checks the deadline itself and never raises, so that a task gets one event and decides itself what it means. It
-    sleeps before each poll: the task has polled before it deferred, and one that comes back at once can be failed by
-    the scheduler, which has not yet processed the end of its first part (seen on Airflow 3.3.2).
+    It checks the deadline itself and never raises: the task gets exactly one event, and decides what to do. It sleeps
+    before the first poll, because the task has just polled. A task that resumes at once can also be failed by the
+    scheduler, which has not processed the deferral yet (seen on Airflow 3.3.2).
 
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Time between two polls, as a timedelta or in seconds.
-    :param deadline: Second since 1970 at which the wait ends.
+    :param deadline: Unix time at which the wait ends.
     """
 
     def __init__(self, *, robofy_conn_id: str, poll_interval: timedelta | float, deadline: float) -> None:
@@ -64,17 +62,30 @@ class RobofyWaitTrigger(BaseTrigger):
         self.poll_interval = read_duration("poll_interval", poll_interval).total_seconds()
         self.deadline = deadline
 
+    #: Does :meth:`question` read a file?
+    reads_files = False
+
     @property
     @abstractmethod
     def watch(self) -> Watch:
-        """Return what decides whether the wait is over."""
+        """Return the object that decides whether the wait is over."""
 
     @abstractmethod
     def poll(self, connection: RobofyConnection) -> Poll:
-        """Return what to read at each poll."""
+        """Return the poll: what to read from Robofy each time.
+
+        :param connection: The connection's fields.
+        """
+
+    def question(self, connection: RobofyConnection) -> Hashable:  # noqa: ARG002
+        """Return the question of this poll. Default None: the poll answers one question only.
+
+        :param connection: The connection's fields.
+        """
+        return None
 
     def arguments(self) -> dict[str, Any]:
-        """Return what :meth:`serialize` needs of this class."""
+        """Return this class's arguments for :meth:`serialize`."""
         return {
             "robofy_conn_id": self.robofy_conn_id,
             "poll_interval": self.poll_interval,
@@ -85,7 +96,7 @@ class RobofyWaitTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event, of :mod:`airflow_provider_robofy.triggers.events`."""
+        """Yield one event; :mod:`airflow_provider_robofy.triggers.events` lists the kinds."""
         try:
             async with shared_polls() as polls:
                 event = await self._wait(polls)
@@ -103,7 +114,10 @@ class RobofyWaitTrigger(BaseTrigger):
                 connection = connection or await self._connection()
                 answer = await polls.ask(
                     self.poll(connection),
-                    self.watch.question,
+                    # Beside the event loop where it may read a file.
+                    await asyncio.to_thread(self.question, connection)
+                    if self.reads_files
+                    else self.question(connection),
                     settings=connection.settings,
                     interval=self.poll_interval,
                     timeout=max(0.0, self.deadline - time.time()) + _LAST_POLL,
@@ -111,7 +125,7 @@ class RobofyWaitTrigger(BaseTrigger):
             except RobofyError as error:
                 self.watch.tolerate(error)
             except (TimeoutError, ConnectionError) as error:
-                self.log.warning("There was no answer (%s).", type(error).__name__)
+                self.log.warning("The poll got no answer (%s). The next poll tries again.", type(error).__name__)
             else:
                 if (value := self.watch.judge(answer)) is not None:
                     return events.done(value)
@@ -120,12 +134,16 @@ class RobofyWaitTrigger(BaseTrigger):
     async def _connection(self) -> RobofyConnection:
         """Return the connection.
 
-        :raises ConnectionError: It could not be read now: Airflow's own API or a secrets backend is not up.
+        :raises ConnectionError: Airflow's own API or the secrets backend did not answer. The next poll tries again.
         """
         try:
             return await RobofyHook(self.robofy_conn_id).aconnection()
         except RobofyError:
             raise
         except Exception as error:
-            self.log.warning("Connection %r could not be read: %s", self.robofy_conn_id, type(error).__name__)
+            self.log.warning(
+                "Connection %r could not be read (%s). Airflow's API or the secrets backend may be down.",
+                self.robofy_conn_id,
+                type(error).__name__,
+            )
             raise ConnectionError from error

@@ -1,16 +1,17 @@
-"""Wait for a crawl without a worker."""
+"""Wait for a crawl, or for uploaded documents, without a worker."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.endpoints import get_crawl_status
+from airflow_provider_robofy.api.endpoints import get_crawl_status, list_linked_assets
 from airflow_provider_robofy.knowledge.crawl import CrawlWatch
+from airflow_provider_robofy.knowledge.ready import ReadyWatch
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
     from airflow_provider_robofy.api.client import RobofyClient
@@ -99,5 +100,66 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
             "run_id": self.run_id,
             "started_at": self.started_at,
             "unknown_until": self.unknown_until,
+            **super().arguments(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgePoll:
+    """Read everything that is linked to an agent; the one answer is for every question.
+
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    """
+
+    project_id: str
+    chatbot_id: str
+
+    def __call__(self, client: RobofyClient, questions: Iterable[None]) -> dict[None, list[Any]]:
+        pages = client.pages(list_linked_assets(self.project_id, self.chatbot_id))
+        rows = [row for page in pages for row in page.rows]
+        return {question: rows for question in questions}  # noqa: C420 - nobody changes the rows
+
+
+class RobofyKnowledgeTrigger(RobofyWaitTrigger):
+    """Fire when uploaded documents are ready, or one of them has failed.
+
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :param documents: Documents with ``name``, ``linkage_id`` and ``asset_id``.
+    :param robofy_conn_id: Id of the Robofy connection.
+    :param poll_interval: Time between two polls, as a timedelta or in seconds.
+    :param deadline: Second since 1970 at which the wait ends.
+    """
+
+    def __init__(
+        self,
+        *,
+        project_id: str,
+        chatbot_id: str,
+        documents: Sequence[dict[str, Any]],
+        robofy_conn_id: str,
+        poll_interval: timedelta | float,
+        deadline: float,
+    ) -> None:
+        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+        self.documents = list(documents)
+        self._watch = ReadyWatch(self.documents)
+
+    @property
+    def watch(self) -> ReadyWatch:
+        return self._watch
+
+    def poll(self, connection: RobofyConnection) -> KnowledgePoll:
+        del connection  # the listing needs nothing of it but the client
+        return KnowledgePoll(self.project_id, self.chatbot_id)
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "project_id": self.project_id,
+            "chatbot_id": self.chatbot_id,
+            "documents": self.documents,
             **super().arguments(),
         }

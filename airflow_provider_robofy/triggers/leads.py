@@ -16,7 +16,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.arrivals import CountLeads, LeadPoll, LeadWatch, NewestLeads, ahead_of, as_landed
 from airflow_provider_robofy.extract.cursor import Cursor, cursor_body, cursor_key
-from airflow_provider_robofy.extract.privacy import applied_rules, own_rules
+from airflow_provider_robofy.extract.privacy import HASH, applied_rules, own_rules
 from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowVersion
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_provider_robofy.extract.arrivals import Head, HeadRow
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.hooks.connection import RobofyConnection
     from airflow_provider_robofy.triggers.polls import Polls
 
@@ -41,6 +42,8 @@ _log = logging.getLogger(__name__)
 MAX_BACKOFF: Final = 900.0
 #: Seconds for which a poll of a watcher is awaited; a listing of unknown order is read to its end.
 POLL_TIMEOUT: Final = 900.0
+#: Seconds to which the time between two events grows while the cursor does not move.
+MAX_REPEAT: Final = 3600.0
 #: Lead ids that an event names at most: Airflow stores and logs events.
 EVENT_IDS: Final = 100
 
@@ -53,6 +56,32 @@ def lead_poll(connection: RobofyConnection, project_id: str, chatbot_id: str) ->
     :param chatbot_id: The agent.
     """
     return LeadPoll(project_id, chatbot_id, connection.times.timezone, connection.leads_order == NEWEST_FIRST)
+
+
+def read_cursor(value: Any, name: str, project_id: str, chatbot_id: str) -> Cursor:
+    """Return the cursor of a sync of leads.
+
+    :param value: The cursor's body, the address of its file, or None where there is none yet.
+    :param name: The cursor's name.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :raises RobofyError: The cursor cannot be read or used.
+    """
+    identity = {"name": name, "resource": LEADS.name, "project_id": project_id, "chatbot_id": chatbot_id}
+    key = cursor_key(name, LEADS.name, project_id, chatbot_id)
+    return Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {key}")
+
+
+def comparable(cursor: Cursor, connection: RobofyConnection) -> tuple[Cursor, PrivacyPolicy | None, bool]:
+    """Return a cursor with which leads can be compared, the privacy policy that they then land under, and a flag.
+
+    :param cursor: The cursor as it is stored.
+    :param connection: The connection as it is now.
+    :return: The flag is True where the cursor was written under other privacy rules: then its hashes are left out.
+    """
+    policy = connection.privacy_policy(LEADS, own_rules(cursor.privacy))
+    differs = cursor.privacy is not None and cursor.privacy != applied_rules(policy)
+    return replace(cursor, overlap=()) if differs else cursor, policy, differs
 
 
 class RobofyNewLeadsTrigger(RobofyWaitTrigger):
@@ -80,6 +109,9 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Time between two polls, as a timedelta or in seconds.
     :param deadline: Second since 1970 at which the wait ends.
+    :param cursor: Leads that the sync with this cursor has landed do not count: the cursor itself, or
+        ``{"file": path}``, which is read at each poll. Default none: ``since`` decides alone.
+    :param cursor_name: The cursor's name.
     """
 
     def __init__(
@@ -92,13 +124,17 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
         robofy_conn_id: str,
         poll_interval: timedelta | float,
         deadline: float,
+        cursor: dict[str, Any] | None = None,
+        cursor_name: str | None = None,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.since = since
         self.min_count = min_count
-        self._watch = LeadWatch(CountLeads(Window.of(since, None).since, min_count))
+        self.cursor = cursor
+        self.cursor_name = cursor_name
+        self._watch = LeadWatch()
 
     @property
     def watch(self) -> LeadWatch:
@@ -107,12 +143,33 @@ class RobofyNewLeadsTrigger(RobofyWaitTrigger):
     def poll(self, connection: RobofyConnection) -> LeadPoll:
         return lead_poll(connection, self.project_id, self.chatbot_id)
 
+    @property
+    def reads_files(self) -> bool:  # type: ignore[override]
+        return self.cursor is not None and not {"at", "file"}.isdisjoint(self.cursor)
+
+    def question(self, connection: RobofyConnection) -> CountLeads:
+        """Return which leads are waited for.
+
+        :param connection: The connection, for its privacy rules.
+        :raises RobofyError: The cursor cannot be read or used.
+        """
+        if self.cursor_name is None:
+            policy = connection.privacy_policy(LEADS, None)
+            hashed = policy is not None and policy.rules.get(LEADS.key) == HASH
+            return CountLeads(Window.of(self.since, None).since, self.min_count, policy=policy if hashed else None)
+        cursor = read_cursor(self.cursor, self.cursor_name, self.project_id, self.chatbot_id)
+        cursor, policy, _ = comparable(cursor, connection)
+        landed = frozenset(one.fingerprint for one in cursor.overlap)
+        return CountLeads(cursor.watermark, self.min_count, landed, policy)
+
     def arguments(self) -> dict[str, Any]:
         return {
             "project_id": self.project_id,
             "chatbot_id": self.chatbot_id,
             "since": self.since,
             "min_count": self.min_count,
+            "cursor": self.cursor,
+            "cursor_name": self.cursor_name,
             **super().arguments(),
         }
 
@@ -156,7 +213,8 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
     :param robofy_conn_id: Id of the Robofy connection.
     :param poll_interval: Time between two polls, as a timedelta or in seconds. Default 30.
     :param repeat_after: Timedelta or seconds after which the event is repeated while the cursor does not move. Above
-        the DAG's usual run time, or runs start that find nothing to do. Default 600.
+        the DAG's usual run time, or runs start that find nothing to do. Each further repetition takes twice as long, up
+        to an hour, and new leads then wait for it too: a load that fails does not start run after run. Default 600.
     :raises RobofyConfigError: This Airflow is older than 3.3, or an argument cannot be used.
     """
 
@@ -186,7 +244,7 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
         self.repeat_after = read_duration("repeat_after", repeat_after, zero=False).total_seconds()
         #: Has it been logged that the cursor was written under other privacy rules?
-        self._told = False
+        self._warned = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{type(self).__module__}.{type(self).__qualname__}", {
@@ -243,15 +301,21 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
         checked: tuple[RowVersion, ...] | None = None
         checked_at = 0.0
+        # Where the cursor stands; when the first event since then was sent, and the last one.
+        stands: str | None = None
+        first_sent: float | None = None
+        last_sent, pause = 0.0, self.repeat_after
         logged: str | None = None
         async for connection, rows in shared_stream:
             # Not the rows themselves, which contain personal data.
             head = as_landed(rows, None)
-            if head == checked and time.monotonic() - checked_at < self.repeat_after:
+            now = time.monotonic()
+            stuck = first_sent is not None and now - first_sent >= self.repeat_after
+            if head == checked and not stuck and now - checked_at < self.repeat_after:
                 del rows
                 continue
             try:
-                new = await self._ahead(connection, rows)
+                new, generation = await self._ahead(connection, rows)
             except Exception as error:  # noqa: BLE001 - as in open_shared_stream
                 if (text := _describe(error)) != logged:
                     _log.error("The cursor cannot be read or used, trying again at each poll: %s", text)
@@ -260,8 +324,15 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
             finally:
                 del rows
             logged = None
-            checked, checked_at = head, time.monotonic()
+            if generation != stands:
+                stands, first_sent, pause = generation, None, self.repeat_after
+            elif stuck and now - last_sent < pause:
+                continue
+            elif stuck:
+                pause = min(2 * pause, max(MAX_REPEAT, self.repeat_after))
+            checked, checked_at = head, now
             if new:
+                first_sent, last_sent = now if first_sent is None else first_sent, now
                 yield TriggerEvent(self._payload(new))  # type: ignore[no-untyped-call]
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -269,8 +340,8 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
         async for event in self.filter_shared_stream(self.open_shared_stream(self.serialize()[1])):
             yield event
 
-    async def _ahead(self, connection: RobofyConnection, rows: tuple[HeadRow, ...]) -> list[RowVersion]:
-        """Return the rows that the sync has still to land."""
+    async def _ahead(self, connection: RobofyConnection, rows: tuple[HeadRow, ...]) -> tuple[list[RowVersion], str]:
+        """Return the rows that the sync has still to land, and the cursor's generation."""
         key = cursor_key(self.cursor_name, "leads", self.project_id, self.chatbot_id)
         state: Any = self.asset_state_store
         try:
@@ -286,27 +357,18 @@ class RobofyNewLeadsEventTrigger(BaseEventTrigger):
 
     def _compare(
         self, key: str, value: Any, connection: RobofyConnection, rows: tuple[HeadRow, ...]
-    ) -> list[RowVersion]:
-        identity = {
-            "name": self.cursor_name,
-            "resource": "leads",
-            "project_id": self.project_id,
-            "chatbot_id": self.chatbot_id,
-        }
-        cursor = Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {key}")
-        policy = connection.privacy_policy(LEADS, own_rules(cursor.privacy))
-        differs = cursor.privacy is not None and cursor.privacy != applied_rules(policy)
-        if differs:
-            if not self._told:
-                _log.warning(
-                    "The cursor %s was written under other privacy rules, or with another pseudonym_secret, than the "
-                    "connection has now. Its hashes cannot be compared, so that leads at or after its watermark count "
-                    "as new until the next run of the sync.",
-                    key,
-                )
-            cursor = replace(cursor, overlap=())
-        self._told = differs
-        return ahead_of(as_landed(rows, policy), cursor)
+    ) -> tuple[list[RowVersion], str]:
+        cursor = read_cursor(value, self.cursor_name, self.project_id, self.chatbot_id)
+        cursor, policy, differs = comparable(cursor, connection)
+        if differs and not self._warned:
+            _log.warning(
+                "The cursor %s was written under other privacy rules, or with another pseudonym_secret, than the "
+                "connection has now. Its hashes cannot be compared, so that leads at or after its watermark count "
+                "as new until the next run of the sync.",
+                key,
+            )
+        self._warned = differs
+        return ahead_of(as_landed(rows, policy), cursor), cursor.generation
 
     def _payload(self, new: list[RowVersion]) -> dict[str, Any]:
         times = [one.at for one in new if one.at is not None]

@@ -1,7 +1,7 @@
 """Run the polls of all triggers of an event loop: on a bounded number of threads, one at a time for each agent.
 
-A triggerer runs a thousand triggers on one event loop, which no call to Robofy may hold. The calls run on threads, and
-whoever asks the same agent at the same time shares one poll. A server that hangs holds half of the threads at most.
+A triggerer runs a thousand triggers on one event loop, and no call to Robofy may block it. So calls run on threads, and
+triggers of one agent that poll at the same time share one poll. A server that hangs blocks at most half of the threads.
 """
 
 from __future__ import annotations
@@ -24,26 +24,31 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.settings import Settings
 
-#: Threads that poll, and how many of them one account can hold: the others stay free while it hangs.
+#: Threads that poll, and how many of them one account can use. The others stay free while that account hangs.
 THREADS: Final = 16
 THREADS_PER_ACCOUNT: Final = THREADS // 2
 #: Seconds between the starts of two polls of one agent.
 SPACING = 1.0
-#: Seconds that the answer to one request may take at the least, however short the interval of the polls is.
+#: Shortest timeout of a request in seconds, however short the poll interval is.
 SHORTEST_TIMEOUT: Final = 1.0
-#: Triggers that are woken before others of the event loop have their turn.
+#: Triggers that are woken before the event loop runs other tasks.
 _AT_ONCE: Final = 20
-#: Clients without work whose connections are kept open.
+#: Idle clients whose connections stay open.
 _MAX_IDLE: Final = 32
 
 
 class Poll(Protocol):
-    """Read Robofy once and answer all questions. Equal polls of one account are made in one."""
+    """Read Robofy once and answer all questions. Equal polls of one account share one call."""
 
     def __hash__(self) -> int: ...
 
     def __call__(self, client: RobofyClient, questions: Collection[Any], /) -> Mapping[Any, Any]:
-        """Return the answer to each question. Runs in a thread."""
+        """Return the answer to each question. Runs in a thread.
+
+        :param client: Client of the account.
+        :param questions: The questions of all triggers that share this poll.
+        :raises RobofyError: The poll failed.
+        """
 
 
 class Polls:
@@ -59,12 +64,12 @@ class Polls:
         #: Triggers that use this.
         self.users = 0
         self._workers = Workers(THREADS, "robofy-polls")
-        # Taken before a poll is queued: what hangs then piles up as waiting triggers and not as queued work.
+        # Acquired before a poll is queued. While a server hangs, triggers wait here and no work queues up.
         self._threads = asyncio.Semaphore(THREADS)
         self._threads_of: dict[Hashable, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(THREADS_PER_ACCOUNT)
         )
-        #: By account and poll: the questions of the next poll, and who waits for the answers.
+        #: By account and poll: the questions of the next poll, and the futures that wait for the answers.
         self._asked: dict[tuple[Settings, Poll], dict[Hashable, list[asyncio.Future[Any]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._lock = threading.Lock()
@@ -78,12 +83,13 @@ class Polls:
 
         The poll makes one attempt for each of its requests: the next poll is the retry.
 
-        :param poll: What to read.
-        :param question: What to find out.
-        :param settings: How to reach Robofy.
-        :param interval: Seconds between two polls of the trigger; no request takes longer.
-        :param timeout: Seconds to wait.
-        :raises TimeoutError: There was no answer by then.
+        :param poll: The poll: what to read.
+        :param question: The question to answer.
+        :param settings: Settings of the account's client.
+        :param interval: Seconds between two polls of the trigger. It bounds the time of a request.
+        :param timeout: Seconds to wait for the answer.
+        :return: The answer.
+        :raises TimeoutError: No answer came within the timeout.
         :raises RobofyError: The poll failed.
         """
         longest = min(settings.total_timeout, max(interval, SHORTEST_TIMEOUT))
@@ -99,7 +105,7 @@ class Polls:
             return await answer
 
     async def _serve(self, key: tuple[Settings, Poll]) -> None:
-        """Run polls of one agent as long as somebody asks."""
+        """Run polls of one agent as long as a trigger waits for one."""
         settings, poll = key
         try:
             while self._asked[key]:
@@ -111,7 +117,7 @@ class Polls:
             del self._asked[key]
 
     async def _answer(self, settings: Settings, poll: Poll, key: tuple[Settings, Poll]) -> None:
-        # Whoever asks from here on is answered by the next poll, since a listing cannot be joined in the middle.
+        # Questions that come from here on wait for the next poll: this one may have read part of the listing.
         asked, self._asked[key] = self._asked[key], {}
         waiting = {question: alive for question, all_ in asked.items() if (alive := [f for f in all_ if not f.done()])}
         if not waiting:
@@ -133,7 +139,7 @@ class Polls:
                 await asyncio.sleep(0)
 
     def _run(self, settings: Settings, poll: Poll, questions: list[Hashable]) -> Mapping[Any, Any]:
-        """Run a poll, with a client that another poll of the account has left or a new one. Runs in a thread."""
+        """Run a poll with an idle client of the account, or with a new one. Runs in a thread."""
         with self._lock:
             if self._stopped:
                 raise RobofyCancelledError("The triggers that asked have ended.")
@@ -155,7 +161,7 @@ class Polls:
                 one.close()
 
     def stop(self) -> None:
-        """Cancel what is queued and end the requests under way. Waits for nothing."""
+        """Cancel queued polls and running requests. Returns at once."""
         self._workers.stop()
         with self._lock:
             self._stopped, self._max_idle = True, 0
@@ -173,7 +179,7 @@ _polls: WeakKeyDictionary[asyncio.AbstractEventLoop, Polls] = WeakKeyDictionary(
 
 @asynccontextmanager
 async def shared_polls() -> AsyncIterator[Polls]:
-    """Yield the polls of the running event loop; the last trigger that leaves stops them."""
+    """Yield the shared polls of the running event loop. When the last trigger leaves, they stop."""
     loop = asyncio.get_running_loop()
     polls = _polls.get(loop)
     if polls is None:

@@ -6,31 +6,29 @@ import hashlib
 import time
 from abc import ABC, abstractmethod
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from functools import lru_cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 from unicodedata import category
 
-from sqlalchemy import Column, create_engine, select, types
+from sqlalchemy import Column, bindparam, create_engine, select, types
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError, RobofyDatabaseRefusedError
-from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, Kind
-from airflow_provider_robofy.warehouse.table import BOOKKEEPING, FETCHED_AT, sql_table
+from airflow_provider_robofy.warehouse.target import BOOKKEEPING, FETCHED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Table as SqlTable
-    from sqlalchemy.engine import Connection
+    from sqlalchemy.engine import Compiled, Connection, CursorResult, Dialect
     from sqlalchemy.schema import DDLElement
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
 
-    from airflow_provider_robofy.warehouse.table import TableName
-    from airflow_provider_robofy.warehouse.values import Bound
+    from airflow_provider_robofy.resources import Kind
+    from airflow_provider_robofy.warehouse.target import Line, Target
 
 #: By the package of the driver: the class of its database, in the module of that name, and SQLAlchemy's URL.
 _DRIVERS: Final = {
@@ -49,67 +47,6 @@ _LONGEST_WAIT: Final = 600.0
 _WAIT: Final = 0.2
 #: Keys in one statement: older versions of SQLite take no more than 999 values.
 _KEYS: Final = 900
-
-
-class Line(NamedTuple):
-    """One row as the table takes it.
-
-    :param key: Its key.
-    :param number: Its position in the file, from 1.
-    :param content: Hash of :attr:`document`.
-    :param document: What the file says of the row, as JSON by the names of columns; nulls are left out.
-    :param values: All values, in the order of :attr:`Target.types`.
-    """
-
-    key: str
-    number: int
-    content: str
-    document: bytes
-    values: tuple[Bound, ...]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A table and those of its columns that are written.
-
-    :param name: The table.
-    :param types: The columns and their types.
-    :param key: The column that tells an agent's rows apart.
-    :param constants: Columns that have one value for the whole file, and that value.
-    :param upserts: Does a row replace the one with the same key? Otherwise it is added.
-    """
-
-    name: TableName
-    types: Mapping[str, TypeEngine[Any]]
-    key: str
-    constants: Mapping[str, str]
-    upserts: bool
-
-    @cached_property
-    def table(self) -> SqlTable:
-        """Return the table for statements.
-
-        Its columns have no types, since values are bound as :func:`~airflow_provider_robofy.warehouse.values.binder`
-        returns them, and plain keys, since SQLAlchemy names by those what is bound.
-        """
-        columns = [Column(name, types.NullType(), key=f"c{n}", quote=True) for n, name in enumerate(self.types)]
-        return sql_table(self.name, *columns)
-
-    @cached_property
-    def columns(self) -> dict[str, Column[Any]]:
-        """Return the columns of :attr:`table` by their names."""
-        return {str(column.name): column for column in self.table.columns}
-
-    @cached_property
-    def key_columns(self) -> list[Column[Any]]:
-        """Return the columns that tell rows apart."""
-        return [self.columns[name] for name in (PROJECT_ID, CHATBOT_ID, self.key)]
-
-    @cached_property
-    def changing(self) -> list[Column[Any]]:
-        """Return the columns that an update changes, the time of the fetch as the last one."""
-        fixed = {PROJECT_ID, CHATBOT_ID, self.key, FETCHED_AT}
-        return [column for name, column in self.columns.items() if name not in fixed] + [self.columns[FETCHED_AT]]
 
 
 class Database(ABC):
@@ -136,8 +73,6 @@ class Database(ABC):
     system_columns: ClassVar[frozenset[str]] = frozenset()
     #: The types of new columns.
     types: ClassVar[Mapping[Kind, TypeEngine[Any]]]
-    #: Does :meth:`write` return how many rows the table has taken?
-    counts_rows: ClassVar[bool] = False
     #: Does the database keep integers in JSON exactly, however long?
     wide_integers: bool = True
 
@@ -207,37 +142,43 @@ class Database(ABC):
         :param target: The table.
         """
 
-    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int:
-        """Write rows, and return how many the table has taken, where :attr:`counts_rows` says that this is known.
+    def write(self, statement: Insert, target: Target, lines: Sequence[Line]) -> int | None:  # noqa: ARG002
+        """Write rows, and return how many the table has taken, or None where the database does not say.
 
         :param statement: What :meth:`insert` returns for the table.
         :param target: The table.
         :param lines: The rows; no two of them have one key where ``target`` upserts.
         """
-        # Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
-        compiled = statement.compile(dialect=self.connection.dialect)
-        rows: list[Any] = [line.values for line in lines]
-        if not compiled.positional:
-            keys = [column.key for column in target.columns.values()]
-            rows = [dict(zip(keys, row, strict=True)) for row in rows]
-        self.connection.exec_driver_sql(str(compiled), rows)
-        return len(lines)
+        self._run(statement.compile(dialect=self.connection.dialect), [line.values for line in lines])
+        return None
 
     def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
-        """Return the :data:`~airflow_provider_robofy.warehouse.table.BOOKKEEPING` of rows that are there, by their key.
+        """Return what the table knows of rows that are there, by their key.
+
+        What that is, is in :data:`~airflow_provider_robofy.warehouse.target.BOOKKEEPING`.
 
         :param target: The table.
         :param owner: Project and agent.
         :param keys: Keys to look for.
         """
-        project, agent, key = target.key_columns
-        wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
-        wanted = wanted.where(project == owner[0], agent == owner[1])
         found: dict[str, Sequence[Any]] = {}
         for begin in range(0, len(keys), _KEYS):
-            rows = self.connection.execute(wanted.where(key.in_(keys[begin : begin + _KEYS]))).all()
-            found |= {row[0]: row[1:] for row in rows}
+            wanted = keys[begin : begin + _KEYS]
+            statement = _select_bookkeeping(target, len(wanted), self.connection.dialect)
+            found |= {row[0]: row[1:] for row in self._run(statement, [(*owner, *wanted)]).all()}
         return found
+
+    def _run(self, statement: Compiled, rows: Sequence[tuple[Any, ...]]) -> CursorResult[Any]:
+        """Run a statement once for each row of values, which are given in the order of its parameters.
+
+        Past SQLAlchemy's own handling of values, which takes longer than all else: they are what the driver takes.
+        """
+        parameters: Any = rows
+        if not statement.positional:  # type: ignore[attr-defined]
+            names = list(statement.params)
+            parameters = [dict(zip(names, row, strict=True)) for row in rows]
+        one = parameters[0] if len(parameters) == 1 else parameters
+        return self.connection.exec_driver_sql(str(statement), one)
 
     def define(self, element: DDLElement | str) -> None:
         """Run a statement that makes a table or a column.
@@ -303,6 +244,15 @@ class Database(ABC):
             self.connection.invalidate()
 
 
+@lru_cache(maxsize=8)
+def _select_bookkeeping(target: Target, keys: int, dialect: Dialect) -> Compiled:
+    """Return the statement that finds so many keys. SQLAlchemy would expand its IN anew for each chunk."""
+    project, agent, key = target.key_columns
+    wanted = select(key, *(target.columns[name] for name in BOOKKEEPING))
+    wanted = wanted.where(project == bindparam("project"), agent == bindparam("agent"))
+    return wanted.where(key.in_([bindparam(f"key{n}") for n in range(keys)])).compile(dialect=dialect)
+
+
 def on_conflict_update(statement: Any, target: Target) -> Any:
     """Return an INSERT of PostgreSQL or SQLite that updates a row with the same key, unless that was fetched later.
 
@@ -312,7 +262,7 @@ def on_conflict_update(statement: Any, target: Target) -> Any:
     new, fetched_at = statement.excluded, target.columns[FETCHED_AT]
     return statement.on_conflict_do_update(
         index_elements=target.key_columns,
-        set_={column.key: new[column.key] for column in target.changing},
+        set_={column.key: target.updated(column, new[column.key]) for column in target.changing},
         where=fetched_at <= new[fetched_at.key],
     )
 

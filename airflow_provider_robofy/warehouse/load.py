@@ -10,29 +10,37 @@ import logging
 import re
 import sys
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, literal, or_, select
-from sqlalchemy.types import NullType
+from sqlalchemy import Column, delete, func, literal, or_, select, update
+from sqlalchemy.types import DateTime, NullType
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
 from airflow_provider_robofy.extract.fields import field_key, opened
-from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, RESOURCES, SESSION_KEY, SESSIONS
-from airflow_provider_robofy.warehouse.database import Line, Target
-from airflow_provider_robofy.warehouse.table import (
+from airflow_provider_robofy.resources import (
+    CHATBOT_ID,
+    LEADS,
+    PROJECT_ID,
+    RESOURCES,
+    SESSION_ID,
+    SESSION_KEY,
+    SESSIONS,
+)
+from airflow_provider_robofy.warehouse.table import KEY_LENGTH, MAX_FIELDS, RUN_KEY_LENGTH, Table, known_fields
+from airflow_provider_robofy.warehouse.target import (
     APPEND,
     BOOKKEEPING,
+    DELETED_AT,
     EXTRA,
     FETCHED_AT,
-    KEY_LENGTH,
-    MAX_FIELDS,
     REPLACE,
     RUN_KEY,
-    RUN_KEY_LENGTH,
-    Table,
-    known_fields,
+    Line,
+    Target,
+    sql_table,
 )
 from airflow_provider_robofy.warehouse.values import MisfitError, binder, fits_text, instant, text_of, time_text
 
@@ -43,7 +51,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.extract.landed import HeldFile
     from airflow_provider_robofy.warehouse.database import Database
-    from airflow_provider_robofy.warehouse.table import TableName
+    from airflow_provider_robofy.warehouse.target import TableName
     from airflow_provider_robofy.warehouse.values import Bound
 
 _log = logging.getLogger(__name__)
@@ -56,6 +64,8 @@ _CHUNK_BYTES: Final = 1 << 20
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 #: Fields that hold JSON whatever type their column has.
 _ALWAYS_JSON: Final = frozenset({"lead_data", EXTRA})
+#: A table has few of these times, each in many rows.
+_fetched_at: Final = lru_cache(64)(instant)
 #: Rows between two checks whether the task was killed.
 _OFTEN: Final = 1000
 
@@ -77,6 +87,7 @@ class Load:
     :param chunk_size: Rows in a statement. Default 1000.
     :param lead_fields: Form field to column, as :func:`~airflow_provider_robofy.warehouse.table.lead_columns` returns
         it. Default none.
+    :param mark_deleted: Are rows that a whole listing lacks to be marked as deleted? Default False.
     """
 
     database: Database
@@ -86,6 +97,7 @@ class Load:
     create_table: bool = True
     chunk_size: int = 1000
     lead_fields: Mapping[str, str] = field(default_factory=dict)
+    mark_deleted: bool = False
 
     def __post_init__(self) -> None:
         """Read the manifest."""
@@ -95,7 +107,14 @@ class Load:
         self.resource = RESOURCES[manifest["resource"]]
         self.where = str(manifest["uri"])
         self.run_key = run_key
-        self.fetched_at = instant(manifest["started_at"])
+        try:
+            self.fetched_at = instant(manifest["started_at"])
+        except MisfitError:
+            raise RobofyConfigError(
+                f"manifest: started_at of the manifest of {self.where} is "
+                f"{str(manifest['started_at'])[:40]!r}, which is no time in ISO 8601. Give the manifest as it was "
+                "landed, or land again."
+            ) from None
         #: Project and agent; a key holds no null.
         self.owner = (str(manifest.get("project_id") or ""), str(manifest["chatbot_id"]))
         self.counts = dict.fromkeys(("rows", *OUTCOMES, "deleted", "columns_added"), 0)
@@ -104,13 +123,14 @@ class Load:
         """Load the file, and return what became of its rows.
 
         :param held: The file; its rows are read twice.
-        :return: ``rows``, the counts of :data:`OUTCOMES`, which add up to it, ``deleted`` and ``columns_added``.
+        :return: ``rows``, the counts of :data:`OUTCOMES`, which add up to it, ``deleted`` and ``columns_added``. Where
+            the table has the column ``_deleted_at``, also ``restored``, and where rows were compared with those of the
+            API, ``marked_deleted``, ``in_both``, ``only_in_api`` and ``only_in_table``.
         :raises RobofyConfigError: Manifest, table and arguments do not go together, or a row cannot be loaded.
         :raises RobofyDatabaseError: The database failed, or does not show what was written.
         """
-        if self.mode == REPLACE:
-            check_whole(self.manifest)
-        table = Table(self.database, self.table, self.resource, self.mode, self.create_table)
+        check_whole(self.manifest, replaces=self.mode == REPLACE, marks=self.mark_deleted)
+        table = Table(self.database, self.table, self.resource, self.mode, self.create_table, self.mark_deleted)
         table.check_names(self.lead_fields)
         fields, new = self._survey(held.rows(), table)
         types, self.counts["columns_added"] = table.ensure(self.lead_fields, new)
@@ -118,6 +138,8 @@ class Load:
         with self.database.transaction("load", str(self.table), *self.owner, doing=f"Loading into {self.table}"):
             lines = (projection.line(number, row) for number, row in enumerate(held.rows(), 1))
             self._write(projection.target, lines)
+            if isinstance(types.get(DELETED_AT), DateTime):
+                self._mark()
             self._reconcile()
         if self.counts["rows"] and (unmet := [name for name in self.lead_fields if name not in projection.answered]):
             _log.warning(
@@ -140,9 +162,9 @@ class Load:
         """Check all rows; return the fields that have a column or get one, and those of them that get one."""
         there = table.look() or {}
         key_length = getattr(there.get(self.resource.key), "length", KEY_LENGTH) or sys.maxsize
-        own = {str(column.name) for column in table.columns({}, ())}
+        own = {str(column.name) for column in table.columns({}, ())} | {DELETED_AT}
         room = MAX_FIELDS - len({*there, *self.lead_fields.values()} - own) if self.create_table else 0
-        known = {*own, *there, *self.lead_fields.values(), SESSION_KEY} - {*BOOKKEEPING, EXTRA}
+        known = {*own, *there, *self.lead_fields.values(), SESSION_KEY} - {*BOOKKEEPING, EXTRA, DELETED_AT}
         taken = {name.casefold() for name in (*own, *known)} | self.database.system_columns
         present: set[str] = set()
         new: list[str] = []
@@ -224,6 +246,30 @@ class Load:
             gone = delete(target.table).where(*of_owner, or_(fetched_at != ours, run_key != self.run_key))
             counts["deleted"] = database.connection.execute(gone).rowcount
 
+    def _mark(self) -> None:
+        """Mark rows that the listing lacks as deleted, if it is whole; a row that came back loses its mark."""
+        names = (PROJECT_ID, CHATBOT_ID, FETCHED_AT, DELETED_AT)
+        table = sql_table(self.table, *(Column(name, NullType()) for name in names))
+        project, agent, fetched_at, deleted_at = (table.columns[name] for name in names)
+        of_owner = [project == self.owner[0], agent == self.owner[1]]
+        run = self.database.connection.execute
+        # The time of a deletion is that of the listing that lacked the row, so a file from before it restores nothing.
+        back = update(table).where(*of_owner, deleted_at <= fetched_at).values({DELETED_AT: None})
+        counts = self.counts
+        counts["restored"] = run(back).rowcount
+        if not self.mark_deleted or self.manifest["mode"] != "full":
+            return
+        if why := _why_unmarked(self.manifest):
+            _log.warning("mark_deleted: no row is marked as deleted, since %s %s.", self.where, why)
+            return
+        ours = literal(time_text(self.fetched_at), NullType())
+        gone = update(table).where(*of_owner, fetched_at < ours, deleted_at.is_(None)).values({DELETED_AT: ours})
+        counts["marked_deleted"] = run(gone).rowcount
+        there = run(select(func.count()).select_from(table).where(*of_owner)).scalar_one()
+        counts["in_both"] = counts["updated"] + counts["unchanged"] + counts["outdated"]
+        counts["only_in_api"] = counts["inserted"]
+        counts["only_in_table"] = there - counts["in_both"] - counts["inserted"]
+
     def _upsert(self, target: Target, chunk: Sequence[Line]) -> None:
         last = {line.key: line for line in chunk}
         self.counts["superseded"] += len(chunk) - len(last)
@@ -245,7 +291,7 @@ class Load:
         """
         if known is None:
             return "inserted", True
-        at, run_key, number, content = instant(known[0]), *known[1:]
+        at, run_key, number, content = _fetched_at(known[0]), *known[1:]
         if at > self.fetched_at:
             return "outdated", False
         same_run = at == self.fetched_at and run_key == self.run_key
@@ -258,11 +304,12 @@ class Load:
 
     def _put(self, target: Target, lines: Sequence[Line]) -> None:
         written = self.database.write(self._insert, target, lines)
-        if target.upserts and not self.database.counts_rows:
+        if written is None and target.upserts:
             found = self.database.find(target, self.owner, [line.key for line in lines])
-            shown = {key: (instant(at), *known) for key, (at, *known, _) in found.items()}
-            written = sum(shown.get(line.key) == (self.fetched_at, self.run_key, line.number) for line in lines)
-        if written != len(lines):
+            ours = (self.fetched_at, self.run_key)
+            shown = {key: row[2] for key, row in found.items() if (_fetched_at(row[0]), row[1]) == ours}
+            written = sum(shown.get(line.key) == line.number for line in lines)
+        if written not in {None, len(lines)}:
             raise RobofyDatabaseError(
                 f"Of {len(lines)} rows sent to the table it shows {written}. Does a trigger, a policy or another "
                 "unique key of the table keep rows back, or does somebody else write the same rows? Nothing of the "
@@ -323,7 +370,13 @@ class Projection:
         constants |= {FETCHED_AT: time_text(load.fetched_at), RUN_KEY: load.run_key}
         #: The table and the columns that are written, in the order of a line's values.
         self.target = Target(
-            load.table, {name: types[name] for name in columns}, load.resource.key, constants, load.mode != APPEND
+            load.table,
+            {name: types[name] for name in columns},
+            load.resource.key,
+            constants,
+            upserts=load.mode != APPEND,
+            # A lead that was once read by its session keeps that when it is listed without it.
+            kept=frozenset({SESSION_ID} if load.resource is LEADS else ()),
         )
 
     def line(self, number: int, row: Mapping[str, Any]) -> Line:
@@ -356,8 +409,12 @@ class Projection:
                 f"table: row {number} of {load.where} has {len(fields)} fields that the table has no column for, and "
                 f"no column {EXTRA} to keep them in. Add that, or let the task do so with create_table=True."
             )
-        document = codec.dump_line({name: of for name, of in zip(self._names, values, strict=True) if of is not None})
-        content = blake2b(document, digest_size=16).hexdigest()
+        cells = {name: of for name, of in zip(self._names, values, strict=True) if of is not None}
+        document = hashed = codec.dump_line(cells)
+        if not self.target.kept.isdisjoint(cells):
+            # What stays when a later version of the row lacks it is no difference between the two.
+            hashed = codec.dump_line({name: of for name, of in cells.items() if name not in self.target.kept})
+        content = blake2b(hashed, digest_size=16).hexdigest()
         bound = (*load.owner, key, *values, self.target.constants[FETCHED_AT], load.run_key, number, content)
         return Line(str(key), number, content, document, bound)
 
@@ -371,24 +428,39 @@ class Projection:
             ) from None
 
 
-def check_whole(manifest: Mapping[str, Any]) -> None:
-    """Refuse a file that does not have everything that an agent has.
+def check_whole(manifest: Mapping[str, Any], *, replaces: bool, marks: bool) -> None:
+    """Refuse a file from which it cannot be seen what an agent has no more.
 
     :param manifest: What the file holds.
+    :param replaces: Are rows that it lacks to be deleted?
+    :param marks: Are they to be marked as deleted? Then a file of new rows and one with rejected rows are taken, since
+        they mark nothing.
     :raises RobofyConfigError: It is refused; the message says why.
     """
-    why = ""
-    if manifest.get("mode") != "full":
-        why = f"is one of mode={str(manifest.get('mode'))[:20]!r}, so it lacks what lies outside"
+    if not (replaces or marks):
+        return
+    why, mode = "", manifest.get("mode")
+    if manifest["resource"] == LEADS.name and manifest.get("sessions_uri") is not None:
+        why = "has the leads of sessions, so it lacks those without one"
+    elif mode != "full" and not (marks and mode == "cursor"):
+        why = f"is one of mode={str(mode)[:20]!r}, so it lacks what lies outside"
     elif manifest.get("shard") is not None:
         why = "is one shard of several"
-    elif manifest.get("rejected") or manifest.get("sessions_failed"):
+    elif replaces and (manifest.get("rejected") or manifest.get("sessions_failed")):
         why = "lacks rows that were rejected, or sessions that could not be read"
     if why:
+        asked, does = ("mode='replace'", "deletes") if replaces else ("mark_deleted", "marks as deleted")
         raise RobofyConfigError(
-            f"mode='replace' needs a whole listing, since it deletes what the file does not have; {manifest['uri']} "
-            f"{why}. Use mode='upsert'."
+            f"{asked} needs a whole listing, since it {does} what the file does not have; {manifest['uri']} {why}. "
+            f"Use mode='upsert'{'' if replaces else ' without mark_deleted'}."
         )
+
+
+def _why_unmarked(manifest: Mapping[str, Any]) -> str:
+    """Return why rows that a file lacks may still be there; empty text where they are gone."""
+    if manifest.get("rejected") or manifest.get("sessions_failed"):
+        return "lacks rows that were rejected, or sessions that could not be read"
+    return "" if manifest["rows"] else "is empty, which a mistake at the source can be too"
 
 
 def answers_of(lead_data: Any, wanted: Iterable[str]) -> dict[str, Any]:

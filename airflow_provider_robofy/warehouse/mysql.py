@@ -10,12 +10,14 @@ from sqlalchemy.dialects import mysql
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.resources import Kind
-from airflow_provider_robofy.warehouse.database import Database, Target
-from airflow_provider_robofy.warehouse.table import FETCHED_AT
+from airflow_provider_robofy.warehouse.database import Database
+from airflow_provider_robofy.warehouse.target import FETCHED_AT
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
+
+    from airflow_provider_robofy.warehouse.target import Target
 
 #: What tells a from A, and "a" from "a " where the server can do that: MySQL 8's, MariaDB's, any other's.
 _COLLATIONS = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
@@ -78,10 +80,14 @@ class Mysql(Database):
         statement = mysql.insert(target.table)
         if not target.upserts:
             return statement
-        # VALUES() and not an alias: MariaDB has no alias, and mysqlclient sees no statement of many rows in one.
+        # VALUES() and not an alias for the new row: MariaDB has no alias, and mysqlclient would send a statement with
+        # one row by row. MySQL 8.0.20 and newer run it with a deprecation warning, which no driver raises.
         # The time, which is what is compared, changes last: what comes later sees what came before.
         fetched_at = target.columns[FETCHED_AT]
         newer = func.values(fetched_at) >= fetched_at
         return statement.on_duplicate_key_update(
-            [(column.key, func.if_(newer, func.values(column), column)) for column in target.changing]
+            [
+                (column.key, func.if_(newer, target.updated(column, func.values(column)), column))
+                for column in target.changing
+            ]
         )

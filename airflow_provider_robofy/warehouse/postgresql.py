@@ -10,13 +10,15 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.resources import Kind
-from airflow_provider_robofy.warehouse.database import Database, Line, Target, on_conflict_update, refuse
-from airflow_provider_robofy.warehouse.table import BOOKKEEPING, CONTENT_HASH, ROW
+from airflow_provider_robofy.warehouse.database import Database, on_conflict_update, refuse
+from airflow_provider_robofy.warehouse.target import BOOKKEEPING, CONTENT_HASH, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.sql.dml import Insert
+
+    from airflow_provider_robofy.warehouse.target import Line, Target
 
 #: ON CONFLICT came with 9.5; what calls itself older (Redshift does) has none.
 _OLDEST = (9, 5)
@@ -30,7 +32,6 @@ class Postgresql(Database):
     counted = "bytes"
     # Those that every table has; oid until version 11.
     system_columns = frozenset({"oid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
-    counts_rows = True
     types: ClassVar = {
         Kind.TEXT: types.Text(),
         Kind.JSON: postgresql.JSONB(),

@@ -10,10 +10,12 @@ from sqlalchemy.exc import OperationalError
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.resources import Kind
-from airflow_provider_robofy.warehouse.database import Database, Target, on_conflict_update
+from airflow_provider_robofy.warehouse.database import Database, on_conflict_update
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
+
+    from airflow_provider_robofy.warehouse.target import Target
 
 
 class Sqlite(Database):

@@ -1,43 +1,36 @@
-"""The table of a resource: the names that people give, the columns, and the table as it is in the database."""
+"""The table of a resource: the columns that it is to have, and the table as it is in the database."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Column, MetaData, PrimaryKeyConstraint, inspect, types
-from sqlalchemy import Table as SqlTable
+from sqlalchemy import Column, PrimaryKeyConstraint, inspect, types
 from sqlalchemy.schema import CreateTable
-from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError
 from airflow_provider_robofy.extract.fields import clean_name, field_key
-from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, Kind
+from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_ID, SESSION_KEY, Field, Kind
+from airflow_provider_robofy.warehouse.target import (
+    APPEND,
+    CONTENT_HASH,
+    DELETED_AT,
+    EXTRA,
+    FETCHED_AT,
+    ROW,
+    RUN_KEY,
+    sql_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Self
 
-    from sqlalchemy.schema import SchemaItem
     from sqlalchemy.types import TypeEngine
 
-    from airflow_provider_robofy.resources import Field, Resource
+    from airflow_provider_robofy.resources import Resource
     from airflow_provider_robofy.warehouse.database import Database
-
-UPSERT, APPEND, REPLACE = "upsert", "append", "replace"
-MODES: Final = (UPSERT, APPEND, REPLACE)
-
-#: Columns that hold what this provider has to know of a row that is there already.
-FETCHED_AT: Final = "_fetched_at"
-RUN_KEY: Final = "_run_key"
-ROW: Final = "_row"
-CONTENT_HASH: Final = "_content_hash"
-BOOKKEEPING: Final = (FETCHED_AT, RUN_KEY, ROW, CONTENT_HASH)
-#: Column of the fields that have none.
-EXTRA: Final = "_extra"
-#: Columns that no field of the API is stored in.
-RESERVED: Final = frozenset({PROJECT_ID, CHATBOT_ID, *BOOKKEEPING, EXTRA})
+    from airflow_provider_robofy.warehouse.target import TableName
 
 #: Columns for fields that are not known beforehand, form fields included. MySQL's rows hold no more: of each text forty
 #: bytes may lie in the row itself, and a row has eight thousand.
@@ -54,32 +47,6 @@ _HOLDS: Final[dict[type[TypeEngine[Any]], str]] = {
     types.Integer: "a whole number",
     types.DateTime: "a time with microseconds",
 }
-
-
-class TableName(NamedTuple):
-    """The name of a table.
-
-    :param schema: Its schema, or None for the connection's own.
-    :param name: Its name.
-    """
-
-    schema: str | None
-    name: str
-
-    @classmethod
-    def of(cls, text: Any) -> Self:
-        """Parse ``table`` or ``schema.table``; both are taken as they are, upper case and all.
-
-        :param text: The text.
-        :raises RobofyConfigError: It is neither.
-        """
-        parts = text.strip().split(".") if isinstance(text, str) else []
-        if len(parts) not in {1, 2} or not all(part.strip() for part in parts):
-            raise RobofyConfigError(f"table={str(text)[:80]!r} must be the name of a table, or schema.table.")
-        return cls(parts[0] if len(parts) == 2 else None, parts[-1])
-
-    def __str__(self) -> str:
-        return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
 def _held(type_: TypeEngine[Any]) -> tuple[type[TypeEngine[Any]], str]:
@@ -115,10 +82,14 @@ def lead_columns(given: Any) -> dict[str, str]:
 def known_fields(resource: Resource) -> tuple[Field, ...]:
     """Return the fields that always have a column, without those that tell rows apart.
 
-    :param resource: What the rows are.
+    :param resource: What the rows are. Leads have the session that they came from too, which only files have that were
+        read session by session.
     """
+    known = {field.name: field for field in resource.fields}
+    if resource is LEADS:
+        known.setdefault(SESSION_ID, Field(SESSION_ID))
     apart = {PROJECT_ID, CHATBOT_ID, resource.key, SESSION_KEY}
-    return tuple(field for field in resource.fields if field.name not in apart)
+    return tuple(field for name, field in known.items() if name not in apart)
 
 
 @dataclass(frozen=True)
@@ -135,6 +106,7 @@ class Table:
     :param resource: What the rows are.
     :param mode: ``upsert``, ``append`` or ``replace``.
     :param create_table: May it be made, and columns be added?
+    :param mark_deleted: Does it need the column :data:`DELETED_AT`? Default False.
     """
 
     database: Database
@@ -142,6 +114,7 @@ class Table:
     resource: Resource
     mode: str
     create_table: bool
+    mark_deleted: bool = False
 
     @property
     def primary_key(self) -> tuple[str, ...]:
@@ -170,6 +143,7 @@ class Table:
             column(RUN_KEY, length=RUN_KEY_LENGTH),
             column(ROW, Kind.INTEGER, required=True),
             column(CONTENT_HASH, length=32),
+            *([column(DELETED_AT, Kind.TIME)] if self.mark_deleted else []),
         ]
 
     def check_names(self, lead_fields: Mapping[str, str]) -> None:
@@ -182,7 +156,7 @@ class Table:
             raise RobofyConfigError(f"lead_fields is for leads; this is the manifest of {self.resource.name}.")
         for part in filter(None, self.name):
             self.database.check_name(part, "table:")
-        taken = {str(column.name).casefold(): str(column.name) for column in self.columns({}, ())}
+        taken = {name.casefold(): name for name in (*(str(one.name) for one in self.columns({}, ())), DELETED_AT)}
         taken |= dict.fromkeys(self.database.system_columns, f"{self.database.name} itself")
         for column in lead_fields.values():
             self.database.check_name(column, "lead_fields: the column")
@@ -262,7 +236,7 @@ class Table:
     def _check(self, there: Mapping[str, TypeEngine[Any]], wanted: Iterable[Column[Any]]) -> None:
         for column in wanted:
             name = str(column.name)
-            if not column.nullable and not _holds(there.get(name), column):
+            if (not column.nullable or name == DELETED_AT) and not _holds(there.get(name), column):
                 raise RobofyConfigError(
                     f"table: the column {name} of {self.name} must hold {_held(column.type)[1]}. Load into another "
                     "table; docs/warehouse.md says what a table needs that is made by hand."
@@ -294,15 +268,4 @@ def _holds(found: Any, wanted: Column[Any]) -> bool:
         return False
     # A time that the database rounds would be another than that of the file. MySQL rounds where it is not told.
     precision = found.fsp or 0 if hasattr(found, "fsp") else getattr(found, "precision", None)
-    return wanted.name != FETCHED_AT or precision in {None, _MICROSECONDS}
-
-
-def sql_table(name: TableName, *parts: SchemaItem, **options: Any) -> SqlTable:
-    """Return a table for SQLAlchemy, whose name is always quoted.
-
-    :param name: Its name.
-    :param parts: Columns and constraints.
-    :param options: Options of a database, as SQLAlchemy names them.
-    """
-    schema = name.schema and quoted_name(name.schema, quote=True)
-    return SqlTable(name.name, MetaData(), *parts, schema=schema, quote=True, **options)
+    return wanted.name not in {FETCHED_AT, DELETED_AT} or precision in {None, _MICROSECONDS}

@@ -15,6 +15,7 @@ from airflow_provider_robofy.api.call import Call
 from airflow_provider_robofy.api.endpoints import ENDPOINTS, anything, check_override
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.api.settings import Settings
+from airflow_provider_robofy.emulator import routes
 
 #: The body of a call whose target alone is looked at.
 UNREAD: Any = None
@@ -61,10 +62,9 @@ def test_the_table_holds_every_endpoint():
 
 def test_the_emulator_serves_the_same_paths():
     """It names its placeholders otherwise, as Robofy's documentation does."""
-    routes = pytest.importorskip("airflow_provider_robofy.emulator.routes").ENDPOINTS
     for name, (method, template) in ENDPOINTS.items():
-        assert routes[name][0] == method
-        assert re.sub(r"\{\w+\}", "{}", routes[name][1]) == re.sub(r"\{\w+\}", "{}", template)
+        assert routes.ENDPOINTS[name][0] == method
+        assert re.sub(r"\{\w+\}", "{}", routes.ENDPOINTS[name][1]) == re.sub(r"\{\w+\}", "{}", template)
 
 
 # ------------------------------------------------------------------------------------------------------ encoding

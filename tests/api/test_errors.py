@@ -35,15 +35,7 @@ def test_every_error_is_a_robofy_error_and_none_is_airflows():
         assert not any("airflow.exceptions" in base.__module__ for base in each.__mro__)
 
 
-def test_the_tree_is_what_the_design_says():
-    for each in (RobofyAuthError, RobofyNotFoundError, RobofyBadRequestError, RobofyRateLimitError, RobofyServerError):
-        assert issubclass(each, RobofyApiError)
-    assert issubclass(RobofyApiError, RobofyCallError)
-    assert issubclass(RobofyResponseError, RobofyCallError)
-    assert not issubclass(RobofyResponseError, RobofyApiError)
-
-
-def test_only_what_a_retry_cannot_mend_fails_the_task_at_once():
+def test_only_what_a_retry_cannot_fix_fails_the_task_at_once():
     for kind in (RobofyConfigError, RobofyAuthError, RobofyNotFoundError, RobofyBadRequestError):
         assert kind.permanent
     for other in (RobofyConnectionError, RobofyResponseError, RobofyRateLimitError, RobofyServerError):

@@ -1,4 +1,4 @@
-"""Calls are slimiterd evenly, and all wait when one was told to."""
+"""Calls are spaced evenly, and all wait while a 429 holds the account."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def test_what_is_no_host_is_refused(host):
     ],
 )
 def test_a_path_is_refused_with_the_place_where_it_belongs(host):
-    with pytest.raises(RobofyConfigError, match=r"must end after the host\..*extra 'endpoints'") as caught:
+    with pytest.raises(RobofyConfigError, match=r"has a path\..*extra 'endpoints'") as caught:
         base_url(host)
     assert "rk_secret" not in str(caught.value)
 

@@ -213,11 +213,11 @@ def test_a_duration_is_a_timedelta_or_seconds(value, seconds):
         (-1, "lag must not be negative"),
         (-1e-3, "lag must not be negative"),
         (timedelta(seconds=-1), "lag must not be negative"),
-        (float("nan"), "lag=nan is no length of time"),
-        (float("inf"), "lag=inf is no length of time"),
-        (float("-inf"), "lag=-inf is no length of time"),
-        (10**400, "is no length of time"),
-        (1e15, "is no length of time"),
+        (float("nan"), "lag=nan is not a duration"),
+        (float("inf"), "lag=inf is not a duration"),
+        (float("-inf"), "lag=-inf is not a duration"),
+        (10**400, "is not a duration"),
+        (1e15, "is not a duration"),
     ],
 )
 def test_what_is_no_duration_is_refused_under_its_name(value, words):

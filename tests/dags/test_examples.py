@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 
 #: Examples that this Airflow cannot run; they say so themselves.
 NEEDS_NEWER = [] if AIRFLOW_V_3_3_PLUS else ["robofy_lead_events"]
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
 KEY = "rk_planted_key_8c1f27d0"
 EMAIL = "planted.person@example.com"
 PHONE = "+4915100099887"
@@ -45,7 +47,7 @@ def landed(home: AirflowHome) -> list[tuple[dict, list[dict]]]:
     return [(one, [json.loads(line) for line in Path(one["uri"]).read_text().splitlines()]) for one in manifests]
 
 
-def test_the_lead_sync_lands_what_the_api_shows_and_leaks_nothing(airflow_home, robofy):
+def test_the_lead_sync_lands_what_the_api_shows_then_only_what_is_new_and_leaks_nothing(airflow_home, robofy):
     chatbot_id = robofy.chatbot_ids[0]
     robofy.add_leads(
         1,
@@ -57,9 +59,8 @@ def test_the_lead_sync_lands_what_the_api_shows_and_leaks_nothing(airflow_home, 
         ],
     )
 
-    done = airflow_home.airflow(
-        "dags", "test", "robofy_lead_sync", "2025-02-01", AIRFLOW_CONN_ROBOFY_DEFAULT=connection(robofy)
-    )
+    environment = {"AIRFLOW_CONN_ROBOFY_DEFAULT": connection(robofy)}
+    done = airflow_home.airflow("dags", "test", "robofy_lead_sync", "2025-02-01", **environment)
 
     [(manifest, rows)] = landed(airflow_home)
     expected = robofy.leads(chatbot_id)
@@ -70,22 +71,16 @@ def test_the_lead_sync_lands_what_the_api_shows_and_leaks_nothing(airflow_home, 
     assert manifest["mode"] == "full"
     assert any(row["ip_address"] == ADDRESS for row in rows)
 
-    written = airflow_home.everything_written() + done.stdout + done.stderr
+    robofy.add_leads(4, chatbot_id=chatbot_id)
+    again = airflow_home.airflow("dags", "test", "robofy_lead_sync", "2025-02-02", **environment)
+    _, (second, rows) = sorted(landed(airflow_home), key=lambda one: one[0]["started_at"])
+    assert (second["mode"], second["rows"]) == ("cursor", 4)
+    assert [row["id"] for row in rows] == [row["id"] for row in robofy.leads(chatbot_id)[:4]]
+
+    written = airflow_home.everything_written() + done.stdout + done.stderr + again.stdout + again.stderr
     assert '"received": 231' in written or '"received":231' in written or "received 231" in written
     for secret in (KEY, EMAIL, PHONE, ADDRESS, PSEUDONYM_KEY):
         assert secret not in written, f"{secret} was written outside the landed file"
-
-
-def test_the_second_lead_sync_lands_only_what_is_new(airflow_home, robofy):
-    environment = {"AIRFLOW_CONN_ROBOFY_DEFAULT": connection(robofy)}
-    airflow_home.airflow("dags", "test", "robofy_lead_sync", "2025-03-01", **environment)
-    robofy.add_leads(4, chatbot_id=robofy.chatbot_ids[0])
-    airflow_home.airflow("dags", "test", "robofy_lead_sync", "2025-03-02", **environment)
-
-    [(first, _), (second, rows)] = sorted(landed(airflow_home), key=lambda one: one[0]["started_at"])
-    assert (first["mode"], first["rows"]) == ("full", 230)
-    assert (second["mode"], second["rows"]) == ("cursor", 4)
-    assert [row["id"] for row in rows] == [row["id"] for row in robofy.leads(robofy.chatbot_ids[0])[:4]]
 
 
 @pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="an asset's state came with Airflow 3.3")
@@ -104,23 +99,6 @@ def test_the_event_example_keeps_its_cursor_in_the_assets_state(airflow_home, ro
     assert "robofy:lead_events:leads:24017:" in airflow_home.stored()
 
 
-def test_the_waiting_example_finds_the_leads_and_lands_them(airflow_home, robofy):
-    since = "2100-01-01T00:00:00+00:00"
-    robofy.add_leads(6, chatbot_id=robofy.chatbot_ids[0], created_at="2100-01-02 00:00:00")
-    airflow_home.airflow(
-        "dags",
-        "test",
-        "robofy_wait_for_leads",
-        "2025-05-01",
-        "--conf",
-        json.dumps({"since": since}),
-        AIRFLOW_CONN_ROBOFY_DEFAULT=connection(robofy),
-    )
-    [(manifest, rows)] = landed(airflow_home)
-    assert (manifest["mode"], manifest["rows"], manifest["since"]) == ("window", 6, since)
-    assert len(rows) == 6
-
-
 def test_the_waiting_example_finds_the_recent_leads_that_make_airflow_adds(airflow_home, robofy):
     agents = tuple(robofy.chatbot_ids)
     airflow_ui.add_recent_leads(RunningEmulator(robofy.url, robofy.api_key, "24017", agents))
@@ -129,6 +107,14 @@ def test_the_waiting_example_finds_the_recent_leads_that_make_airflow_adds(airfl
     airflow_home.airflow("dags", "test", "robofy_wait_for_leads", "2025-05-02", **environment)
     [(manifest, _)] = landed(airflow_home)
     assert (manifest["mode"], manifest["rows"]) == ("window", airflow_ui.RECENT_LEADS)
+
+
+def test_the_waiting_example_reads_from_the_moment_in_its_params():
+    example = runpy.run_path(str(EXAMPLES / "robofy_wait_for_leads.py"))
+    context: Any = {"params": {"since": "2100-01-01T00:00:00+00:00"}, "run_id": "x"}
+    for task in example["robofy_wait_for_leads"]().tasks:
+        task.render_template_fields(context)
+        assert task.since == "2100-01-01T00:00:00+00:00"
 
 
 def test_the_mapped_example_lands_one_file_an_agent(airflow_home, robofy):

@@ -85,28 +85,36 @@ WAITING = """
 from datetime import UTC, datetime, timedelta
 from airflow.providers.common.compat.sdk import dag
 from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
-from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
+from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
+from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor, RobofyKnowledgeSensor
 
-@dag(schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC))
+@dag(schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC), params={"docs": "/nowhere"})
 def knowledge_waiting():
     crawl = RobofyCrawlWebsiteOperator(task_id="crawl", start_urls="https://example.com", wait_for_completion=False)
     crawl >> RobofyCrawlSensor(task_id="rescheduled", mode="reschedule", poke_interval=10, timeout=120)
     crawl >> RobofyCrawlSensor(task_id="deferred", deferrable=True, poke_interval=10, timeout=120)
+    upload = RobofyUploadKnowledgeOperator(
+        task_id="upload", source="{{ params.docs }}", wait=True, deferrable=True, poll_interval=10, timeout=120
+    )
+    RobofyKnowledgeSensor(task_id="ready", manifest=upload.output, poke_interval=10, timeout=120)
 
 knowledge_waiting()
 """
 
 
-def test_sensors_wait_rescheduled_and_deferred_for_a_crawl_started_elsewhere(airflow_home, robofy):
+def test_tasks_wait_rescheduled_and_deferred_for_a_crawl_and_for_documents(airflow_home, robofy, folder):
     Path(airflow_home.folder / "dags" / "knowledge_waiting.py").write_text(WAITING)
-    robofy.configure(crawl_seconds=5)  # less than one interval: each sensor waits once
+    robofy.configure(crawl_seconds=5, processing_seconds=5)  # less than one interval: each waits once
     done = airflow_home.airflow(
-        "dags", "test", "knowledge_waiting", "2025-03-04", AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json()
-    )
+        "dags", "test", "knowledge_waiting", "2025-03-04", "--conf", json.dumps({"docs": str(folder)}),
+        AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),
+    )  # fmt: skip
     assert len(robofy.crawls()) == 1
     assert robofy.count("get_crawl_status") >= 3
+    assert len(robofy.assets()) == 2
+    assert robofy.count("list_linked_assets") >= 2, "the upload's trigger and the sensor have polled"
     stored = airflow_home.stored()
-    for task_id in ("rescheduled", "deferred"):
+    for task_id in ("rescheduled", "deferred", "upload", "ready"):
         assert f"'{task_id}','knowledge_waiting'" in stored
     assert "state=failed" not in done.stdout
     assert KEY not in airflow_home.everything_written() + done.stdout + done.stderr

@@ -13,26 +13,38 @@ pytestmark = pytest.mark.timeout(600)
 EMAIL = "planted.person@example.com"
 
 
-def test_the_example_loads_each_lead_once_and_leaks_nothing(airflow_home, robofy_emulator_factory):
+def test_a_load_that_fails_for_good_is_made_good_by_the_next_run_and_nothing_leaks(
+    airflow_home, robofy_emulator_factory
+):
     pytest.importorskip("airflow.providers.sqlite")
     robofy = robofy_emulator_factory(leads=40, agents=1)
     [agent] = robofy.chatbot_ids
     answers = [{"field_name": "Email", "field_type": "email", "field_value": EMAIL}]
     robofy.add_leads(1, chatbot_id=agent, lead_data=answers)
     warehouse = airflow_home.folder / "warehouse.db"
-    environment = {
-        "AIRFLOW_CONN_ROBOFY_DEFAULT": robofy.connection_json(),
-        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(warehouse)}),
-    }
     written = ""
-    for day in ("2025-05-01", "2025-05-02"):
-        done = airflow_home.airflow("dags", "test", "robofy_leads_to_sql", day, **environment)
+    for day, folder in (
+        ("2025-05-01", "nowhere"),
+        ("2025-05-02", airflow_home.folder),
+        ("2025-05-03", airflow_home.folder),
+    ):
+        done = airflow_home.airflow(
+            "dags",
+            "test",
+            "robofy_leads_to_sql",
+            day,
+            check=folder != "nowhere",
+            AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),
+            AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": f"{folder}/warehouse.db"}),
+        )
         written += done.stdout + done.stderr
-        if day == "2025-05-01":
+        if day < "2025-05-03":
+            assert warehouse.exists() == (folder != "nowhere")
             robofy.add_leads(3, chatbot_id=agent)
     with closing(sqlite3.connect(warehouse)) as database:
         found = database.execute("SELECT id, email FROM robofy_leads").fetchall()
     assert sorted(one for one, _ in found) == sorted(row["id"] for row in robofy.leads(agent))
     assert EMAIL in {email for _, email in found}
-    assert "Loaded 41 rows" in written
+    assert "Loaded 44 rows" in written, "what the first run fetched and could not load, and what came since"
+    assert "Loaded 3 rows" in written
     assert EMAIL not in airflow_home.everything_written() + written

@@ -16,8 +16,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.extract.landed import rows
+from airflow_provider_robofy.operators.cursors import RobofyAdvanceCursorOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 
@@ -41,6 +43,7 @@ def _count(request):
 
 @pytest.fixture
 def robofy(robofy_emulator, monkeypatch):
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda *_: None)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -245,15 +248,26 @@ def test_a_file_that_does_not_fit_its_manifest(robofy, fetch, is_quoted, tmp_pat
 
 def test_a_cursor_on_its_way(robofy, fetch, fails, is_quoted, tmp_path):
     cursor = str(tmp_path / "cursor.json")
-    fetch("monday", cursor=cursor)
+    monday = fetch("monday", cursor=cursor)
     with pytest.raises(AirflowSkipException) as skipped:
         fetch("tuesday", cursor=cursor)
     is_quoted(skipped.value)
     robofy.add_leads(2)
     fetch("wednesday", cursor=cursor)
+    assert fetch("monday", cursor=cursor) == monday
+    Path(monday["uri"]).unlink()
     fails(run_id="monday", cursor=cursor)
     Path(cursor).write_text("{oops", encoding="utf-8")
     fails(run_id="thursday", cursor=cursor)
+
+
+def test_the_next_state_of_a_cursor_is_gone(fetch, is_quoted, tmp_path):
+    cursor = str(tmp_path / "cursor.json")
+    manifest = fetch("monday", cursor=cursor, advance_cursor=False)
+    Path(manifest["cursor_next_uri"]).unlink()
+    with pytest.raises(AirflowFailException) as caught:
+        RobofyAdvanceCursorOperator(task_id="advance", manifest=manifest, cursor=cursor).execute({})
+    is_quoted(caught.value)
 
 
 def test_an_asset_out_of_reach(fails):
@@ -335,7 +349,7 @@ class _Log:
         """Say nothing."""
 
 
-def test_every_quotation_was_heard_in_a_test_above():
+def test_every_quotation_was_raised_by_a_test_above():
     assert len(QUOTED) == len(set(QUOTED))
     tests = {name for name in globals() if name.startswith("test_")}
     if tests != RAN or not AIRFLOW_V_3_3_PLUS:

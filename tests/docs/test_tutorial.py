@@ -8,19 +8,16 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.processes.airflow import free_port, processes_with
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -122,29 +119,16 @@ class Shells:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(30)
-        for pid in _living_in(self._home):
+        for pid in processes_with(f"HOME={self._home}"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-
-
-def _living_in(home: Path) -> Iterator[int]:
-    for one in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if f"HOME={home}".encode() in one.read_bytes().split(b"\0"):
-                yield int(one.parent.name)
-
-
-def _free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 @pytest.fixture
 def environment(tmp_path):
     """Give what a person's shell has, but for Airflow's settings and for ports that are free here."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHON", "VIRTUAL"))}
-    port = _free_port()
+    port = str(free_port())
     return {
         **kept,
         "HOME": str(tmp_path),
@@ -159,8 +143,8 @@ def environment(tmp_path):
         "AIRFLOW__API__PORT": port,
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": _free_port(),
-        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": _free_port(),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     }
 
@@ -184,7 +168,7 @@ def shells(tmp_path, environment):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the page uses curl, which is not here")
 def test_every_command_of_the_tutorial_does_what_the_page_shows(shells, tmp_path):
-    ports = {EMULATOR_PORT: _free_port()}
+    ports = {EMULATOR_PORT: str(free_port())}
     folder = tmp_path / "robofy-tutorial"
     printed = ""
     for step in steps():

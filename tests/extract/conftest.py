@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -19,9 +20,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.client import Page
+from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
 from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
 from airflow_provider_robofy.extract.listing import ListingRun
+from airflow_provider_robofy.extract.messages import MessagesExtraction
+from airflow_provider_robofy.extract.privacy import Pseudonyms
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import RESOURCES
 
@@ -29,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from airflow_provider_robofy.extract.cursor import CursorRun
     from airflow_provider_robofy.extract.landing import Manifest
 
 NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
+IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "agent-a"}
 
 
 def make_pages(*pages: Sequence[Any], end_marker: str | None = "absent", date: datetime | None = None) -> list[Page]:
@@ -41,6 +47,51 @@ def make_pages(*pages: Sequence[Any], end_marker: str | None = "absent", date: d
     return [
         Page(number, list(rows), end_marker if number == last else None, date) for number, rows in enumerate(pages, 1)
     ]
+
+
+def lead(row_id: Any, at: Any = "2025-01-15 10:30:00", **fields: Any) -> dict[str, Any]:
+    return {"id": row_id, "created_at": at, **fields}
+
+
+def make_cursor_run(store: Store, run_key: str = "dag/run/task", **changes: Any) -> CursorRun:
+    """Begin a run with the cursor in a file; what a test leaves unsaid is a lag of ten minutes at `NOW`."""
+    values: dict[str, Any] = {
+        "identity": IDENTITY,
+        "timezone": "UTC",
+        "lag": timedelta(minutes=10),
+        "full_every": None,
+        "now": NOW,
+        **changes,
+    }
+    return CursorRun(FileCursorStore(store), values.pop("identity"), run_key=run_key, **values)
+
+
+def land_sessions(path: Path, rows: Iterable[Any], **changes: Any) -> dict[str, Any]:
+    """Write a file of sessions, and return the manifest that a fetch of them would have."""
+    content = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    if path.suffix == ".gz":
+        content = gzip.compress(content)
+    path.write_bytes(content)
+    return {
+        "resource": "sessions", "uri": str(path), "format": path.name.partition(".")[2], "mode": "full",
+        "chatbot_id": "agent", "project_id": None, "rows": len(list(rows)), "bytes": len(content), **changes,
+    }  # fmt: skip
+
+
+def make_extraction(sessions: Any, path: Path, **changes: Any) -> MessagesExtraction:
+    """Make a run over a file of sessions, given as the manifest or as something that has their ids."""
+    if isinstance(sessions, dict):
+        sessions = LandedSessions.of(sessions, open_uri)
+    values: dict[str, Any] = {
+        "shard": Shard(),
+        "settings": Settings(api_key="k"),
+        "max_concurrency": 4,
+        "run_key": "dag/run/task",
+        "store": open_uri(str(path)),
+        "pseudonyms": Pseudonyms("a key"),
+        **changes,
+    }
+    return MessagesExtraction(sessions=sessions, **values)
 
 
 @dataclass

@@ -20,7 +20,7 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore, NextCursor, move_cursor
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.listing import ListingRun
@@ -56,6 +56,18 @@ CURSOR_STEPS = (
 )
 
 
+#: With a cursor that moves after the work on what landed.
+ADVANCE_STEPS = (
+    "before_next",
+    "before_data",
+    "before_manifest",
+    "after_manifest",
+    "before_advance",
+    "cursor_spooled",
+    "after_advance",
+)
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -85,6 +97,8 @@ def arm(step: str, fs: Any) -> None:  # noqa: C901 (a branch a step)
         before(Landing, "publish", lambda *_: True)
     elif step == "before_rejected":
         before(Store, "publish", lambda self, *_: self.path.endswith(".rejected.jsonl"))
+    elif step == "before_next":
+        before(Store, "publish", lambda self, *_: self.path.endswith(".cursor-next.json"))
     elif step == "before_data":
         before(Store, "publish", lambda self, *_: not is_beside(self.path))
     elif step == "before_manifest":
@@ -92,7 +106,7 @@ def arm(step: str, fs: Any) -> None:  # noqa: C901 (a branch a step)
     elif step == "before_move":
         before(CursorRun, "move", lambda *_: True)
     elif step == "cursor_spooled":
-        before(Store, "publish", lambda self, *_: self.path.endswith("cursor.json"))
+        before(Store, "publish", lambda self, *_: self.path.endswith("/cursor.json"))
     elif step == "after_move":
         move = CursorRun.move
 
@@ -124,7 +138,7 @@ def arm(step: str, fs: Any) -> None:  # noqa: C901 (a branch a step)
 
 
 def is_beside(path: str) -> bool:
-    return path.endswith((".rejected.jsonl", ".manifest.json"))
+    return path.endswith((".rejected.jsonl", ".manifest.json", ".cursor-next.json"))
 
 
 async def half_an_upload(self: Any, lpath: str, rpath: str) -> None:
@@ -151,7 +165,7 @@ def run(options: dict[str, Any]) -> Manifest:
     if "cursor" in options:
         cursor = CursorRun(
             FileCursorStore(Store(fs, options["cursor"], options["cursor"])),
-            {"name": "crash"},
+            {"name": "crash", "resource": "leads", "project_id": "1", "chatbot_id": "a"},
             run_key=options["run_key"],
             timezone="UTC",
             lag=timedelta(minutes=10),
@@ -159,7 +173,7 @@ def run(options: dict[str, Any]) -> Manifest:
             now=datetime.now(UTC),
         )
     with RobofyClient(Settings(api_key=options["api_key"], base_url=options["url"])) as client:
-        return ListingRun(
+        manifest = ListingRun(
             resource=LEADS,
             project_id=options["project_id"],
             chatbot_id=options["chatbot_id"],
@@ -169,12 +183,28 @@ def run(options: dict[str, Any]) -> Manifest:
             order="unknown",
             run_key=options.get("run_key", "dag/run/task"),
             cursor=cursor,
+            advance_cursor=not options.get("advance"),
             max_rejected=2,
             store=Store(fs, path, options["uri"]),
         ).land(
             pages_until(step, client.pages(list_leads(options["project_id"], options["chatbot_id"]))),
             lambda: client.requests,
         )
+    if manifest.cursor_next_uri:
+        advance(manifest, options, step)
+    return manifest
+
+
+def advance(manifest: Manifest, options: dict[str, Any], step: str) -> None:
+    """Move the cursor as RobofyAdvanceCursorOperator does, and die before or after it."""
+    fs, path = url_to_fs(manifest.cursor_next_uri)
+    next_ = NextCursor.read(Store(fs, path, path), manifest.as_dict())
+    if step == "before_advance":
+        die()
+    store = FileCursorStore(Store(fs, options["cursor"], options["cursor"]))
+    assert move_cursor(store, next_.identity, next_.after, reset=next_.reset)
+    if step == "after_advance":
+        die()
 
 
 if __name__ == "__main__":

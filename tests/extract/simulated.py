@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
-from airflow_provider_robofy.api.client import Page
+from airflow_provider_robofy.api.ahead import PagesAhead
+from airflow_provider_robofy.api.client import TOKEN_PARAMETER, Answered, Page
+from airflow_provider_robofy.api.endpoints import list_leads
+from airflow_provider_robofy.api.envelopes import Rows
+from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
 from airflow_provider_robofy.extract.files import Store
@@ -78,19 +83,59 @@ class Robofy:
         :param returned: Takes the ids that were on some page.
         :param skew: How far the server's Date header is off.
         """
-        number = 0
-        while True:
+        number, last = 0, False
+        while not last:
             number += 1
             between(number)
-            leads = self.listed()
-            start = (number - 1) * self.page_size
-            page = leads[start : start + self.page_size]
-            last = start + self.page_size >= len(leads)
-            returned.update(lead.row_id for lead in page)
-            date = (self.now + skew).replace(microsecond=0)
-            yield Page(number, [self.row(lead) for lead in page], "null" if last else None, date)
-            if last:
-                return
+            rows, last = self.page(number)
+            returned.update(row["id"] for row in rows)
+            yield Page(number, rows, "null" if last else None, self.date(skew))
+
+    def page(self, number: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return the rows of a page as it is now, and whether it is the last one."""
+        leads, start = self.listed(), (number - 1) * self.page_size
+        rows = [self.row(lead) for lead in leads[start : start + self.page_size]]
+        return rows, start + self.page_size >= len(leads)
+
+    def date(self, skew: timedelta) -> datetime:
+        return (self.now + skew).replace(microsecond=0)
+
+
+class SideBySide:
+    """The listing as a client has it that asks for several pages at a time.
+
+    :param between: Called before the first answer to each page, whichever comes first.
+    """
+
+    def __init__(self, robofy: Robofy, between: Callable[[int], None], skew: timedelta) -> None:
+        self.settings = Settings(api_key="key")
+        self._robofy, self._between, self._skew = robofy, between, skew
+        self._asked: set[int] = set()
+        self._lock = threading.Lock()
+
+    def pages(self, returned: set[str]) -> Iterator[Page]:
+        for page in PagesAhead(self, list_leads("1", "a"), "id").pages():  # type: ignore[arg-type]
+            returned.update(row["id"] for row in page.rows)
+            yield page
+
+    def exchange(self, call: Any) -> Answered[Rows]:
+        number = int(call.query.get(TOKEN_PARAMETER, 1))
+        with self._lock:
+            if number not in self._asked:
+                self._asked.add(number)
+                self._between(number)
+            rows, last = self._robofy.page(number)
+            date = self._robofy.date(self._skew)
+        return Answered(Rows(rows, None if last else str(number + 1), "null" if last else None), date, date)
+
+    def helper(self) -> SideBySide:
+        return self
+
+    def cancel(self) -> None: ...
+
+    def check_cancelled(self) -> None: ...
+
+    def release_helpers(self, *, used: int) -> None: ...
 
 
 def hash_of(text: str) -> int:
@@ -116,6 +161,7 @@ class Worker:
         self.robofy = robofy
         self.folder = Path(tempfile.mkdtemp(prefix="robofy-model-"))
         self.trust_order = False
+        self.side_by_side = False
         self.full_every: timedelta | None = None
 
     def close(self) -> None:
@@ -184,8 +230,12 @@ class Worker:
             publish_empty=False,
             now=now,
         )
+        if self.side_by_side and listing.reads_to_the_end:
+            pages = SideBySide(robofy, step, date_skew).pages(returned)
+        else:
+            pages = robofy.pages(step, returned, date_skew)
         try:
-            listing.land(robofy.pages(step, returned, date_skew), lambda: 1)
+            listing.land(pages, lambda: 1)
         except Killed:
             return Outcome(landed=False)
         present = frozenset(at_start & set(robofy.leads))

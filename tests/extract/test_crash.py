@@ -192,8 +192,11 @@ def test_what_another_agents_killed_attempt_left_is_not_taken_for_ours(
     assert named(local_target.files()) == before
 
 
-@pytest.mark.parametrize("step", crashing_run.CURSOR_STEPS)
-def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emulator_factory, tmp_path, step):
+@pytest.mark.parametrize(
+    ("step", "advance"),
+    [*((step, False) for step in crashing_run.CURSOR_STEPS), *((step, True) for step in crashing_run.ADVANCE_STEPS)],
+)
+def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emulator_factory, tmp_path, step, advance):
     emulator = robofy_emulator_factory(leads=25, page_size=10, agents=1)
     agent = emulator.chatbot_ids[0]
     spool_folder = tmp_path / "spool"
@@ -208,6 +211,7 @@ def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emula
             "uri": str(tmp_path / f"{run}.jsonl"),
             "cursor": str(tmp_path / "cursor.json"),
             "run_key": run,
+            "advance": advance,
             **more,
         }
 
@@ -221,9 +225,10 @@ def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emula
 
     landed = {run: plain(unpack("", (tmp_path / f"{run}.jsonl").read_bytes())) for run in ("first", "second", "third")}
     shown = emulator.leads(agent)
+    suffixes = ["", ".manifest.json", *([".cursor-next.json"] if advance else [])]
     assert landed == {"first": shown[12:], "second": shown[2:12], "third": shown[:2]}
     assert third.watermark_before == retried.watermark_after
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == sorted(
-        ["cursor.json", *(f"{run}.jsonl{beside}" for run in landed for beside in ("", ".manifest.json"))]
+        ["cursor.json", *(f"{run}.jsonl{suffix}" for run in landed for suffix in suffixes)]
     )
     assert list(spool_folder.rglob("*.part")) == []

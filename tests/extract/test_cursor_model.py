@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import currently_in_test_context, event, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_robofy.api import ahead
 from tests.extract.simulated import LAG, Lead, Robofy, Worker, utc
 
 #: Two hours before Berlin sets its clocks back, so that histories cross the hour that comes twice.
@@ -134,10 +136,18 @@ class World:
         assert set(table) <= set(current) | self.deleted
 
 
-def make_world(order: str, page_size: int, zone: str, *, trust: bool) -> World:
+@pytest.fixture(scope="module", autouse=True)
+def _always_worth_it():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ahead, "WORTH", 0.0)
+        yield
+
+
+def make_world(order: str, page_size: int, zone: str, *, trust: bool, side_by_side: bool = False) -> World:
     robofy = Robofy(ZoneInfo(zone), order, page_size, BEFORE_THE_CHANGE)
     worker = Worker(robofy)
     worker.trust_order = trust and order == "newest_first"
+    worker.side_by_side = side_by_side
     return World(robofy, worker)
 
 
@@ -148,9 +158,10 @@ def make_world(order: str, page_size: int, zone: str, *, trust: bool) -> World:
     page_size=st.integers(1, 4),
     zone=st.sampled_from(["UTC", "Europe/Berlin"]),
     trust=st.booleans(),
+    side_by_side=st.booleans(),
 )
-def test_every_lead_lands_and_none_twice(history, order, page_size, zone, trust):
-    world = make_world(order, page_size, zone, trust=trust)
+def test_every_lead_lands_and_none_twice(history, order, page_size, zone, trust, side_by_side):  # noqa: PLR0917
+    world = make_world(order, page_size, zone, trust=trust, side_by_side=side_by_side)
     try:
         for entry in history:
             if isinstance(entry, dict):

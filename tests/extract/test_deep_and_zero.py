@@ -9,29 +9,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_robofy.api.errors import RobofyError
-from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract import messages as messages_module
-from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
-from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
-from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms, check_rules
+from airflow_provider_robofy.extract.cursor import Cursor, FileCursorStore
+from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
 from airflow_provider_robofy.extract.rows import NO_ID, TOO_DEEP
 from airflow_provider_robofy.extract.transcript import Transcript, blocks
 from airflow_provider_robofy.extract.window import Window, earlier
 from airflow_provider_robofy.resources import MESSAGES
+from tests.extract.conftest import IDENTITY, NOW, land_sessions, lead, make_cursor_run, make_extraction
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from airflow_provider_robofy.api.client import RobofyClient
+    from airflow_provider_robofy.extract.cursor import CursorRun
 
-NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 EARLIEST, LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901 (the ends)
 ZERO_TIMES = ["0001-01-01T00:00:00Z", "0001-01-01 00:00:00", -62135596800, "0001-01-01T02:00:00+02:00"]
 
 
-def lead(row_id: Any, at: Any = "2025-05-15 10:30:00", **fields: Any) -> dict[str, Any]:
-    return {"id": row_id, "created_at": at, **fields}
+def cursor_run(target: Any, *arguments: Any, **changes: Any) -> CursorRun:
+    return make_cursor_run(target.store("cursor.json"), *arguments, **changes)
 
 
 def nest(depth: int = 200_000) -> Any:
@@ -41,24 +37,11 @@ def nest(depth: int = 200_000) -> Any:
     return value
 
 
-def cursor_run(target: Any, run_key: str = "dag/run/task", lag: timedelta = timedelta(minutes=10)) -> CursorRun:
-    return CursorRun(
-        FileCursorStore(target.store("cursor.json")),
-        {"name": "dag.leads"},
-        run_key=run_key,
-        timezone="UTC",
-        lag=lag,
-        full_every=None,
-        now=NOW,
-    )
-
-
 # ------------------------------------------------------------------------------------------------------ too deep
-@pytest.mark.parametrize("with_cursor", [False, True])
-@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv", "leads.parquet"])
-def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(
-    run: Any, pages: Any, local_target: Any, name: str, with_cursor: bool
-) -> None:
+@pytest.mark.parametrize(
+    ("name", "with_cursor"), [("leads.jsonl", True), ("leads.csv", False), ("leads.parquet", True)]
+)
+def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(run, pages, local_target, name, with_cursor):
     deep = [lead("deep", note=nest()), lead("deeper", lead_data=nest()), {"note": nest()}, nest()]
     cursor = cursor_run(local_target) if with_cursor else None
 
@@ -75,7 +58,7 @@ def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(
     assert not any("row" in row for row in lines)
 
 
-def test_under_a_policy_too(run: Any, pages: Any, local_target: Any, tmp_path: Path) -> None:
+def test_under_a_policy_too(run, pages, local_target, tmp_path):
     policy = PrivacyPolicy(check_rules({"text": "keep", "session_id": "keep"}, "privacy"), "k" * 32, MESSAGES)
     transcript = Transcript("s", stamp={}, folder=tmp_path, privacy=policy)
 
@@ -87,7 +70,7 @@ def test_under_a_policy_too(run: Any, pages: Any, local_target: Any, tmp_path: P
     assert (rejected["position"], rejected["reason"]) == (1, TOO_DEEP)
 
 
-def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(tmp_path: Path) -> None:
+def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(tmp_path):
     def keys(messages: list[Any]) -> tuple[list[str], list[dict[str, Any]]]:
         transcript = Transcript("s", stamp={}, folder=tmp_path)
         transcript.add(messages)
@@ -106,7 +89,7 @@ def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(
     ]
 
 
-def test_a_large_page_of_tiny_messages_goes_to_the_file_in_parts(tmp_path: Path) -> None:
+def test_a_large_page_of_tiny_messages_goes_to_the_file_in_parts(tmp_path):
     transcript = Transcript("s", stamp={}, folder=tmp_path)
     written: list[int] = []
     write = transcript.landing.write
@@ -136,22 +119,22 @@ def test_a_large_page_of_tiny_messages_goes_to_the_file_in_parts(tmp_path: Path)
         (datetime(2, 1, 1, tzinfo=UTC), timedelta(days=400), EARLIEST),
     ],
 )
-def test_a_time_is_moved_no_further_than_the_calendar_goes(moment: datetime, by: timedelta, wanted: datetime) -> None:
+def test_a_time_is_moved_no_further_than_the_calendar_goes(moment, by, wanted):
     assert earlier(moment, by) == wanted
     assert earlier(moment, by).tzinfo is UTC
 
 
 @pytest.mark.parametrize("lag", [timedelta(0), timedelta(minutes=10), timedelta(days=400), timedelta.max])
 @pytest.mark.parametrize("at", [*ZERO_TIMES, "0002-01-01 00:00:00", "9999-12-31T23:59:59.999999Z", 253402300799])
-def test_a_time_at_an_end_of_the_calendar_lands_once_with_a_cursor(
-    run: Any, pages: Any, local_target: Any, at: Any, lag: timedelta
-) -> None:
+def test_a_time_at_an_end_of_the_calendar_lands_once_with_a_cursor(run, pages, local_target, at, lag):
     listing = [lead("zero", at), lead("a")]
 
-    first = run(local_target.store("1.jsonl"), cursor=cursor_run(local_target, "dag/1/t", lag))(pages(listing))
-    again = run(local_target.store("2.jsonl"), run_key="dag/2/t", cursor=cursor_run(local_target, "dag/2/t", lag))(
-        pages([lead("new", "2025-06-01 12:00:00"), *listing])
-    )
+    first = run(local_target.store("1.jsonl"), cursor=cursor_run(local_target, "dag/1/t", lag=lag))(pages(listing))
+    again = run(
+        local_target.store("2.jsonl"),
+        run_key="dag/2/t",
+        cursor=cursor_run(local_target, "dag/2/t", lag=lag),
+    )(pages([lead("new", "2025-06-01 12:00:00"), *listing]))
 
     assert (first.rows, first.undated) == (2, 0)
     assert [row["id"] for row in local_target.rows("2.jsonl")] == ["new"]
@@ -159,51 +142,34 @@ def test_a_time_at_an_end_of_the_calendar_lands_once_with_a_cursor(
 
 
 @pytest.mark.parametrize("at", ZERO_TIMES)
-def test_only_zero_times_leave_a_mark_at_the_beginning(run: Any, pages: Any, local_target: Any, at: Any) -> None:
+def test_only_zero_times_leave_a_mark_at_the_beginning(run, pages, local_target, at):
     manifest = run(cursor=cursor_run(local_target))(pages([lead("zero", at)]))
 
     assert manifest.watermark_after == EARLIEST.isoformat()
-    stored = Cursor.decode(FileCursorStore(local_target.store("cursor.json")).load(), {"name": "dag.leads"}, "it")
+    stored = Cursor.decode(FileCursorStore(local_target.store("cursor.json")).load(), IDENTITY, "it")
     assert stored.watermark == EARLIEST
 
 
 @pytest.mark.parametrize("date", [EARLIEST, LATEST])
-def test_a_servers_clock_at_an_end_of_the_calendar_is_no_matter(
-    run: Any, pages: Any, local_target: Any, date: datetime
-) -> None:
+def test_a_servers_clock_at_an_end_of_the_calendar_is_no_matter(run, pages, local_target, date):
     manifest = run(cursor=cursor_run(local_target))(pages([lead("a")], date=date))
     assert manifest.rows == 1
 
 
-def test_a_window_with_any_lag_is_read() -> None:
+def test_a_window_with_any_lag_is_read():
     assert Window.of(None, "0001-01-01T00:00:00Z").may_miss_late_rows(NOW, timedelta.max) is False
     assert Window.of(None, "2025-01-01").may_miss_late_rows(NOW, timedelta.max)
 
 
 # ------------------------------------------------------------------------------------------------- nothing left over
 @pytest.mark.parametrize("folder", ["new", "new/er/est"])
-def test_a_messages_run_that_fails_leaves_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
-) -> None:
+def test_a_messages_run_that_fails_leaves_no_folder(tmp_path, monkeypatch, folder):
     def refuse(*_: Any) -> RobofyClient:
         raise RobofyError("no client today")
 
-    content = b'{"session_id":"s"}\n'
-    (tmp_path / "sessions.jsonl").write_bytes(content)
-    manifest = {
-        "resource": "sessions", "uri": str(tmp_path / "sessions.jsonl"), "format": "jsonl", "mode": "full",
-        "chatbot_id": "a", "project_id": None, "rows": 1, "bytes": len(content),
-    }  # fmt: skip
+    manifest = land_sessions(tmp_path / "sessions.jsonl", [{"session_id": "s"}])
     monkeypatch.setattr(messages_module, "RobofyClient", refuse)
-    extraction = MessagesExtraction(
-        sessions=LandedSessions.of(manifest, open_uri),
-        shard=Shard(),
-        settings=Settings(api_key="k"),
-        max_concurrency=1,
-        run_key="dag/run/task",
-        store=open_uri(str(tmp_path / folder / "messages.jsonl")),
-        pseudonyms=Pseudonyms("a key"),
-    )
+    extraction = make_extraction(manifest, tmp_path / folder / "messages.jsonl")
 
     with pytest.raises(RobofyError, match="no client today"):
         extraction.run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +19,18 @@ from airflow_provider_robofy.api.settings import RateLimiter, Settings
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.api.transport import Received
 from airflow_provider_robofy.extract import messages as messages_module
-from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
-from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri, rows
+from airflow_provider_robofy.extract.landed import open_uri, rows
 from airflow_provider_robofy.extract.listing import ListingRun
-from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms, check_rules
+from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import LEADS, MESSAGES, RESOURCES
+from tests.extract.conftest import NOW, land_sessions, make_cursor_run, make_extraction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_robofy.resources import Resource
 
-NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
 #: The same examples in every run.
 BUDGET = settings(max_examples=150, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -153,15 +151,8 @@ def client_of(bodies: list[bytes]) -> RobofyClient:
 
 
 def land(resource: Resource, bodies: list[bytes], folder: Path, privacy: PrivacyPolicy | None) -> dict[str, Any]:
-    cursor = CursorRun(
-        FileCursorStore(open_uri(str(folder / "cursor.json"))),
-        {"name": "fuzz"},
-        run_key="dag/run/task",
-        timezone="UTC",
-        lag=timedelta(days=400),
-        full_every=None,
-        now=NOW,
-        keep_ids=not resource.id_is_personal,
+    cursor = make_cursor_run(
+        open_uri(str(folder / "cursor.json")), lag=timedelta(days=400), keep_ids=not resource.id_is_personal
     )
     call = endpoints.list_leads(24017, "a") if resource is LEADS else endpoints.list_sessions("a")
     client = client_of(bodies)
@@ -187,35 +178,16 @@ def land(resource: Resource, bodies: list[bytes], folder: Path, privacy: Privacy
 
 
 def land_messages(bodies: list[bytes], folder: Path, privacy: PrivacyPolicy | None) -> dict[str, Any]:
-    content = b'{"session_id":"s"}\n'
-    (folder / "sessions.jsonl").write_bytes(content)
-    sessions = {
-        "resource": "sessions", "uri": str(folder / "sessions.jsonl"), "format": "jsonl", "mode": "full",
-        "chatbot_id": "a", "project_id": None, "rows": 1, "bytes": len(content),
-    }  # fmt: skip
+    manifest = land_sessions(folder / "sessions.jsonl", [{"session_id": "s"}])
+    more = {"privacy": privacy, "max_concurrency": 1, "max_rejected": 10**6}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(messages_module, "RobofyClient", lambda _: client_of(bodies))
-        return (
-            MessagesExtraction(
-                sessions=LandedSessions.of(sessions, open_uri),
-                shard=Shard(),
-                settings=Settings(api_key="k"),
-                max_concurrency=1,
-                run_key="dag/run/task",
-                store=open_uri(str(folder / "rows.jsonl")),
-                pseudonyms=Pseudonyms("a key"),
-                privacy=privacy,
-                max_rejected=10**6,
-                max_failed_sessions=0,
-            )
-            .run()
-            .as_dict()
-        )
+        return make_extraction(manifest, folder / "rows.jsonl", **more).run().as_dict()
 
 
 @pytest.mark.parametrize("private", [False, True], ids=["plain", "private"])
 @pytest.mark.parametrize("name", ["leads", "sessions", "messages"])
-def test_any_answer_gives_an_error_of_ours_or_every_good_row(name: str, private: bool) -> None:
+def test_any_answer_gives_an_error_of_ours_or_every_good_row(name, private):
     resource = RESOURCES[name]
     privacy = (
         PrivacyPolicy(check_rules({"session_id": "keep", "x": "hash", "source": "drop"}, "privacy"), "k" * 32, resource)

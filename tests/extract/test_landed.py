@@ -58,11 +58,6 @@ def test_another_content_is_refused(store):
         pass
 
 
-def test_another_number_of_rows_is_noticed(store):
-    with hold(manifest(store, rows=6), store) as held, pytest.raises(RobofyLandingError, match="holds 5 rows"):
-        list(held.rows())
-
-
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     store = open_uri(str(tmp_path))
     with pytest.raises(RobofyLandingError, match="could not be read"), hold(manifest(store), store):

@@ -49,7 +49,7 @@ def manifest(**changes: Any) -> Manifest:
     return Manifest(**values | more | changes)
 
 
-def test_it_is_plain_json_with_every_field_of_the_design() -> None:
+def test_it_is_plain_json_with_every_field_of_the_design():
     content = manifest().as_dict()
 
     assert json.loads(json.dumps(content)) == content
@@ -64,7 +64,7 @@ def test_it_is_plain_json_with_every_field_of_the_design() -> None:
 
 @pytest.mark.parametrize("field", ["rows", "received", "duplicates", "outside_window", "rejected"])
 @pytest.mark.parametrize("by", [-1, 1])
-def test_counts_that_do_not_add_up_are_refused_with_every_count(field: str, by: int) -> None:
+def test_counts_that_do_not_add_up_are_refused_with_every_count(field, by):
     changed = {"rows": 10, "received": 16, "duplicates": 3, "outside_window": 2, "rejected": 1}
     changed[field] += by
 
@@ -74,24 +74,24 @@ def test_counts_that_do_not_add_up_are_refused_with_every_count(field: str, by: 
     assert all(str(count) in str(raised.value) for count in changed.values())
 
 
-def test_a_window_is_identity_enough_whichever_run_reads_it() -> None:
+def test_a_window_is_identity_enough_whichever_run_reads_it():
     window = {"mode": "window", "since": "2025-01-15T00:00:00+00:00", "until": None}
 
     assert identity(manifest(**window, run_key="a").as_dict()) == identity(manifest(**window, run_key="b").as_dict())
     assert identity(manifest(**window).as_dict()) != identity(manifest(**window | {"until": "2025"}).as_dict())
 
 
-def test_without_a_window_the_run_is_part_of_the_identity() -> None:
+def test_without_a_window_the_run_is_part_of_the_identity():
     assert identity(manifest(run_key="a").as_dict()) != identity(manifest(run_key="b").as_dict())
     assert identity(manifest(rows=9, duplicates=4).as_dict()) == identity(manifest().as_dict())
 
 
 @pytest.mark.parametrize("mode", ["full", "window"])
 @pytest.mark.parametrize("field", ["resource", "project_id", "chatbot_id"])
-def test_resource_project_and_agent_are_identity_in_every_mode(field: str, mode: str) -> None:
+def test_resource_project_and_agent_are_identity_in_every_mode(field, mode):
     ours, theirs = manifest(mode=mode), manifest(**{"mode": mode, field: "other"})
     assert identity(ours.as_dict()) != identity(theirs.as_dict())
 
 
-def test_a_full_run_and_a_window_are_two_purposes() -> None:
+def test_a_full_run_and_a_window_are_two_purposes():
     assert identity(manifest(mode="full").as_dict()) != identity(manifest(mode="window").as_dict())

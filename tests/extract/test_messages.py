@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.emulator import Emulator
-from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
-from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.landed import Shard
+from tests.extract.conftest import land_sessions, make_extraction
 
 #: What a fault does to its session; None: it is read all the same.
 FAULTS: dict[str, tuple[str | None, str, dict[str, Any]]] = {
@@ -43,36 +42,19 @@ def robofy():
         yield emulator
 
 
-def sessions_of(emulator: Emulator, folder: Path) -> tuple[list[str], LandedSessions]:
+def sessions_of(emulator: Emulator, folder: Path) -> tuple[list[str], dict[str, Any]]:
     from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.api.endpoints import list_sessions
 
     [agent] = emulator.chatbot_ids
     with RobofyClient(Settings(api_key=emulator.api_key, base_url=emulator.url)) as client:
         found = [row for page in client.pages(list_sessions(agent)) for row in page.rows]
-    content = "".join(json.dumps(row) + "\n" for row in found).encode()
-    path = folder / "sessions.jsonl"
-    path.write_bytes(content)
-    manifest = {
-        "resource": "sessions", "uri": str(path), "format": "jsonl", "mode": "full", "chatbot_id": agent,
-        "project_id": None, "rows": len(found), "bytes": len(content),
-    }  # fmt: skip
-    return [row["session_id"] for row in found], LandedSessions.of(manifest, open_uri)
+    return [row["session_id"] for row in found], land_sessions(folder / "sessions.jsonl", found, chatbot_id=agent)
 
 
-def extraction(emulator: Emulator, sessions: LandedSessions, path: Path, **changes) -> MessagesExtraction:
-    values: dict[str, Any] = {
-        "sessions": sessions,
-        "shard": Shard(),
-        "settings": Settings(api_key=emulator.api_key, base_url=emulator.url, backoff=0.001, max_attempts=3),
-        "max_concurrency": 4,
-        "run_key": "dag/run/task",
-        "store": open_uri(str(path)),
-        "pseudonyms": Pseudonyms("a key"),
-        "max_failed_sessions": 10**6,
-        **changes,
-    }
-    return MessagesExtraction(**values)
+def extraction(emulator: Emulator, sessions: dict[str, Any], path: Path, **changes):
+    settings = Settings(api_key=emulator.api_key, base_url=emulator.url, backoff=0.001, max_attempts=3)
+    return make_extraction(sessions, path, **{"settings": settings, "max_failed_sessions": 10**6, **changes})
 
 
 def lines(path) -> list[dict]:
@@ -185,7 +167,7 @@ def test_when_nothing_answers_any_more_the_rest_is_not_asked_but_named(robofy, t
     assert robofy.count("list_session_messages") < 60 * 3
     failed = lines(tmp_path / "m.jsonl.failed.jsonl")
     assert [row["session_id"] for row in failed] == ids
-    assert "not read any more" in failed[-1]["message"]
+    assert "not read, because" in failed[-1]["message"]
     assert caught.value.manifest is not None
     assert caught.value.manifest["sessions_failed"] == 80
     assert (tmp_path / "m.jsonl").read_bytes() == b""

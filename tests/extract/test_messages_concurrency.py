@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -18,11 +18,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyAuthError, RobofyCancelledError
-from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract import messages as module
-from airflow_provider_robofy.extract.landed import Shard, open_uri
-from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from tests.extract.conftest import make_extraction
 
 
 class Api:
@@ -85,19 +82,9 @@ class Sessions:
         return iter(self._ids)
 
 
-def extraction(patch, api: Api, ids, path, **changes) -> MessagesExtraction:
-    values: dict[str, Any] = {
-        "sessions": Sessions(ids),
-        "shard": Shard(),
-        "settings": Settings(api_key="k"),
-        "max_concurrency": 4,
-        "run_key": "d/r/t",
-        "store": open_uri(str(path)),
-        "pseudonyms": Pseudonyms("k"),
-        **changes,
-    }
+def extraction(patch, api: Api, ids, path, **changes):
     patch.setattr(module, "RobofyClient", api.client)
-    return MessagesExtraction(**values)
+    return make_extraction(Sessions(ids), path, **changes)
 
 
 @settings(max_examples=25)

@@ -46,11 +46,11 @@ def watched(*pages: list[datetime]) -> RowOrder:
         ([[1, 2, 3], [], [0, 1]], "mixed"),
     ],
 )
-def test_the_verdict_covers_all_pages_and_the_seams_between_them(pages: list[list[int]], verdict: str) -> None:
+def test_the_verdict_covers_all_pages_and_the_seams_between_them(pages, verdict):
     assert watched(*[times(*page) for page in pages]).verdict == verdict
 
 
-def test_one_later_row_is_a_rise_and_stays_one() -> None:
+def test_one_later_row_is_a_rise_and_stays_one():
     order = watched(times(9, 8, 7))
     assert not order.rises
     order.watch(times(7, 7, 8))
@@ -61,7 +61,7 @@ def test_one_later_row_is_a_rise_and_stays_one() -> None:
 
 
 @given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=6))
-def test_rises_and_falls_are_what_comparing_every_pair_finds(pages: list[list[int]]) -> None:
+def test_rises_and_falls_are_what_comparing_every_pair_finds(pages):
     flat = [minute for page in pages for minute in page]
 
     order = watched(*[times(*page) for page in pages])
@@ -70,7 +70,7 @@ def test_rises_and_falls_are_what_comparing_every_pair_finds(pages: list[list[in
     assert order.falls == any(later < earlier for earlier, later in pairwise(flat))
 
 
-def test_watching_leaves_the_callers_list_alone() -> None:
+def test_watching_leaves_the_callers_list_alone():
     page = times(3, 1, 2)
     watched(times(9), page)
     assert page == times(3, 1, 2)

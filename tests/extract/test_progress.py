@@ -18,7 +18,7 @@ class FakeClock:
         return self.time
 
 
-def test_it_speaks_at_most_every_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_speaks_at_most_every_ten_seconds(caplog):
     caplog.set_level(logging.INFO)
     clock = FakeClock()
     progress = Progress(logging.getLogger("test"), "leads", clock)
@@ -38,7 +38,7 @@ def test_it_speaks_at_most_every_ten_seconds(caplog: pytest.LogCaptureFixture) -
     }
 
 
-def test_a_short_read_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_short_read_says_nothing(caplog):
     caplog.set_level(logging.INFO)
     clock = FakeClock()
     progress = Progress(logging.getLogger("test"), "leads", clock)
@@ -48,7 +48,7 @@ def test_a_short_read_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert progress.seconds == pytest.approx(9.99)
 
 
-def test_after_a_long_silence_it_speaks_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_after_a_long_silence_it_speaks_once(caplog):
     caplog.set_level(logging.INFO)
     clock = FakeClock()
     progress = Progress(logging.getLogger("test"), "leads", clock)

@@ -24,7 +24,7 @@ def spool_lines(path: Path, lines: list[bytes], *, compress: bool = False) -> No
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_it_counts_and_hashes_what_lies_on_disk(tmp_path: Path, compress: bool) -> None:
+def test_it_counts_and_hashes_what_lies_on_disk(tmp_path, compress):
     lines = [[b'{"a":%d}\n' % number for number in range(start, start + 100)] for start in range(0, 1000, 100)]
 
     with Spool(tmp_path / "x", compress=compress) as spool:
@@ -40,7 +40,7 @@ def test_it_counts_and_hashes_what_lies_on_disk(tmp_path: Path, compress: bool) 
     assert (gzip.decompress(content) if compress else content) == b"".join(line for page in lines for line in page)
 
 
-def test_compressed_bytes_bear_no_time_and_no_name(tmp_path: Path) -> None:
+def test_compressed_bytes_bear_no_time_and_no_name(tmp_path):
     with Spool(tmp_path / "name-of-the-file", compress=True) as spool:
         spool.append(b"x\n")
         spool.finish()
@@ -50,7 +50,7 @@ def test_compressed_bytes_bear_no_time_and_no_name(tmp_path: Path) -> None:
     assert header[:8] == b"\x1f\x8b\x08\x00\x00\x00\x00\x00"
 
 
-def test_nobody_else_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
+def test_nobody_else_can_read_it_whatever_the_umask(tmp_path):
     before = os.umask(0)
     try:
         with Spool(tmp_path / "x", compress=False) as spool:
@@ -59,7 +59,7 @@ def test_nobody_else_can_read_it_whatever_the_umask(tmp_path: Path) -> None:
         os.umask(before)
 
 
-def test_a_file_or_link_that_lies_there_already_is_never_written_to(tmp_path: Path) -> None:
+def test_a_file_or_link_that_lies_there_already_is_never_written_to(tmp_path):
     (tmp_path / "x").write_text("theirs")
     (tmp_path / "link").symlink_to(tmp_path / "x")
 
@@ -72,7 +72,7 @@ def test_a_file_or_link_that_lies_there_already_is_never_written_to(tmp_path: Pa
 
 @pytest.mark.parametrize("compress", [False, True])
 @pytest.mark.parametrize("finished", [False, True])
-def test_leaving_it_removes_the_file(tmp_path: Path, compress: bool, finished: bool) -> None:
+def test_leaving_it_removes_the_file(tmp_path, compress, finished):
     with Spool(tmp_path / "x", compress=compress) as spool:
         spool.append(b"x\n")
         if finished:
@@ -80,7 +80,7 @@ def test_leaving_it_removes_the_file(tmp_path: Path, compress: bool, finished: b
     assert list(tmp_path.iterdir()) == []
 
 
-def test_leaving_it_after_the_file_was_moved_away_is_fine(tmp_path: Path) -> None:
+def test_leaving_it_after_the_file_was_moved_away_is_fine(tmp_path):
     with Spool(tmp_path / "x", compress=False) as spool:
         spool.append(b"x\n")
         spool.finish()
@@ -89,14 +89,14 @@ def test_leaving_it_after_the_file_was_moved_away_is_fine(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("compress", [False, True])
-def test_a_full_disk_is_told_of_and_leaves_no_file(small_disk: Path, compress: bool) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_file(small_disk, compress):
     with pytest.raises(OSError, match="No space left"):
         spool_lines(small_disk / "x", [os.urandom(2000).hex().encode() for _ in range(100)], compress=compress)
 
     assert list(small_disk.iterdir()) == []
 
 
-def test_a_disk_that_is_full_only_when_the_last_bytes_go_out_leaves_no_file(small_disk: Path) -> None:
+def test_a_disk_that_is_full_only_when_the_last_bytes_go_out_leaves_no_file(small_disk):
     (small_disk / "filler").write_bytes(b"x" * 60 * 1024)
 
     # Small enough to wait in the buffer, which is 8 KiB.

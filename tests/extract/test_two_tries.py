@@ -8,7 +8,6 @@ import re
 import subprocess
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore, cursor_body
+from airflow_provider_robofy.extract.cursor import Cursor, FileCursorStore, cursor_body
 from airflow_provider_robofy.extract.files import Spool, Store, sweep
 from airflow_provider_robofy.extract.landed import open_uri
+from tests.extract.conftest import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,25 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.client import Page
 
-NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
-IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "agent-a"}
 DAY = 24 * 3600
-
-
-def lead(row_id: str, at: str = "2025-05-15 10:30:00", **fields: Any) -> dict[str, Any]:
-    return {"id": row_id, "created_at": at, **fields}
-
-
-def cursor_run(store: Store, run_key: str = "dag/run/task") -> CursorRun:
-    return CursorRun(
-        FileCursorStore(store),
-        IDENTITY,
-        run_key=run_key,
-        timezone="UTC",
-        lag=timedelta(minutes=10),
-        full_every=None,
-        now=NOW,
-    )
 
 
 def before_publishing(monkeypatch: pytest.MonkeyPatch, ending: str, meanwhile: Callable[[], object]) -> None:
@@ -69,7 +51,7 @@ def check_pair(target: Any) -> dict[str, Any]:
 
 
 # ------------------------------------------------------------------------------------------------------- the data
-def test_each_try_has_an_id_of_its_own_in_the_manifest(run: Any, pages: Any, local_target: Any) -> None:
+def test_each_try_has_an_id_of_its_own_in_the_manifest(run, pages, local_target):
     first = run()(pages([lead("a")])).try_id
     second = run()(pages([lead("a")])).try_id
 
@@ -80,18 +62,16 @@ def test_each_try_has_an_id_of_its_own_in_the_manifest(run: Any, pages: Any, loc
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["first", "again"])
 @pytest.mark.parametrize("dirty", [False, True], ids=["clean", "with rejected rows"])
-def test_a_try_that_was_frozen_while_it_read_publishes_nothing_and_moves_no_cursor(
-    run: Any, pages: Any, target: Any, earlier: bool, dirty: bool
-) -> None:
+def test_a_try_that_was_frozen_while_it_read_publishes_nothing_and_moves_no_cursor(run, pages, target, earlier, dirty):
     if earlier:
-        run(target.store(), cursor=cursor_run(target.store("cursor.json")))(pages([lead("old")]))
-    frozen_cursor = cursor_run(target.store("cursor.json"))
+        run(target.store(), cursor=make_cursor_run(target.store("cursor.json")))(pages([lead("old")]))
+    frozen_cursor = make_cursor_run(target.store("cursor.json"))
     landed = []
 
     def frozen() -> Iterator[Page]:
         yield from pages([lead("a"), *(["bad"] if dirty else [])])
         listing = pages([lead("a"), lead("b", "2025-05-16 10:30:00"), "worse"])
-        landed.append(run(target.store(), cursor=cursor_run(target.store("cursor.json")))(listing))
+        landed.append(run(target.store(), cursor=make_cursor_run(target.store("cursor.json")))(listing))
         landed.append({name: content for name, content in target.files().items() if not name.endswith(".part")})
 
     with pytest.raises(RobofyLandingError, match="another try has landed there") as raised:
@@ -107,15 +87,15 @@ def test_a_try_that_was_frozen_while_it_read_publishes_nothing_and_moves_no_curs
 
 @pytest.mark.parametrize("ending", ["leads.jsonl", "leads.jsonl.rejected.jsonl"])
 def test_a_try_whose_put_is_held_leaves_a_pair_that_agrees_and_fails_with_both_tries(
-    run: Any, pages: Any, target: Any, monkeypatch: pytest.MonkeyPatch, ending: str
-) -> None:
+    run, pages, target, monkeypatch, ending
+):
     landed = []
 
     def newer() -> None:
         landed.append(run(target.store())(pages([lead("a"), lead("b"), "bad"])))
 
     before_publishing(monkeypatch, ending, newer)
-    cursor = cursor_run(target.store("cursor.json"))
+    cursor = make_cursor_run(target.store("cursor.json"))
 
     with pytest.raises(RobofyLandingError) as raised:
         run(target.store(), cursor=cursor)(pages([lead("a"), "bad"]))
@@ -125,9 +105,7 @@ def test_a_try_whose_put_is_held_leaves_a_pair_that_agrees_and_fails_with_both_t
     check_pair(target)
 
 
-def test_a_try_that_was_frozen_between_data_and_manifest_leaves_the_newer_pair(
-    run: Any, pages: Any, target: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_try_that_was_frozen_between_data_and_manifest_leaves_the_newer_pair(run, pages, target, monkeypatch):
     landed = []
     # The second version is asked for directly before the manifest goes out.
     version, asked = Store.version, []
@@ -139,7 +117,7 @@ def test_a_try_that_was_frozen_between_data_and_manifest_leaves_the_newer_pair(
         return version(self)
 
     monkeypatch.setattr(Store, "version", held)
-    cursor = cursor_run(target.store("cursor.json"))
+    cursor = make_cursor_run(target.store("cursor.json"))
 
     with pytest.raises(RobofyLandingError, match="has replaced the data of this one"):
         run(target.store(), cursor=cursor)(pages([lead("a")]))
@@ -148,9 +126,7 @@ def test_a_try_that_was_frozen_between_data_and_manifest_leaves_the_newer_pair(
     assert "cursor.json" not in target.files()
 
 
-def test_a_try_whose_manifest_is_held_does_not_leave_it_beside_newer_data(
-    run: Any, pages: Any, target: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_try_whose_manifest_is_held_does_not_leave_it_beside_newer_data(run, pages, target, monkeypatch):
     before_publishing(monkeypatch, ".manifest.json", lambda: run(target.store())(pages([lead("a"), lead("b")])))
 
     with pytest.raises(RobofyLandingError, match="has replaced the data of this one"):
@@ -164,7 +140,7 @@ def test_a_try_whose_manifest_is_held_does_not_leave_it_beside_newer_data(
 
 
 @pytest.mark.parametrize("target", ["local", "memory", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
-def test_two_threads_land_at_once_and_whoever_succeeds_lies_there(run: Any, pages: Any, target: Any) -> None:
+def test_two_threads_land_at_once_and_whoever_succeeds_lies_there(run, pages, target):
     both_read = Barrier(2)
     outcomes: list[Any] = []
 
@@ -192,10 +168,8 @@ def test_two_threads_land_at_once_and_whoever_succeeds_lies_there(run: Any, page
 
 
 # ------------------------------------------------------------------------------------------------------ the cursor
-def test_two_runs_that_save_one_cursor_at_once_leave_a_whole_one(
-    local_target: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = (cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
+def test_two_runs_that_save_one_cursor_at_once_leave_a_whole_one(local_target, monkeypatch):
+    first, second = (make_cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
     before_publishing(monkeypatch, "cursor.json", lambda: second.move(NOW))
 
     assert first.move(NOW)
@@ -206,10 +180,8 @@ def test_two_runs_that_save_one_cursor_at_once_leave_a_whole_one(
     assert local_target.files().keys() == {"cursor.json"}
 
 
-def test_a_save_that_another_one_replaced_before_it_was_checked_names_both_runs(
-    local_target: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    first, second = (cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
+def test_a_save_that_another_one_replaced_before_it_was_checked_names_both_runs(local_target, monkeypatch, caplog):
+    first, second = (make_cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
     size = Store.size
     done: list[int] = []
 
@@ -230,11 +202,11 @@ def test_a_save_that_another_one_replaced_before_it_was_checked_names_both_runs(
     assert stored.run_key == "dag/run-2/t"
 
 
-def test_many_threads_that_save_one_cursor_lose_no_file_of_each_other(local_target: Any) -> None:
+def test_many_threads_that_save_one_cursor_lose_no_file_of_each_other(local_target):
     start, errors = Event(), []
 
     def save(number: int) -> None:
-        cursor = cursor_run(local_target.store("cursor.json"), f"dag/run-{'x' * number}/t")
+        cursor = make_cursor_run(local_target.store("cursor.json"), f"dag/run-{'x' * number}/t")
         start.wait(10)
         try:
             cursor.move(NOW)
@@ -253,31 +225,29 @@ def test_many_threads_that_save_one_cursor_lose_no_file_of_each_other(local_targ
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root writes everywhere")
-def test_a_cursor_in_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+def test_a_cursor_in_a_folder_that_cannot_be_written_says_so(tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    cursor = cursor_run(open_uri(str(tmp_path / "locked" / "cursor.json")))
+    cursor = make_cursor_run(open_uri(str(tmp_path / "locked" / "cursor.json")))
 
     with pytest.raises(RobofyLandingError, match=r"locked/cursor\.json could not be written \(PermissionError"):
         cursor.move(NOW)
 
 
-def test_a_cursor_below_a_file_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("below", "words"), [("file/cursor.json", "could not be"), ("folder", r"could not be read \(IsADirectoryError")]
+)
+def test_a_cursor_below_a_file_or_at_a_folder_is_an_error_that_names_it(tmp_path, below, words):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RobofyLandingError, match=r"file/cursor\.json could not be"):
-        cursor_run(open_uri(str(tmp_path / "file" / "cursor.json"))).move(NOW)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RobofyLandingError, match=rf"{below} {words}"):
+        make_cursor_run(open_uri(str(tmp_path / below))).move(NOW)
 
 
-def test_a_cursor_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
-    (tmp_path / "cursor.json").mkdir()
-    with pytest.raises(RobofyLandingError, match=r"cursor\.json could not be read \(IsADirectoryError"):
-        cursor_run(open_uri(str(tmp_path / "cursor.json")))
-
-
-def test_a_cursor_on_a_full_disk_stays_what_it_was_and_the_error_names_it(small_disk: Path) -> None:
+def test_a_cursor_on_a_full_disk_stays_what_it_was_and_the_error_names_it(small_disk):
     store = open_uri(str(small_disk / "cursor.json"))
-    cursor_run(store).move(NOW)
+    make_cursor_run(store).move(NOW)
     before = (small_disk / "cursor.json").read_bytes()
-    cursor = cursor_run(store, "dag/run-2/t")
+    cursor = make_cursor_run(store, "dag/run-2/t")
     for number in range(2000):
         cursor.overlap.add(f"lead-{number}", None, {"id": number})
 
@@ -289,7 +259,7 @@ def test_a_cursor_on_a_full_disk_stays_what_it_was_and_the_error_names_it(small_
 
 
 @pytest.mark.parametrize("value", [{"at": "GONE"}, {"at": None}, {"at": 5}, {"at": ""}, {"at": ["x"]}])
-def test_a_state_whose_file_is_gone_is_damaged_and_no_new_cursor(tmp_path: Path, value: dict[str, Any]) -> None:
+def test_a_state_whose_file_is_gone_is_damaged_and_no_new_cursor(tmp_path, value):
     if value == {"at": "GONE"}:
         value = {"at": str(tmp_path / "gone.cursor.json")}
     with pytest.raises(RobofyConfigError, match=r'damaged.*\{"robofy_cursor": "reset"\}') as raised:
@@ -300,7 +270,7 @@ def test_a_state_whose_file_is_gone_is_damaged_and_no_new_cursor(tmp_path: Path,
 
 # --------------------------------------------------------------------------------------------------------- spools
 @pytest.mark.parametrize("finished", [False, True])
-def test_a_spool_that_is_being_written_is_nobodys_to_remove(target: Any, finished: bool) -> None:
+def test_a_spool_that_is_being_written_is_nobodys_to_remove(target, finished):
     store = target.store()
     with Spool(store.spool_path()) as spool:
         spool.append(b"1\n")
@@ -314,7 +284,7 @@ def test_a_spool_that_is_being_written_is_nobodys_to_remove(target: Any, finishe
         assert spool.path.exists()
 
 
-def test_a_spool_of_another_process_is_not_removed_before_that_is_dead(tmp_path: Path) -> None:
+def test_a_spool_of_another_process_is_not_removed_before_that_is_dead(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from airflow_provider_robofy.extract.files import Spool\n"
         "spool = Spool(Path(sys.argv[1])); spool.append(b'1\\n'); spool.finish(); print('ready', flush=True)\n"
@@ -334,7 +304,7 @@ def test_a_spool_of_another_process_is_not_removed_before_that_is_dead(tmp_path:
 
 
 @pytest.mark.parametrize("hours", [1, 23, 25, 24 * 365])
-def test_what_a_killed_run_left_goes_after_a_day_whichever_run_comes_next(target: Any, hours: int) -> None:
+def test_what_a_killed_run_left_goes_after_a_day_whichever_run_comes_next(target, hours):
     left = target.store("killed.jsonl").spool_path()
     left.write_text("leads")
     theirs = left.with_name("notes.part")
@@ -348,7 +318,7 @@ def test_what_a_killed_run_left_goes_after_a_day_whichever_run_comes_next(target
     assert theirs.exists()
 
 
-def test_without_locks_only_age_tells(local_target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_only_the_age_decides(local_target, monkeypatch):
     def refuse(*_: Any) -> None:
         raise OSError(95, "Operation not supported")
 
@@ -362,7 +332,7 @@ def test_without_locks_only_age_tells(local_target: Any, monkeypatch: pytest.Mon
         assert not spool.path.exists()
 
 
-def test_folders_of_killed_runs_beside_are_swept_and_what_is_in_use_stays(tmp_path: Path) -> None:
+def test_folders_of_killed_runs_beside_are_swept_and_what_is_in_use_stays(tmp_path):
     old = time.time() - 2 * DAY
     for name in ("killed", "landed", "recent", "mixed"):
         (tmp_path / name).mkdir()
@@ -390,9 +360,7 @@ def test_folders_of_killed_runs_beside_are_swept_and_what_is_in_use_stays(tmp_pa
     ("name", "fits"),
     [("x" * 200 + ".jsonl", True), ("x" * 216 + ".jsonl", False), ("я" * 105 + ".jsonl", True), ("件" * 85, False)],
 )
-def test_a_path_that_is_too_long_for_what_goes_beside_it_is_told_by_its_argument(
-    local_target: Any, run: Any, pages: Any, name: str, fits: bool
-) -> None:
+def test_a_path_too_long_for_what_goes_beside_it_is_an_error_with_its_argument(local_target, run, pages, name, fits):
     store = local_target.store(name)
     if fits:
         store.check_length("output_path", ".manifest.json", ".rejected.jsonl")
@@ -402,7 +370,7 @@ def test_a_path_that_is_too_long_for_what_goes_beside_it_is_told_by_its_argument
         store.check_length("output_path", ".manifest.json", ".rejected.jsonl")
 
 
-def test_a_long_folder_is_told_and_a_long_key_too(local_target: Any) -> None:
+def test_a_long_folder_and_a_long_key_are_errors_too(local_target):
     with pytest.raises(RobofyConfigError, match="cursor: a name in"):
         local_target.store(f"{'x' * 256}/cursor.json").check_length("cursor")
     s3 = type("S3", (), {"protocol": ("s3", "s3a")})()

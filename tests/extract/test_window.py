@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 
@@ -27,7 +26,7 @@ NOON = datetime(2025, 1, 15, 12, tzinfo=UTC)
         "20250115T120000Z",
     ],
 )
-def test_a_bound_is_read_as_utc_however_it_is_written(bound: datetime | str) -> None:
+def test_a_bound_is_read_as_utc_however_it_is_written(bound):
     window = Window.of(bound, None)
 
     assert window.since == NOON
@@ -37,7 +36,7 @@ def test_a_bound_is_read_as_utc_however_it_is_written(bound: datetime | str) -> 
     assert window.mode == "window"
 
 
-def test_a_bound_of_airflows_own_datetime_gives_the_same_text_as_its_iso_form() -> None:
+def test_a_bound_of_airflows_own_datetime_gives_the_same_text_as_its_iso_form():
     pendulum = pytest.importorskip("pendulum")
     moment = pendulum.datetime(2025, 1, 15, 13, tz="Europe/Berlin")
 
@@ -52,34 +51,29 @@ def test_a_bound_of_airflows_own_datetime_gives_the_same_text_as_its_iso_form() 
     "bound",
     [
         1798120800,
-        1798120800.0,
-        "1798120800",
-        1798120800000,
         "1798120800000",
-        1798120800000000,
-        " 1798120800000000 ",
         "Thu, 24 Dec 2026 15:00:00 +0100",
         "2026-12-24 14:00:00 UTC",
     ],
 )
-def test_a_bound_is_read_as_the_apis_own_times_are(bound: Any) -> None:
+def test_a_bound_is_read_as_the_apis_own_times_are(bound):
     assert Window.of(bound, None).since == datetime(2026, 12, 24, 14, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("number", [1, 1.5, -1736942400, float("nan"), float("inf"), 1e300])
-def test_a_number_that_is_no_epoch_is_refused(number: float) -> None:
+def test_a_number_that_is_no_epoch_is_refused(number):
     with pytest.raises(RobofyConfigError, match=r"since=.* is not a date or time"):
         Window.of(number, None)
 
 
-def test_a_date_alone_is_its_first_moment() -> None:
+def test_a_date_alone_is_its_first_moment():
     assert Window.of("2025-01-15", "2025-01-16") == Window(
         datetime(2025, 1, 15, tzinfo=UTC), datetime(2025, 1, 16, tzinfo=UTC)
     )
 
 
 @pytest.mark.parametrize("absent", [None, "", "  ", "None", "none", "null", "NULL"])
-def test_what_a_template_makes_of_nothing_leaves_the_side_open(absent: str | None) -> None:
+def test_what_a_template_makes_of_nothing_leaves_the_side_open(absent):
     assert Window.of(absent, absent) == Window(None, None)
     assert Window.of(absent, absent).mode == "full"
     assert Window.of(absent, NOON).mode == "window"
@@ -89,7 +83,7 @@ def test_what_a_template_makes_of_nothing_leaves_the_side_open(absent: str | Non
     ("since", "until"),
     [(NOON, NOON), ("2025-01-15T12:00:00Z", "2025-01-15T13:00:00+01:00"), (NOON, "2025-01-15 12:00")],
 )
-def test_an_empty_window_is_an_error_that_explains_airflow_3s_cron_intervals(since: Any, until: Any) -> None:
+def test_an_empty_window_is_an_error_that_explains_airflow_3s_cron_intervals(since, until):
     with pytest.raises(RobofyConfigError, match="CronDataIntervalTimetable") as raised:
         Window.of(since, until)
 
@@ -98,7 +92,7 @@ def test_an_empty_window_is_an_error_that_explains_airflow_3s_cron_intervals(sin
     assert raised.value.permanent
 
 
-def test_a_backward_window_is_an_error_that_names_both_bounds() -> None:
+def test_a_backward_window_is_an_error_that_names_both_bounds():
     with pytest.raises(RobofyConfigError) as raised:
         Window.of("2025-01-16", "2025-01-15")
 
@@ -109,7 +103,7 @@ def test_a_backward_window_is_an_error_that_names_both_bounds() -> None:
     "text", ["yesterday", "15.01.2025", "2025-13-01", "173694240", "01/02/2025", "{{ x }}", "x" * 500]
 )
 @pytest.mark.parametrize("name", ["since", "until"])
-def test_an_unreadable_bound_is_an_error_that_names_it_and_stays_short(name: str, text: str) -> None:
+def test_an_unreadable_bound_is_an_error_that_names_it_and_stays_short(name, text):
     with pytest.raises(RobofyConfigError, match=f"^{name}='") as raised:
         Window.of(**{"since": None, "until": None, name: text})
 
@@ -119,24 +113,17 @@ def test_an_unreadable_bound_is_an_error_that_names_it_and_stays_short(name: str
 
 
 @pytest.mark.parametrize("value", [date(2025, 1, 15), True, ["2025-01-15"], timedelta(days=1)])
-def test_a_bound_of_another_type_is_an_error_that_names_the_type(value: Any) -> None:
+def test_a_bound_of_another_type_is_an_error_that_names_the_type(value):
     with pytest.raises(RobofyConfigError, match=rf"until must be a datetime.*not {type(value).__name__}"):
         Window.of(None, value)
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
-def test_a_bound_that_utc_cannot_hold_is_a_configuration_error(text: str) -> None:
+def test_a_bound_that_utc_cannot_hold_is_a_configuration_error(text):
     with pytest.raises(RobofyConfigError, match="since"):
         Window.of(text, None)
     with pytest.raises(RobofyConfigError, match="since"):
         Window.of(datetime.fromisoformat(text), None)
-
-
-@pytest.mark.parametrize(
-    ("since", "until"), [(datetime(1, 1, 1), datetime(9999, 12, 31)), ("0001-01-01", "9999-12-31T23:59:59.999999")]
-)
-def test_the_widest_window_there_is_can_be_asked_for(since: Any, until: Any) -> None:
-    assert Window.of(since, until).mode == "window"
 
 
 @pytest.mark.parametrize(
@@ -150,5 +137,5 @@ def test_the_widest_window_there_is_can_be_asked_for(since: Any, until: Any) -> 
         (NOON - timedelta(days=1), False),
     ],
 )
-def test_late_rows_may_be_missed_by_a_window_that_ends_within_the_lag(until: datetime | None, late: bool) -> None:
+def test_late_rows_may_be_missed_by_a_window_that_ends_within_the_lag(until, late):
     assert Window(None, until).may_miss_late_rows(NOON, timedelta(minutes=10)) is late

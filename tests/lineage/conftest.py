@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -67,6 +68,24 @@ def collector(monkeypatch):
     # Both places where compat.lineage.hook may find it are lazy, so a plain attribute goes before them.
     monkeypatch.setattr(sdk, "get_hook_lineage_collector", lambda: real, raising=False)
     return Collected(real)
+
+
+@pytest.fixture
+def extract():
+    """Return a function that asks OpenLineage's provider as its listener does when a task has ended."""
+    manager = pytest.importorskip("airflow.providers.openlineage.extractors.manager")
+    states = pytest.importorskip("airflow.utils.state").TaskInstanceState
+
+    def names(datasets: Any) -> list[tuple[str, str]]:
+        return [(one.namespace, one.name) for one in datasets]
+
+    def extract(operator: Any, state: str = "SUCCESS") -> SimpleNamespace:
+        raw = manager.ExtractorManager().extract_metadata(
+            SimpleNamespace(run_id="r"), operator, states[state], SimpleNamespace()
+        )
+        return SimpleNamespace(inputs=names(raw.inputs), outputs=names(raw.outputs), raw=raw)
+
+    return extract
 
 
 @pytest.fixture

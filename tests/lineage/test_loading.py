@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import Asset
@@ -29,18 +28,9 @@ def load(*manifests) -> RobofyManifestToSqlOperator:
     return RobofyManifestToSqlOperator(task_id="load", manifest=manifests, table="leads", sql_conn_id="warehouse")
 
 
-def extract(operator):
-    manager = pytest.importorskip("airflow.providers.openlineage.extractors.manager")
-    states = pytest.importorskip("airflow.utils.state").TaskInstanceState
-    lineage = manager.ExtractorManager().extract_metadata(
-        SimpleNamespace(run_id="r"), operator, states.SUCCESS, SimpleNamespace()
-    )
-    return [[(one.namespace, one.name) for one in side] for side in (lineage.inputs, lineage.outputs)], lineage
-
-
 @pytest.mark.usefixtures("robofy")
-def test_files_go_into_a_table_and_the_rows_that_were_written_are_counted(
-    collector, context, tmp_path, database, planted
+def test_files_go_into_a_table_and_the_rows_that_were_written_are_counted(  # noqa: PLR0917
+    collector, extract, context, tmp_path, database, planted
 ):
     first, second = fetch(context, tmp_path, "first.jsonl"), fetch(context, tmp_path, "second.jsonl")
     operator = load(first, second)
@@ -48,27 +38,28 @@ def test_files_go_into_a_table_and_the_rows_that_were_written_are_counted(
     counts = operator.execute(context)
 
     assert (counts["rows"], counts["inserted"], counts["updated"]) == (52, 26, 0), "the second file holds the same"
-    (inputs, outputs), lineage = extract(operator)
-    assert inputs == [("file", first["uri"]), ("file", second["uri"])]
-    assert outputs == [(f"sqlite://{database}", "leads")]
-    assert lineage.outputs[0].outputFacets["outputStatistics"].rowCount == 26
+    found = extract(operator)
+    assert found.inputs == [("file", first["uri"]), ("file", second["uri"])]
+    assert found.outputs == [(f"sqlite://{database}", "leads")]
+    assert found.raw.outputs[0].outputFacets["outputStatistics"].rowCount == 26
     assert collector.inputs[2:] == [f"file://{first['uri']}", f"file://{second['uri']}"], "after those of the fetches"
     assert collector.outputs[2:] == [Asset(uri=f"sqlite://{database}/leads").uri]
-    assert [what for what in planted.values() if what in collector.text + str(lineage)] == []
+    assert [what for what in planted.values() if what in collector.text + str(found.raw)] == []
 
 
 @pytest.mark.usefixtures("robofy")
-def test_a_load_that_fails_at_its_second_file_names_the_table_for_the_first(context, tmp_path, database):
+def test_a_load_that_fails_at_its_second_file_names_the_table_for_the_first(extract, context, tmp_path, database):
     first = fetch(context, tmp_path, "first.jsonl")
     operator = load(first, {**first, "uri": str(tmp_path / "gone.jsonl")})
 
     with pytest.raises(Exception, match="gone"):
         operator.execute(context)
 
-    (inputs, outputs), lineage = extract(operator)
-    assert (inputs, outputs) == ([("file", first["uri"])], [(f"sqlite://{database}", "leads")])
-    assert lineage.outputs[0].outputFacets["outputStatistics"].rowCount == 26
+    found = extract(operator)
+    assert (found.inputs, found.outputs) == ([("file", first["uri"])], [(f"sqlite://{database}", "leads")])
+    assert found.raw.outputs[0].outputFacets["outputStatistics"].rowCount == 26
 
 
-def test_a_load_that_never_began_names_nothing():
-    assert extract(load({}))[0] == [[], []]
+def test_a_load_that_never_began_names_nothing(extract):
+    found = extract(load({}))
+    assert (found.inputs, found.outputs) == ([], [])

@@ -1,11 +1,16 @@
-"""A task's context, as small as an operator needs it."""
+"""A task's context, as small as an operator needs it, and a connection that leads to an emulator."""
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+
+from airflow_provider_robofy.api.client import RobofyClient
+from tests.operators.sync_world import World
 
 
 @dataclass
@@ -28,3 +33,29 @@ def ti() -> TaskInstance:
 @pytest.fixture
 def context(ti):
     return {"ti": ti, "params": {}, "run_id": ti.run_id}
+
+
+@pytest.fixture
+def world(robofy_emulator_factory, tmp_path, monkeypatch):
+    return World(robofy_emulator_factory(leads=12, page_size=5, agents=2), tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Point robofy_default at an emulator: host and password by their names, all others are extras."""
+
+    def connect(emulator, **changes):
+        connection = json.loads(emulator.connection_json())
+        connection.update({name: changes.pop(name) for name in ("host", "password") if name in changes})
+        # One page after another, so that tests can count requests.
+        connection["extra"].update({"max_attempts": 2, "total_timeout": 20, "max_parallel_pages": 1, **changes})
+        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+        return emulator
+
+    return connect
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch):
+    """Pause before a retry as it should be, but in a test's time."""
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))

@@ -27,9 +27,9 @@ from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSq
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
 
-#: No lengths of time.
-WRONG: list[Any] = [True, "60", -1, float("nan"), float("inf"), timedelta(seconds=-1), [60]]
 LISTINGS: list[Any] = [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator]
+SENSORS: list[Any] = [RobofyNewLeadsSensor, RobofyCrawlSensor]
+WATCHER = {"project_id": 1, "chatbot_id": "a", "cursor_name": "c"}
 
 
 @pytest.fixture
@@ -38,71 +38,44 @@ def landing(tmp_path, monkeypatch) -> Path:
     return tmp_path / "landing"
 
 
-@pytest.mark.parametrize("operator", LISTINGS)
-@pytest.mark.parametrize("name", ["lag", "full_every"])
-def test_the_durations_of_a_listing_are_a_timedelta_or_seconds(operator, name):
-    same: list[Any] = [600, 600.0, timedelta(minutes=10)]
-    for value in same:
-        assert getattr(operator(task_id="a", cursor="c", **{name: value}), name) == timedelta(minutes=10)
-    for value in WRONG:
+CRAWL = {"start_urls": ["https://example.com"]}
+TRIGGER = {"project_id": "1", "chatbot_id": "a", "robofy_conn_id": "r", "deadline": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "name", "stored"),
+    [
+        *((make, {"cursor": "c"}, name, timedelta(minutes=2)) for make in LISTINGS for name in ("lag", "full_every")),
+        *((RobofyCrawlWebsiteOperator, CRAWL, name, 120.0) for name in ("poll_interval", "timeout")),
+        *((sensor, {}, name, 120) for sensor in SENSORS for name in ("poke_interval", "timeout")),
+        (RobofyCrawlTrigger, TRIGGER, "poll_interval", 120.0),
+        *((RobofyNewLeadsEventTrigger, WATCHER, name, 120.0) for name in ("poll_interval", "repeat_after")),
+    ],
+)
+def test_a_duration_is_a_timedelta_or_seconds(make, given, name, stored):
+    if make is RobofyNewLeadsEventTrigger and not AIRFLOW_V_3_3_PLUS:
+        pytest.skip("watchers that read state came with Airflow 3.3")
+    task = {} if "Trigger" in make.__name__ else {"task_id": "a"}
+    durations: list[Any] = [120, timedelta(minutes=2)]
+    for value in durations:
+        made = make(**{**task, **given, name: value})
+        read = getattr(made, name) if task else json.loads(json.dumps(made.serialize()[1]))[name]
+        assert read == stored
+    for value in (True, "60", *([0] if make is RobofyNewLeadsEventTrigger else [])):
         with pytest.raises(RobofyConfigError, match=f"^{name}"):
-            operator(task_id="a", cursor="c", **{name: value})
+            make(**{**task, **given, name: value})
 
 
-@pytest.mark.parametrize("operator", LISTINGS)
-@pytest.mark.parametrize("full_every", [7, timedelta(days=7), 0])
-def test_full_every_without_a_cursor_is_refused_when_the_dag_is_parsed(operator, full_every):
-    with pytest.raises(RobofyConfigError, match="full_every has no effect without a cursor"):
-        operator(task_id="a", full_every=full_every)
-
-
-def test_a_cursor_that_is_mapped_over_goes_with_full_every():
-    with DAG("d", schedule=None):
-        RobofyFetchLeadsOperator.partial(task_id="a", full_every=7).expand(cursor=["a", "b"])
-
-
-@pytest.mark.parametrize("name", ["poll_interval", "timeout"])
-def test_the_durations_of_a_crawl_are_a_timedelta_or_seconds(name):
-    def crawl(value):
-        return RobofyCrawlWebsiteOperator(task_id="a", start_urls=["https://example.com"], **{name: value})
-
-    assert getattr(crawl(timedelta(hours=1)), name) == getattr(crawl(3600), name) == 3600.0
-    for value in WRONG:
-        with pytest.raises(RobofyConfigError, match=f"^{name}"):
-            crawl(value)
-
-
-@pytest.mark.parametrize("sensor", [RobofyNewLeadsSensor, RobofyCrawlSensor])
 @pytest.mark.parametrize("name", ["poke_interval", "timeout"])
-def test_the_durations_of_a_sensor_are_a_timedelta_or_seconds(sensor, name):
-    same: list[Any] = [120, timedelta(minutes=2)]
-    for value in same:
-        assert getattr(sensor(task_id="a", **{name: value}), name) == 120
-    for value in WRONG:
-        with pytest.raises(RobofyConfigError, match=f"^{name}"):
-            sensor(task_id="a", **{name: value})
-        with DAG("d", schedule=None, default_args={name: value}), pytest.raises(RobofyConfigError, match=f"^{name}"):
-            sensor(task_id="a")
+def test_a_duration_of_the_dags_default_arguments_is_checked_too(name):
+    with DAG("d", schedule=None, default_args={name: -1}), pytest.raises(RobofyConfigError, match=f"^{name}"):
+        RobofyNewLeadsSensor(task_id="a")
 
 
-def test_the_durations_of_triggers_are_a_timedelta_or_seconds_and_travel_as_seconds():
-    arguments: dict[str, Any] = {"project_id": "1", "chatbot_id": "a", "robofy_conn_id": "r", "deadline": 1.0}
-    _, kwargs = RobofyCrawlTrigger(**arguments, poll_interval=timedelta(minutes=1)).serialize()
-    assert json.loads(json.dumps(kwargs))["poll_interval"] == 60.0
-    for value in WRONG:
-        with pytest.raises(RobofyConfigError, match=r"^poll_interval"):
-            RobofyCrawlTrigger(**arguments, poll_interval=value)
-
-
-@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
-@pytest.mark.parametrize("name", ["poll_interval", "repeat_after"])
-def test_the_durations_of_a_watcher_are_a_timedelta_or_seconds(name):
-    ids: dict[str, Any] = {"project_id": 1, "chatbot_id": "a", "cursor_name": "c"}
-    _, kwargs = RobofyNewLeadsEventTrigger(**{**ids, name: timedelta(minutes=2)}).serialize()
-    assert kwargs[name] == 120.0
-    for value in [*WRONG, 0]:
-        with pytest.raises(RobofyConfigError, match=f"^{name}"):
-            RobofyNewLeadsEventTrigger(**{**ids, name: value})
+@pytest.mark.parametrize("operator", LISTINGS)
+def test_full_every_without_a_cursor_is_refused_when_the_dag_is_parsed(operator):
+    with pytest.raises(RobofyConfigError, match="full_every has no effect without a cursor"):
+        operator(task_id="a", full_every=0)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +91,7 @@ def test_a_path_with_a_similar_name_is_not(path, landing):
     assert place(path, "output_path").endswith(path)
 
 
-@pytest.mark.parametrize("missing", ["None", None, " None"])
+@pytest.mark.parametrize("missing", ["None", None])
 @pytest.mark.parametrize(
     ("operator", "name", "given"),
     [
@@ -233,21 +206,16 @@ def test_the_contexts_fixture_gives_what_an_operator_and_its_templates_need(robo
         ("nope://bucket/leads.jsonl", "the Airflow provider of that storage"),
     ],
 )
-@pytest.mark.parametrize(
-    ("operator", "name", "more"),
-    [
-        (RobofyFetchLeadsOperator, "output_path", {}),
-        (RobofyFetchMessagesOperator, "sessions", {}),
-        (RobofyUploadKnowledgeOperator, "source", {"ledger_path": "/tmp/never.json"}),
-    ],
-)
-def test_a_path_that_no_provider_opens_fails_at_once_and_names_the_provider(  # noqa: PLR0917
-    robofy_emulator, context, uri, remedy, operator, name, more
-):
-    with pytest.raises(AirflowFailException, match=remedy) as raised:
-        operator(task_id="a", **{name: uri}, **more).execute(context)
-    assert uri in str(raised.value)
-    assert "on every worker" in str(raised.value)
+def test_a_path_that_no_provider_opens_fails_at_once_and_names_the_provider(robofy_emulator, context, uri, remedy):
+    for task in (
+        RobofyFetchLeadsOperator(task_id="a", output_path=uri),
+        RobofyFetchMessagesOperator(task_id="a", sessions=uri),
+        RobofyUploadKnowledgeOperator(task_id="a", source=uri, ledger_path="/tmp/never.json"),
+    ):
+        with pytest.raises(AirflowFailException, match=remedy) as raised:
+            task.execute(context)
+        assert uri in str(raised.value)
+        assert "on every worker" in str(raised.value)
     assert not robofy_emulator.requests
 
 
@@ -268,7 +236,7 @@ def test_the_example_of_the_documents_passes(tmp_path):
     assert "1 passed" in done.stdout, done.stdout[-3000:]
 
 
-@pytest.mark.parametrize("value", ["5", None, True, -1, float("nan"), 1.5, [5], timedelta(1)])
+@pytest.mark.parametrize("value", ["5", None, True, -1, 1.5])
 @pytest.mark.parametrize(
     ("operator", "name", "more"),
     [

@@ -294,8 +294,8 @@ def test_the_default_of_deferrable_is_airflows_own(monkeypatch):
         ({"status": "timeout"}, RobofyCrawlError, "10 seconds"),
         ({"status": "error", "message": "key refused", "permanent": True}, AirflowFailException, "key refused"),
         ({"status": "error", "message": "it failed", "permanent": False}, RobofyError, "it failed"),
-        ({"status": "who knows"}, RobofyError, "without saying"),
-        (None, RobofyError, "without saying"),
+        ({"status": "who knows"}, RobofyError, "does not know"),
+        (None, RobofyError, "does not know"),
     ],
 )
 def test_what_a_trigger_met_fails_the_task_in_the_same_way(robofy, context, event, kind, words):

@@ -8,7 +8,6 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset
@@ -18,88 +17,15 @@ from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.envelopes import read_rows
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.cursor import main as command
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.operators import cursors
 from airflow_provider_robofy.operators.base import full_path_component
 from airflow_provider_robofy.operators.inbox import RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from tests.operators.sync_world import NOW, State, World
 
 needs_asset_state = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="an asset's state came with Airflow 3.3")
-NOW = datetime.now(UTC).replace(microsecond=0)
-
-
-class World:
-    """One agent, one task, any number of runs."""
-
-    def __init__(self, emulator, root: Path, monkeypatch) -> None:
-        self.emulator = emulator
-        self.root = root
-        self.agent = emulator.chatbot_ids[0]
-        self.extra: dict = {}
-        self.states: dict = {}
-        self._monkeypatch = monkeypatch
-        monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(root))
-
-    def arrive(self, count: int = 1, *, minutes_ago: float = 0) -> None:
-        self.emulator.add_leads(count, chatbot_id=self.agent, created_at=NOW - timedelta(minutes=minutes_ago))
-
-    def run(
-        self,
-        run_id: str,
-        *,
-        cursor="cursors",
-        conf=None,
-        run_type="scheduled",
-        map_index=-1,
-        dag_id="my_dag",
-        task_id="leads",
-        operator: type = RobofyFetchLeadsOperator,
-        **arguments,
-    ):
-        connection = json.loads(self.emulator.connection_json(chatbot_id=self.agent))
-        connection["extra"].update(self.extra)
-        self._monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-        self.pushed: dict = {}
-        ti = SimpleNamespace(
-            dag_id=dag_id,
-            run_id=run_id,
-            task_id=task_id,
-            map_index=map_index,
-            xcom_push=lambda key, value: self.pushed.update({key: value}),
-        )
-        context = {
-            "ti": ti,
-            "dag_run": SimpleNamespace(run_type=run_type, conf=conf or {}),
-            "asset_state_store": {asset: State(values) for asset, values in self.states.items()},
-        }
-        task = operator(task_id="leads", cursor=cursor, **arguments)
-        return task.execute(context)
-
-    def ids(self, manifest: dict) -> list[str]:
-        return [json.loads(line)["id"] for line in Path(manifest["uri"]).read_text().splitlines()]
-
-    @property
-    def state(self) -> dict:
-        [path] = (self.root / "cursors").glob("*.json")
-        return json.loads(path.read_text())
-
-
-class State:
-    """What the context gives for an asset: get and set of JSON."""
-
-    def __init__(self, values: dict) -> None:
-        self.values = values
-
-    def get(self, key):
-        return json.loads(self.values[key]) if key in self.values else None
-
-    def set(self, key, value):
-        self.values[key] = json.dumps(value)
-
-
-@pytest.fixture
-def world(robofy_emulator_factory, tmp_path, monkeypatch):
-    return World(robofy_emulator_factory(leads=12, page_size=5, agents=2), tmp_path, monkeypatch)
 
 
 def test_the_first_run_lands_everything_and_the_next_only_what_is_new(world):
@@ -190,16 +116,28 @@ def test_a_retry_starts_where_the_run_started_and_writes_the_same_file(world):
         world.run("r3")
 
 
-def test_an_older_run_that_is_cleared_is_refused_and_its_file_stays(world):
+def test_an_older_run_that_is_cleared_returns_its_manifest_again_and_its_file_stays(world):
     world.run("r1")
     world.arrive(2)
     second = world.run("r2")
     world.arrive(1)
     world.run("r3")
-    before = Path(second["uri"]).read_bytes()
-    with pytest.raises(AirflowFailException, match=r"later runs have moved the cursor on.*robofy_cursor"):
-        world.run("r2")
+    before, state = Path(second["uri"]).read_bytes(), world.state
+    assert world.run("r2") == second
     assert Path(second["uri"]).read_bytes() == before
+    assert world.state == state
+
+
+def test_an_older_run_whose_file_is_not_whole_is_refused_when_it_is_cleared(world):
+    world.run("r1")
+    world.arrive(2)
+    second = world.run("r2")
+    world.arrive(1)
+    world.run("r3")
+    Path(second["uri"]).write_bytes(b"cut")
+    with pytest.raises(AirflowFailException, match=r"later runs have moved the cursor.*sha256.*robofy_cursor"):
+        world.run("r2")
+    assert Path(second["uri"]).read_bytes() == b"cut"
 
 
 def test_a_run_that_failed_before_it_landed_may_run_later(world):
@@ -315,7 +253,7 @@ def test_a_relative_path_without_a_landing_root_is_refused(world, monkeypatch, t
 
 @pytest.mark.parametrize("arguments", [{"since": "2025-01-01"}, {"until": "2025-01-01"}])
 def test_a_cursor_and_a_window_do_not_mix(arguments):
-    with pytest.raises(RobofyConfigError, match="does not go together"):
+    with pytest.raises(RobofyConfigError, match="cannot be combined"):
         RobofyFetchLeadsOperator(task_id="leads", cursor="cursors", **arguments)
 
 
@@ -596,3 +534,43 @@ def test_the_spool_of_a_killed_run_is_swept_by_the_next_run_after_a_day(world):
     world.arrive(1)
     world.run("r3")
     assert not folder.exists()
+
+
+def test_the_command_shows_and_resets_a_cursor(world, capsys):
+    world.run("r1")
+    [path] = (world.root / "cursors").glob("*.json")
+    capsys.readouterr()  # Airflow 2.11 logs there too
+    assert command(["show", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown)["moved_by"] == "my_dag/r1/leads"
+    assert "lead_" not in shown
+
+    assert command(["reset", f"cursors/{path.name}", "--to", NOW.isoformat()]) == 0
+    assert json.loads(capsys.readouterr().out)["watermark"] == NOW.isoformat()
+    world.arrive(1)
+    assert world.run("r2")["rows"] == 1
+    assert command(["reset", str(path)]) == 0
+    assert world.run("r3")["mode"] == "full"
+
+
+def test_a_reset_is_not_undone_by_a_run_that_began_before(world, capsys):
+    manifest = world.run("r1", advance_cursor=False)
+    world.advance(manifest)
+    world.arrive(1)
+    second = world.run("r2", advance_cursor=False)
+    [path] = (world.root / "cursors").glob("*.json")
+    command(["reset", str(path)])
+    assert not world.advance(second)["moved"]
+    assert world.run("r3")["mode"] == "full"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "does not exist"), ("[]", "is not a cursor"), ("{", "is damaged"), ("{}", "is not a")],
+)
+def test_the_command_says_what_is_wrong_with_a_file(tmp_path, capsys, content, message):
+    path = tmp_path / "cursor.json"
+    if content is not None:
+        path.write_text(content)
+    assert command(["show", str(path)]) == 1
+    assert message in capsys.readouterr().err

@@ -7,13 +7,11 @@ import os
 import signal
 import threading
 import time
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError
 from airflow_provider_robofy.operators.inbox import (
     RobofyFetchMessagesOperator,
@@ -22,25 +20,6 @@ from airflow_provider_robofy.operators.inbox import (
 )
 
 AWKWARD = "guest/7 a+b=c%41?ü太&#"
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Point robofy_default at an emulator, with extras."""
-
-    def connect(emulator, **extra):
-        connection = json.loads(emulator.connection_json())
-        connection["extra"].update({"max_attempts": 2, "total_timeout": 20, **extra})
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-        return emulator
-
-    return connect
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch):
-    """A retry pauses as it should, but in a test's time."""
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture
@@ -87,9 +66,15 @@ def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, 
     assert any(row["session_id"] == AWKWARD for row in rows)
 
 
-@pytest.mark.parametrize("envelope", ["bare", "named", "data", "data_list"])
-@pytest.mark.parametrize("token_key", ["next_page_token", "nextPageToken"])
-@pytest.mark.parametrize("time_format", ["naive", "z", "offset", "epoch", "epoch_ms"])
+@pytest.mark.parametrize(
+    ("envelope", "token_key", "time_format"),
+    [
+        ("bare", "next_page_token", "z"),
+        ("named", "nextPageToken", "offset"),
+        ("data", "next_page_token", "epoch"),
+        ("data_list", "nextPageToken", "epoch_ms"),
+    ],
+)
 def test_every_envelope_token_and_time_format_lands_the_same(  # noqa: PLR0917
     robofy, context, tmp_path, envelope, token_key, time_format
 ):
@@ -147,9 +132,8 @@ def test_the_same_session_twice_is_a_duplicate_and_its_two_states_are_not(robofy
     assert messages["sessions_asked"] == messages["sessions_read"] == 20
 
 
-@pytest.mark.parametrize("how", ["no_id", "not_object", "odd_id"])
-def test_a_session_without_a_usable_id_is_rejected_with_its_reason(robofy, context, ti, tmp_path, how):
-    robofy.fault("malformed_rows", endpoint="list_sessions", page=1, count=2, how=how)
+def test_a_session_without_a_usable_id_is_rejected_with_its_reason(robofy, context, ti, tmp_path):
+    robofy.fault("malformed_rows", endpoint="list_sessions", page=1, count=2, how="odd_id")
     with pytest.raises(RobofyDataError, match=r"2 of 22 rows were rejected"):
         fetch_sessions(context, tmp_path)
     assert ti.pushed["manifest"]["rows"] == 20
@@ -197,13 +181,6 @@ def test_every_message_lands_in_order_with_five_fields_added(robofy, context, tm
     assert json.loads(json.dumps(manifest)) == manifest
 
 
-def test_the_sessions_may_be_given_by_path(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path, "sessions.jsonl.gz")
-    first = fetch_messages(context, tmp_path, sessions, "a.jsonl.gz")
-    second = fetch_messages(context, tmp_path, sessions["uri"], "b.jsonl.gz")
-    assert first["sha256"] == second["sha256"]
-
-
 def test_a_relative_path_lies_below_the_landing_root(robofy, context, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path))
     fetch_sessions(context, Path("my"))
@@ -225,16 +202,7 @@ def test_the_shards_together_are_exactly_the_whole(robofy, context, ti, tmp_path
     assert together == sorted((tmp_path / "whole.jsonl").read_text().splitlines())
 
 
-def test_a_deleted_session_is_gone_and_no_failure(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    for row in lines(tmp_path / "sessions.jsonl")[3:5]:
-        robofy.delete_session(row["session_id"])
-    manifest = fetch_messages(context, tmp_path, sessions)
-    assert (manifest["sessions_asked"], manifest["sessions_read"], manifest["sessions_gone"]) == (20, 18, 2)
-    assert not (tmp_path / "messages.jsonl.failed.jsonl").exists()
-
-
-@pytest.mark.parametrize(("count", "drift"), [(1, False), (4, False), (5, True), (20, True)])
+@pytest.mark.parametrize(("count", "drift"), [(4, False), (5, True)])
 def test_all_sessions_gone_is_drift_from_five_on(robofy, context, tmp_path, count, drift):
     robofy.configure(sessions_page_size=0)
     sessions = fetch_sessions(context, tmp_path, "all.jsonl")
@@ -253,7 +221,7 @@ def test_all_sessions_gone_is_drift_from_five_on(robofy, context, tmp_path, coun
     assert not (tmp_path / "messages.jsonl").exists()
 
 
-def test_the_endpoint_setting_mends_drift(robofy, connect, context, tmp_path):
+def test_the_endpoint_setting_fits_a_path_that_has_changed(robofy, connect, context, tmp_path):
     template = "/v2/conversations/{chatbot_id}/{session_id}"
     robofy.configure(paths={"list_session_messages": template.replace("_id", "Id")})
     connect(robofy, endpoints={"list_session_messages": template})
@@ -298,7 +266,7 @@ def test_the_name_of_a_session_in_the_log_depends_on_the_key(robofy, connect, co
     assert len(set(names)) == 3
 
 
-@pytest.mark.parametrize("session_id", [".", "..", " ", "half \ud83d"])
+@pytest.mark.parametrize("session_id", ["..", "half \ud83d"])
 def test_an_id_that_cannot_be_sent_fails_alone(robofy, context, ti, tmp_path, session_id):
     content = "".join(json.dumps({"session_id": one}) + "\n" for one in [AWKWARD, session_id])
     path = tmp_path / "own.jsonl"
@@ -329,16 +297,14 @@ def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, 
     ("arguments", "words"),
     [
         ({"max_concurrency": 0}, "max_concurrency=0 must be at least 1"),
-        ({"max_concurrency": -4}, "max_concurrency=-4"),
         ({"shard": (8, 8)}, "out of range"),
-        ({"shard": [0]}, "shard="),
         ({"sessions": ["+4915112345678"]}, "not a list"),
         ({"sessions": {"resource": "leads"}}, "'leads'"),
         ({"sessions": "/nowhere/sessions.jsonl"}, "is not there"),
         ({"output_path": "messages.csv"}, "output_path"),
     ],
 )
-def test_wrong_arguments_fail_at_once_and_say_what_to_mend(robofy, context, tmp_path, arguments, words):
+def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, tmp_path, arguments, words):
     sessions = fetch_sessions(context, tmp_path)
     before = robofy.count()
     values = {"sessions": sessions, "output_path": str(tmp_path / "m.jsonl"), **arguments}
@@ -385,22 +351,6 @@ def test_templates_reach_every_field_that_says_so(robofy, context, tmp_path):
     assert set(task.template_fields) == {"sessions", "output_path", "shard", "robofy_conn_id"}
 
 
-def test_it_maps_over_shards():
-    with DAG("mapped", start_date=datetime(2025, 1, 1, tzinfo=UTC), schedule=None):
-        sessions = RobofyFetchSessionsOperator(task_id="sessions")
-        mapped = RobofyFetchMessagesOperator.partial(task_id="messages", sessions=sessions.output).expand(
-            shard=shards(8)
-        )
-    assert mapped.operator_class is RobofyFetchMessagesOperator
-    assert mapped.upstream_task_ids == {"sessions"}
-
-
-@pytest.mark.parametrize("operator", [RobofyFetchSessionsOperator, RobofyFetchMessagesOperator])
-def test_arguments_are_keyword_only(operator):
-    with pytest.raises((TypeError, AirflowException), match=r"keyword arg|positional"):
-        operator("out.jsonl", task_id="inbox")
-
-
 # ------------------------------------------------------------------------------------------------- the end
 
 
@@ -445,13 +395,3 @@ def test_a_task_killed_before_it_began_asks_nobody(robofy, context, tmp_path):
     with pytest.raises(RobofyCancelledError):
         task.execute(context)
     assert robofy.count("list_session_messages") == 0
-
-
-def test_a_retry_writes_the_same_file_again(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    first, second = (fetch_messages(context, tmp_path, sessions, max_concurrency=n) for n in (1, 16))
-    volatile = {"started_at", "finished_at", "try_id"}
-    assert {k: v for k, v in first.items() if k not in volatile} == {
-        k: v for k, v in second.items() if k not in volatile
-    }
-    assert datetime.fromisoformat(first["started_at"]) - datetime.now(UTC) < timedelta(minutes=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
 import time
@@ -10,9 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, AirflowException, AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import (
     RobofyCancelledError,
     RobofyDataError,
@@ -21,31 +19,10 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
-FAST = {"max_attempts": 3, "total_timeout": 20}
-
-
-@pytest.fixture
-def connect(monkeypatch):
-    """Point robofy_default at an emulator, with extras."""
-
-    def connect(emulator, **changes):
-        connection = json.loads(emulator.connection_json())
-        connection["extra"].update(FAST, **changes.pop("extra", {}))
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps({**connection, **changes}))
-        return emulator
-
-    return connect
-
 
 @pytest.fixture
 def robofy(robofy_emulator_factory, connect):
     return connect(robofy_emulator_factory(leads=25, page_size=10))
-
-
-@pytest.fixture(autouse=True)
-def _no_long_pauses(monkeypatch):
-    """A retry pauses as it should, but in a test's time."""
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture
@@ -81,23 +58,9 @@ def test_every_lead_lands_as_the_api_sent_it_with_three_fields_added(robofy, con
             "_chatbot_id": agent,
             "_created_at": source["created_at"].replace(" ", "T") + "+00:00",
         }
-    assert manifest == json.loads(Path(f"{output}.manifest.json").read_text())
+    assert manifest == json.loads(Path(f"{output}.manifest.json").read_text()), "XCom carries the manifest"
     assert (manifest["rows"], manifest["received"], manifest["pages"], manifest["requests"]) == (25, 25, 3, 3)
     assert (manifest["mode"], manifest["row_order"], manifest["end_marker"]) == ("full", "newest_first", "absent")
-
-
-def test_the_manifest_survives_json_as_xcom_stores_it(robofy, context, output):
-    manifest = fetch(context, output)
-    assert json.loads(json.dumps(manifest)) == manifest
-
-
-def test_a_gz_path_lands_compressed_and_the_same_bytes_twice(robofy, context, tmp_path):
-    first = fetch(context, tmp_path / "a.jsonl.gz")
-    second = fetch(context, tmp_path / "b.jsonl.gz")
-    assert (tmp_path / "a.jsonl.gz").read_bytes() == (tmp_path / "b.jsonl.gz").read_bytes()
-    assert first["sha256"] == second["sha256"]
-    assert first["bytes"] == (tmp_path / "a.jsonl.gz").stat().st_size
-    assert len(gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).splitlines()) == 25
 
 
 def test_a_window_lands_what_lies_in_it_half_open(robofy, context, output):
@@ -114,7 +77,7 @@ def test_a_window_lands_what_lies_in_it_half_open(robofy, context, output):
 
 
 def test_the_connections_zone_moves_the_window(robofy_emulator_factory, connect, context, output):
-    robofy = connect(robofy_emulator_factory(leads=3, page_size=10), extra={"timezone": "Asia/Kolkata"})
+    robofy = connect(robofy_emulator_factory(leads=3, page_size=10), timezone="Asia/Kolkata")
     newest = robofy.leads(robofy.chatbot_ids[0])[0]
     fetch(context, output)
     in_utc = datetime.fromisoformat(newest["created_at"]).replace(tzinfo=UTC) - timedelta(hours=5, minutes=30)
@@ -122,9 +85,7 @@ def test_the_connections_zone_moves_the_window(robofy_emulator_factory, connect,
 
 
 def test_newest_first_stops_as_soon_as_a_whole_page_is_too_old(robofy_emulator_factory, connect, context, output):
-    robofy = connect(
-        robofy_emulator_factory(leads=500, page_size=10, order="newest_first"), extra={"leads_order": "newest_first"}
-    )
+    robofy = connect(robofy_emulator_factory(leads=500, page_size=10, order="newest_first"), leads_order="newest_first")
     since = robofy.leads(robofy.chatbot_ids[0])[14]["created_at"]
     manifest = fetch(context, output, since=since)
     assert (manifest["rows"], manifest["pages"], manifest["end_marker"]) == (15, 3, "early")
@@ -191,38 +152,14 @@ def test_a_window_that_renders_empty_reads_everything_and_says_so(robofy, contex
     assert "came out empty" in caplog.text + out + err
 
 
-def test_it_maps_over_agents(robofy):
-    with DAG("mapped", start_date=datetime(2025, 1, 1, tzinfo=UTC), schedule=None):
-        mapped = RobofyFetchLeadsOperator.partial(task_id="leads").expand(chatbot_id=["a", "b"])
-    assert mapped.operator_class is RobofyFetchLeadsOperator
-
-
-def test_arguments_are_keyword_only():
-    with pytest.raises((TypeError, AirflowException), match=r"keyword arg|positional"):
-        RobofyFetchLeadsOperator("out.jsonl", task_id="leads")  # type: ignore[call-arg]
-
-
-@pytest.mark.parametrize("name", ["api_key", "password", "token"])
-def test_a_key_is_no_argument(name):
-    with pytest.raises((TypeError, AirflowException), match=name):
-        RobofyFetchLeadsOperator(task_id="leads", **{name: "secret"})  # type: ignore[arg-type]
-
-
 # ------------------------------------------------------------------------------------------------- bad input
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"password": ""}, ["password", "API key"]),
         ({"password": "wrong"}, ["password field", "UNAUTHORIZED", "list_leads", "support"]),
-        ({"host": "http://robofy.example.com"}, ["host", "unencrypted"]),
-        ({"extra": {"timezone": "Mars/Olympus"}}, ["timezone", "Mars/Olympus"]),
-        ({"extra": {"read_timeout": "soon"}}, ["read_timeout"]),
-        ({"extra": {"max_attempts": 0}}, ["max_attempts"]),
-        ({"extra": {"leads_order": "random"}}, ["leads_order"]),
-        ({"extra": {"endpoints": {"list_leads": "https://evil.example.com/"}}}, ["endpoints", "list_leads"]),
-        ({"extra": {"endpoints": {"list_lead": "/v1/x"}}}, ["endpoints", "list_lead"]),
+        ({"timezone": "Mars/Olympus"}, ["timezone", "Mars/Olympus"]),
     ],
 )
 def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, context, output, changes, words):  # noqa: PLR0917
@@ -231,6 +168,7 @@ def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, c
         fetch(context, output)
     for word in words:
         assert word in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__suppress_context__) == (None, True), "a cause may print a URL"
     assert not output.parent.exists()
 
 
@@ -240,15 +178,13 @@ def test_a_wrong_connection_fails_at_once_and_names_the_field(robofy, connect, c
         ({"project_id": "99999"}, ["PROJECT_NOT_FOUND", "project_id", "support"]),
         ({"chatbot_id": "nobody"}, ["chatbot_id", "list_leads"]),
         ({"since": "2025-01-01", "until": "2025-01-01T00:00:00Z"}, ["same moment", "CronDataIntervalTimetable"]),
-        ({"since": "2025-01-02", "until": "2025-01-01"}, ["after until"]),
-        ({"since": "last tuesday"}, ["since", "last tuesday"]),
-        ({"until": True}, ["until", "bool"]),
+        ({"until": "last tuesday"}, ["until", "last tuesday"]),
         ({"output_path": "/tmp/leads.xlsx"}, ["output_path", ".jsonl"]),
         ({"output_path": "leads.jsonl"}, ["output_path", "relative", "landing_root"]),
         ({"robofy_conn_id": "robofy_default", "output_path": " "}, ["output_path", "landing_root"]),
     ],
 )
-def test_wrong_arguments_fail_at_once_and_say_what_to_mend(robofy, context, output, arguments, words):
+def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, output, arguments, words):
     task = RobofyFetchLeadsOperator(task_id="leads", **{"output_path": str(output), **arguments})
     with pytest.raises(AirflowFailException) as caught:
         task.execute(context)
@@ -256,29 +192,8 @@ def test_wrong_arguments_fail_at_once_and_say_what_to_mend(robofy, context, outp
         assert word in str(caught.value)
 
 
-def test_an_error_shows_no_cause_that_could_print_a_url(robofy, connect, context, output):
-    connect(robofy, password="wrong")
-    with pytest.raises(AirflowFailException) as caught:
-        fetch(context, output)
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
-
-
-@pytest.mark.parametrize(
-    "fault",
-    [
-        ("status", {"status": 500}),
-        ("status", {"status": 503}),
-        ("rate_limit", {"retry_after": 1}),
-        ("drop", {}),
-        ("truncate", {}),
-    ],
-    ids=lambda fault: "-".join(map(str, (fault[0], *fault[1].values()))),
-)
-@pytest.mark.parametrize("page", [1, 2, 3])
-def test_a_passing_fault_costs_only_its_page_again(robofy, context, output, fault, page):
-    kind, options = fault
-    robofy.fault(kind, endpoint="list_leads", page=page, times=1, **options)
+def test_a_passing_fault_costs_only_its_page_again(robofy, context, output):
+    robofy.fault("status", status=500, endpoint="list_leads", page=2, times=1)
     manifest = fetch(context, output)
     assert ids(output) == [row["id"] for row in robofy.leads(robofy.chatbot_ids[0])]
     assert (manifest["pages"], manifest["requests"]) == (3, 4)
@@ -294,12 +209,12 @@ def test_a_lasting_fault_fails_the_task_and_leaves_the_earlier_file_alone(robofy
     with pytest.raises(RobofyServerError) as caught:
         fetch(context, output)
 
-    assert caught.value.attempts == FAST["max_attempts"]
+    assert caught.value.attempts == 2
     assert {path.name: path.read_bytes() for path in output.parent.iterdir()} == before
 
 
-@pytest.mark.parametrize("kind", ["html", "not_json", "wrong_shape", "missing_list", "token_unknown", "token_loop"])
-def test_a_foreign_answer_is_loud_and_lands_nothing(robofy, context, output, kind):
+@pytest.mark.parametrize("kind", ["html", "token_loop"])
+def test_a_foreign_answer_fails_the_task_and_lands_nothing(robofy, context, output, kind):
     robofy.fault(kind, endpoint="list_leads", times=None)
     with pytest.raises(RobofyResponseError) as caught:
         fetch(context, output)
@@ -322,47 +237,8 @@ def test_rows_that_cannot_be_understood_are_kept_with_their_reason(robofy, conte
     assert len(lines(output)) == manifest["rows"]
     assert "max_rejected" in str(caught.value)
     assert str(output) in str(caught.value)
-
-
-def test_max_rejected_lets_a_few_pass(robofy, context, ti, output):
     robofy.fault("malformed_rows", endpoint="list_leads", page=2, count=3, times=1)
-    manifest = fetch(context, output, since="2000-01-01", max_rejected=5)
-    assert manifest["rejected"] >= 3
-    assert ti.pushed == {}
-
-
-def test_duplicates_across_pages_land_once(robofy, context, output):
-    robofy.fault("duplicate_rows", endpoint="list_leads", page=2, times=1)
-    manifest = fetch(context, output)
-    assert sorted(ids(output)) == sorted(row["id"] for row in robofy.leads(robofy.chatbot_ids[0]))
-    assert manifest["duplicates"] > 0
-    assert manifest["received"] == manifest["rows"] + manifest["duplicates"]
-
-
-def test_two_versions_of_one_lead_both_land_the_later_last(robofy, context, output):
-    robofy.fault("changed_rows", endpoint="list_leads", page=2, times=1)
-    manifest = fetch(context, output)
-    assert manifest["duplicates"] == 0
-    assert len(ids(output)) > len(set(ids(output)))
-
-
-def test_the_file_of_another_run_is_not_overwritten(robofy, context, ti, output):
-    fetch(context, output)
-    ti.run_id = "manual__2025-01-16T00:00:00+00:00"
-    before = output.read_bytes()
-    with pytest.raises(AirflowFailException, match="run_key"):
-        fetch(context, output)
-    assert output.read_bytes() == before
-    assert robofy.count("list_leads") == 3, "it was refused before anything was read"
-
-
-def test_a_retry_writes_the_same_file_again(robofy, context, output):
-    first = fetch(context, output)
-    again = fetch(context, output)
-    volatile = {"started_at", "finished_at", "try_id"}
-    assert {k: v for k, v in first.items() if k not in volatile} == {
-        k: v for k, v in again.items() if k not in volatile
-    }
+    assert fetch(context, output, since="2000-01-01", max_rejected=5)["rejected"] == len(rejected)
 
 
 @pytest.mark.serial
@@ -395,9 +271,10 @@ def test_a_killed_task_ends_within_a_second_and_lands_nothing(robofy, context, o
 )
 def test_two_results_at_one_path_are_told_what_keeps_them_apart(robofy, robofy_context, output, first, second, remedy):  # noqa: PLR0917
     fetch(robofy_context(**first), output)
-    with pytest.raises(AirflowException) as caught:
+    with pytest.raises(AirflowFailException, match="run_key") as caught:
         fetch(robofy_context(**second), output)
     assert remedy in str(caught.value)
+    assert robofy.count("list_leads") == 3, "it was refused before anything was read"
     assert fetch(robofy_context(**first), output)["rows"] == 25
 
 

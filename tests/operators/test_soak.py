@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_robofy.api import ahead
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
@@ -31,30 +32,36 @@ FAULTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize("name", ["leads.jsonl", "leads.csv", "leads.parquet"])
-def test_what_lands_among_faults_is_what_lands_without(robofy_emulator_factory, monkeypatch, tmp_path, context, name):
+@pytest.mark.parametrize(
+    ("name", "width"), [("leads.jsonl", 1), ("leads.jsonl", 8), ("leads.csv", 1), ("leads.parquet", 8)]
+)
+def test_what_lands_among_faults_is_what_lands_without(  # noqa: PLR0917
+    robofy_emulator_factory, monkeypatch, tmp_path, context, name, width
+):
     robofy = robofy_emulator_factory(leads=LEADS, page_size=PAGE_SIZE)
-    connection = json.loads(robofy.connection_json())
-    connection["extra"]["max_attempts"] = 8
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
     monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.001)))
+    monkeypatch.setattr(ahead, "WORTH", 0.0)
 
-    def land(folder: str) -> tuple[dict[str, Any], bytes]:
+    def land(folder: str, width: int) -> tuple[dict[str, Any], bytes]:
+        connection = json.loads(robofy.connection_json())
+        connection["extra"].update(max_attempts=8, max_parallel_pages=width)
+        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
         task = RobofyFetchLeadsOperator(task_id="leads", output_path=str(tmp_path / folder / name))
         manifest = task.execute(context)
         return manifest, Path(manifest["uri"]).read_bytes()
 
-    calm, wanted = land("calm")
+    calm, wanted = land("calm", 1)
     dice = random.Random(20_000)
     pages = LEADS // PAGE_SIZE
     struck = dice.sample(range(1, pages + 1), pages // 10)
     for number, page in enumerate(struck):
         kind, options = FAULTS[number % len(FAULTS)]
         robofy.fault(kind, endpoint="list_leads", page=page, times=dice.randint(1, 3), **options)
-    stormy, landed = land("stormy")
+    stormy, landed = land("stormy", width)
 
     assert landed == wanted
     counts = ("rows", "received", "duplicates", "rejected", "outside_window", "pages", "sha256")
     assert {one: stormy[one] for one in counts} == {one: calm[one] for one in counts}
     assert calm["rows"] == LEADS
     assert stormy["requests"] > calm["requests"] + len(struck) // 2
+    assert (stormy["requests_unused"] > 0) == (width > 1)

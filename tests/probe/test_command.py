@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_robofy.probe.command import _parser, main
+from airflow_provider_robofy.probe.__main__ import _parser, main
 from tests.probe.conftest import PLANTED, plant
 
 if TYPE_CHECKING:

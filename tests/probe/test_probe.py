@@ -42,6 +42,30 @@ def test_the_end_marker_is_seen_also_of_a_listing_too_long_to_read(robofy_emulat
     assert found["sessions", "end"].value == [marker]
 
 
+@pytest.mark.parametrize(
+    ("token_form", "leads", "value"),
+    [
+        ("base64", 450, "page numbers"),
+        ("number", 450, "page numbers"),
+        ("offset", 450, "row offsets"),
+        ("opaque", 450, "no"),
+        ("signed", 450, "no"),
+        ("base64", 200, None),
+    ],
+)
+@pytest.mark.parametrize("most", [1, 8])
+def test_what_the_tokens_count_is_seen_of_two_in_a_row(
+    robofy_emulator_factory, probe, token_form, leads, value, *, most
+):
+    emulator = robofy_emulator_factory(token_form=token_form, leads=leads)
+    tokens = probe(emulator, max_parallel_pages=most)["leads", "foreseeable tokens"]
+    assert tokens.value == value
+    assert tokens.settings == {}
+    advice = {1: "set max_parallel_pages to more than 1", 8: "Reads to the end may ask for 8 pages at a time"}[most]
+    assert (advice in tokens.advice) == (value in {"page numbers", "row offsets"})
+    assert ("max_parallel_pages has no effect" in tokens.advice) == (value == "no" and most > 1)
+
+
 @pytest.mark.parametrize("envelope", ["bare", "named", "data", "data_list"])
 @pytest.mark.parametrize("token_key", ["next_page_token", "nextPageToken"])
 def test_the_envelope_and_the_token_of_other_listings_are_seen(robofy_emulator_factory, probe, envelope, token_key):

@@ -55,7 +55,7 @@ class RunningAirflow:
         self.folder = folder
         self.dags = folder / "dags"
         self.landing = folder / "landing"
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self.environment = self._environment()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._http = requests.Session()
@@ -84,6 +84,7 @@ class RunningAirflow:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "2",
@@ -145,7 +146,7 @@ class RunningAirflow:
         for name in list(self._processes):
             self.kill(name)
         # A task runs in a group of its own; whatever bears our home in its environment is ours.
-        for pid in _processes_with(f"AIRFLOW_HOME={self.folder}"):
+        for pid in processes_with(f"AIRFLOW_HOME={self.folder}"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
@@ -286,13 +287,13 @@ def _quoted(run_id: str) -> str:
     return quote(run_id, safe="")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
 
-def _processes_with(setting: str) -> Iterator[int]:
+def processes_with(setting: str) -> Iterator[int]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if f"{setting}\0".encode() in (folder / "environ").read_bytes():
+            if setting.encode() in (folder / "environ").read_bytes().split(b"\0"):
                 yield int(folder.name)

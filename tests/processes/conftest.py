@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.processes.airflow import COMPONENTS, RunningAirflow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-# Test folders are no packages, so the module beside this file is loaded by its path.
-_spec = importlib.util.spec_from_file_location("robofy_running_airflow", Path(__file__).with_name("airflow.py"))
-assert _spec
-assert _spec.loader
-_module = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_module)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def _airflow_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    airflow = _module.RunningAirflow(tmp_path_factory.mktemp("running") / "airflow")
+    airflow = RunningAirflow(tmp_path_factory.mktemp("running") / "airflow")
     try:
         airflow.up()
         yield airflow
@@ -45,7 +39,7 @@ def _airflow_processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
 def running_airflow(_airflow_processes: Any) -> Any:
     """Give the running Airflow, all its components up again if a test before has ended one."""
     airflow = _airflow_processes
-    for name in _module.COMPONENTS:
+    for name in COMPONENTS:
         if name not in airflow._processes:
             airflow.start(name)
     airflow.until(airflow.healthy, "Airflow is up", timeout=120)

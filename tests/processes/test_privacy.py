@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,13 +63,33 @@ def robofy(robofy_emulator_factory):
     return robofy
 
 
+@pytest.fixture
+def statsd():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(0)
+        yield listener
+
+
+def received(listener: socket.socket) -> list[str]:
+    lines = []
+    with suppress(BlockingIOError):
+        while True:
+            lines.append(listener.recv(4096).decode())
+    return lines
+
+
 @pytest.mark.timeout(900)
-def test_nothing_personal_and_no_key_is_written_anywhere(running_airflow, robofy, tmp_path):
+def test_nothing_personal_and_no_key_is_written_anywhere(running_airflow, robofy, tmp_path, statsd):
     airflow = running_airflow
     events = tmp_path / "lineage.jsonl"
     transport = {"type": "file", "log_file_path": str(events), "append": True}
     airflow.environment.update(
-        AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(transport), AIRFLOW__OPENLINEAGE__NAMESPACE="planted"
+        AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps(transport),
+        AIRFLOW__OPENLINEAGE__NAMESPACE="planted",
+        AIRFLOW__METRICS__STATSD_ON="True",
+        AIRFLOW__METRICS__STATSD_PORT=str(statsd.getsockname()[1]),
+        AIRFLOW__METRICS__METRICS_ALLOW_LIST="^robofy",
     )
     for name in ("scheduler", "triggerer"):
         airflow.restart(name)
@@ -114,11 +136,14 @@ def test_nothing_personal_and_no_key_is_written_anywhere(running_airflow, robofy
             "SELECT count(DISTINCT session_id) FROM sessions JOIN messages ON session_id = _session_id"
         ).fetchone()
     assert joined == (5,), "every session but the failed one joins with its messages"
+    metrics = received(statsd)
+    for name in ("leads.rows:7", "leads.load.inserted:7", "sessions.rows:6", "messages.requests:6", "leads.duration:"):
+        assert any(line.startswith(f"airflow.robofy.{name}") for line in metrics), f"{name} is not in {metrics}"
     lineage = events.read_text()
     assert '"eventType":"COMPLETE"' in lineage.replace(" ", "")
     assert '"rowCount":7' in lineage.replace(" ", "")
 
-    written = airflow.everything_written() + lineage
+    written = airflow.everything_written() + lineage + "\n".join(metrics)
     assert run_id in written
     for secret in (*PERSONAL, KEY, PSEUDONYM_KEY):
         assert secret not in written, f"{secret} was written by Airflow"

@@ -18,12 +18,17 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     TaskDeferred,
 )
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.assets.robofy import leads_asset
+from airflow_provider_robofy.extract.landed import rows
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
 from airflow_provider_robofy.triggers import polling, polls
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
+from tests.operators.sync_world import State
 
 MODES = ["poke", "reschedule", "deferred"]
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -75,11 +80,12 @@ class Rescheduled:
         return self.first
 
 
-def finish(one: RobofyNewLeadsSensor):
+def finish(one: RobofyNewLeadsSensor, states: dict | None = None):
     """Run a sensor to its end, in whichever legs its mode takes."""
     Rescheduled.first = None
     ti = Rescheduled()
     context: Any = {"ti": ti, "task": one, "params": {}, "dag_run": SimpleNamespace(conf={})}
+    context["asset_state_store"] = states or {}
     for _ in range(200):
         try:
             return one.execute(context)
@@ -227,3 +233,57 @@ def test_templates_are_rendered(robofy, arrive):
 def test_a_count_below_one_is_refused():
     with pytest.raises(RobofyConfigError, match="min_count"):
         RobofyNewLeadsSensor(task_id="wait", min_count=0)
+
+
+# ------------------------------------------------------------------------------------------------ a sync's cursor
+@pytest.fixture
+def sync(robofy, monkeypatch, tmp_path):
+    """Land what there is, and keep the cursor in a file."""
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path))
+
+    def sync(cursor="cursors", states=None):
+        task = RobofyFetchLeadsOperator(task_id="leads", cursor=cursor, cursor_name="leads")
+        run = SimpleNamespace(run_type="manual", conf={})
+        context: Any = {"ti": Rescheduled(), "dag_run": run, "asset_state_store": states or {}}
+        return task.execute(context)
+
+    return sync
+
+
+@pytest.mark.parametrize("privacy", [{}, {"id": "hash", "ip_address": "drop"}], ids=["open", "private"])
+def test_with_a_cursor_it_waits_for_what_the_sync_has_not_landed(robofy, connect, arrive, sync, mode, privacy):  # noqa: PLR0917
+    connect(robofy, leads_order="newest_first", privacy=privacy, pseudonym_secret="sixteen characters")
+    waiting = {"since": None, "cursor": "cursors", "cursor_name": "leads", "timeout": 0.5}
+    first = finish(sensor(mode, **waiting, min_count=30))
+    assert first["count"] == 30, "before the first landing everything counts"
+    assert set(first["lead_ids"]) == {row["id"] for row in rows(sync())}
+    with pytest.raises(AirflowSensorTimeout):
+        finish(sensor(mode, **waiting))
+    arrive(2)
+    assert finish(sensor(mode, **waiting))["count"] == 2
+
+
+@pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="an asset's state came with Airflow 3.3")
+def test_the_state_of_an_asset_is_read_before_it_defers(robofy, arrive, sync, mode):
+    asset = leads_asset("24017", robofy.chatbot_ids[0])
+    states: dict = {asset: State({})}
+    waiting = {"since": None, "cursor": asset, "cursor_name": "leads", "timeout": 0.5}
+    sync(asset, states)
+    assert asset in sensor(mode, **waiting).inlets
+    with pytest.raises(AirflowSensorTimeout):
+        finish(sensor(mode, **waiting), states)
+    arrive(2)
+    assert finish(sensor(mode, **waiting), states)["count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cursor": "c", "cursor_name": "n"}, "cannot be combined with since"),
+        ({"since": None, "cursor": "c"}, "belong together"),
+        ({"since": None, "cursor_name": "n"}, "belong together"),
+    ],
+)
+def test_a_cursor_without_its_name_or_with_since_is_refused_at_parse(arguments, message):
+    with pytest.raises(RobofyConfigError, match=message):
+        sensor("poke", **arguments)

@@ -91,7 +91,7 @@ def test_mapped_tasks_may_make_one_table_and_its_columns_at_once(warehouse, land
     with ThreadPoolExecutor(len(manifests)) as pool:
         counts = list(pool.map(run, manifests))
     assert [one["inserted"] for one in counts] == [30] * 4
-    assert sorted(one["columns_added"] for one in counts) == [0, 0, 0, 17]
+    assert sorted(one["columns_added"] for one in counts) == [0, 0, 0, 18]
     rows = warehouse.rows()
     assert len(rows) == 120
     assert {(row["campaign"], row["medium"]) for row in rows} == {("x", "y")}
@@ -405,6 +405,12 @@ def test_a_file_that_was_replaced_by_one_of_the_same_size_is_not_loaded(sqlite, 
     path.unlink()
     with pytest.raises(AirflowFailException, match=r"is gone\. Run the fetch task again"):
         load(manifest)
+
+
+@pytest.mark.parametrize("started_at", ["", "yesterday", "2025-13-01"])
+def test_a_manifest_whose_time_cannot_be_read_is_refused_with_file_and_field(sqlite, land, load, started_at):
+    with pytest.raises(AirflowFailException, match=rf"started_at of .*landed-1.jsonl is '{started_at}', which is no"):
+        load(land([lead(1)], at=started_at))
 
 
 def test_a_row_of_another_agent_is_refused(sqlite, land, load):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import textwrap
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,7 +32,7 @@ def test_leads_are_in_the_table_as_they_landed(warehouse, land, load):
         "outdated": 0,
         "superseded": 0,
         "deleted": 0,
-        "columns_added": 19,
+        "columns_added": 20,
     }
     first, second = warehouse.rows()
     assert first["lead_data"] == lead(1)["lead_data"]
@@ -240,6 +243,7 @@ def test_hostile_names_of_form_fields_get_columns(warehouse, land, load):
         ({"lead_fields": [f"f{n}" for n in range(101)]}, "names 101 form fields"),
         ({"mode": "merge"}, "mode='merge' must be one of upsert, append, replace"),
         ({"chunk_size": 0}, "chunk_size='0' must be at least 1"),
+        ({"mark_deleted": True, "mode": "append"}, "mark_deleted goes with mode='upsert' and not with mode='append'"),
     ],
     ids=str,
 )
@@ -316,7 +320,7 @@ def test_form_fields_get_no_column_named_like_one_of_the_database_itself(warehou
 def test_a_hundred_thousand_field_names_do_not_make_a_hundred_thousand_columns(warehouse, land, load):
     rows = [lead(n, **{f"field_{n}_{m}": m for m in range(50)}) for n in range(20)]
     counts = load(land(rows), lead_fields=["email"])
-    assert counts["columns_added"] == len(warehouse.columns()) == 14 + 100
+    assert counts["columns_added"] == len(warehouse.columns()) == 15 + 100
     more = [lead(n, **{f"more_{n}_{m}": m for m in range(50)}) for n in range(20)]
     assert load(land(more, at="2026-01-01T00:00:00+00:00"))["columns_added"] == 0
     for number, row in enumerate(sorted(warehouse.rows(), key=lambda row: int(row["id"][5:]))):
@@ -379,19 +383,24 @@ def test_replace_deletes_what_the_listing_lacks_of_this_agent_only(warehouse, la
         ({"mode": "window"}, "mode='window'"),
         ({"mode": "cursor"}, "mode='cursor'"),
         ({"shard": [0, 2], "resource": "messages"}, "one shard"),
+        ({"sessions_uri": "s"}, "has the leads of sessions"),
         ({"rejected": 1}, "rejected"),
         ({"sessions_failed": 1, "resource": "messages"}, "could not be read"),
     ],
 )
-def test_replace_refuses_what_is_no_whole_listing(warehouse, land, load, changes, words):
+def test_what_is_no_whole_listing_neither_replaces_nor_marks(warehouse, land, load, changes, words):
     row = {"_message_key": "k"} if "resource" in changes else lead(1)
+    manifest = land([row], **changes)
     with pytest.raises(AirflowFailException, match=f"mode='replace' needs a whole listing.*{words}"):
-        load(land([row], **changes), mode="replace")
+        load(manifest, mode="replace")
+    if words not in {"mode='cursor'", "rejected", "could not be read"}:
+        with pytest.raises(AirflowFailException, match=f"mark_deleted needs a whole listing.*{words}"):
+            load(manifest, mark_deleted=True)
 
 
 def test_an_empty_file_makes_the_table(warehouse, land, load):
     counts = load(land([]))
-    assert (counts["rows"], counts["columns_added"]) == (0, 14)
+    assert (counts["rows"], counts["columns_added"]) == (0, 15)
     assert warehouse.rows() == []
 
 
@@ -441,3 +450,128 @@ def test_messages_have_a_row_each_by_their_key(warehouse, land, load):
         load(manifest, lead_fields=["email"])
     with pytest.raises(AirflowFailException, match="lacks id"):
         load(land([lead(1)]))
+
+
+# ------------------------------------------------------------------------------------- rows that the API has no more
+
+
+def day(number: int) -> str:
+    return f"2025-01-{number:02}T00:00:00+00:00"
+
+
+def deleted(warehouse) -> dict[str, str | None]:
+    """Return since which day each row counts as deleted."""
+    rows = warehouse.rows()
+    return {row["id"]: row["_deleted_at"] and instant(row["_deleted_at"]).date().isoformat() for row in rows}
+
+
+def test_rows_that_a_whole_listing_lacks_are_marked_and_lose_the_mark_when_they_come_back(warehouse, land, load):
+    def sync(manifest, **expected):
+        counts = load(manifest, mark_deleted=True)
+        assert {name: counts[name] for name in expected} == expected
+        assert counts["rows"] == counts["in_both"] + counts["only_in_api"]
+        assert len([row for row in warehouse.rows() if row["_chatbot_id"] == "agent"]) == (
+            counts["in_both"] + counts["only_in_api"] + counts["only_in_table"]
+        )
+
+    load(land([lead(9)], agent="other", at=day(1)))
+    first = land([lead(1), lead(2), lead(3)], at=day(2))
+    sync(first, in_both=0, only_in_api=3, only_in_table=0, marked_deleted=0, restored=0, columns_added=1)
+    without = land([lead(1), lead(4)], at=day(3))
+    sync(without, in_both=1, only_in_api=1, only_in_table=2, marked_deleted=2, restored=0)
+    marked = {"lead_1": None, "lead_2": "2025-01-03", "lead_3": "2025-01-03", "lead_4": None, "lead_9": None}
+    assert deleted(warehouse) == marked
+    # Loaded again, and after an older file that has the rows, it is the same.
+    sync(without, in_both=2, only_in_api=0, only_in_table=2, marked_deleted=0, restored=0)
+    sync(first, in_both=3, only_in_api=0, only_in_table=1, marked_deleted=0, restored=0)
+    assert deleted(warehouse) == marked
+    # What is gone already keeps the day on which it was found out.
+    sync(land([lead(1), lead(3)], at=day(4)), in_both=2, only_in_table=2, marked_deleted=1, restored=1)
+    assert deleted(warehouse) == {**marked, "lead_3": None, "lead_4": "2025-01-04"}
+    # A load that marks nothing brings a row back too.
+    assert load(land([lead(2)], mode="window", at=day(5)))["restored"] == 1
+    assert deleted(warehouse)["lead_2"] is None
+    with pytest.raises(AirflowFailException, match="column '_deleted_at' is taken by _deleted_at"):
+        load(first, lead_fields=["_deleted_at"])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ({"mode": "cursor"}, None),
+        ({"rejected": 1}, "lacks rows that were rejected"),
+        ({"sessions_failed": 1}, "sessions that could not be read"),
+        ({}, "is empty"),
+    ],
+    ids=str,
+)
+def test_a_file_that_need_not_have_every_row_marks_nothing(warehouse, land, load, caplog, given):
+    changes, warning = given
+    load(land([lead(1)], at=day(1)))
+    counts = load(land([lead(2)] if changes else [], at=day(2), **changes), mark_deleted=True)
+    assert counts["restored"] == 0
+    assert "marked_deleted" not in counts
+    assert set(deleted(warehouse).values()) == {None}
+    warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert [warning in one for one in warnings] == ([True] if warning else [])
+
+
+def test_a_field_of_the_api_named_like_the_mark_is_no_mark(warehouse, land, load):
+    for at in (day(1), day(2)):
+        load(land([lead(1, _deleted_at="2020-01-01T00:00:00+00:00")], at=at), mark_deleted=True)
+    [row] = warehouse.rows()
+    assert (row["_deleted_at"], row["_extra"]) == (None, {"_deleted_at": "2020-01-01T00:00:00+00:00"})
+
+
+def test_a_table_without_the_column_is_refused_where_none_may_be_added(warehouse, land, load):
+    manifest = land([lead(1)])
+    load(manifest)
+    with pytest.raises(AirflowFailException, match="_deleted_at of t must hold a time with microseconds"):
+        load(manifest, create_table=False, mark_deleted=True)
+
+
+# ------------------------------------------------------------------------------------------------ leads of sessions
+
+
+def test_a_lead_keeps_its_session_when_it_is_listed_without(warehouse, land, load):
+    load(land([lead(1)], at=day(1)))
+    of_session = land([lead(1, _session_id="s1"), lead(2, _session_id="s2")], sessions_uri="s", at=day(2))
+    counts = load(of_session)
+    assert (counts["unchanged"], counts["inserted"]) == (1, 1)
+    counts = load(land([lead(1), lead(2, source="changed")], at=day(3)))
+    assert (counts["unchanged"], counts["updated"]) == (1, 1)
+    assert load(of_session)["outdated"] == 2
+    found = [(row["_session_id"], row["source"], instant(row["_fetched_at"])) for row in warehouse.rows()]
+    assert found == [("s1", "chatbot", instant(day(3))), ("s2", "changed", instant(day(3)))]
+    load(land([lead(1, _session_id="s3")], sessions_uri="s", at=day(4)))
+    assert warehouse.rows()[0]["_session_id"] == "s3"
+
+
+# -------------------------------------------------------------------------------------------------- erasing a person
+
+
+def test_the_erasure_recipe_finds_the_files_of_one_person_and_empties_the_tables(warehouse, land, load, tmp_path):
+    if warehouse.kind != "postgresql":
+        pytest.skip("the recipe's SQL is PostgreSQL's")
+    recipe = (Path(__file__).parents[2] / "docs" / "warehouse.md").read_text().partition("## Erasing one person")[2]
+    code, sql = (
+        textwrap.dedent(re.findall(rf" *```{kind}\n(.*?)```", recipe, re.DOTALL)[0]) for kind in ("python", "sql")
+    )
+    named = land([lead(1), lead(2, _session_id="s2")])
+    rejected = tmp_path / "rejected.jsonl"
+    rejected.write_text('{"row": {"lead_data": "P2@EXAMPLE.com"}}\n')
+    beside = land([lead(3)], rejected=1, rejected_uri=str(rejected))
+    land([lead(4)])
+    space: dict[str, Any] = {}
+    exec(code, space)
+    found = space["files_with"](str(tmp_path), "p2@example.com")
+    assert sorted(map(str, found)) == sorted([named["uri"], beside["uri"]])
+    load(named, "robofy_leads")
+    load(land([{"session_id": "s2"}, {"session_id": "s1"}], resource="sessions"), "robofy_sessions")
+    load(land([{"_message_key": "k", "_session_id": "s2"}], resource="messages"), "robofy_messages")
+    select, delete = sql.replace("ada@example.com", "p2@example.com").split("\n\n")
+    [(lead_id, session_id)] = warehouse.run(select)
+    warehouse.run(delete.replace("the lead", lead_id).replace("the session", session_id))
+    assert [row["id"] for row in warehouse.rows("robofy_leads")] == ["lead_1"]
+    assert [row["session_id"] for row in warehouse.rows("robofy_sessions", key="session_id")] == ["s1"]
+    assert warehouse.rows("robofy_messages", key="_message_key") == []

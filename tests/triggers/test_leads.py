@@ -267,7 +267,29 @@ def test_a_watcher_sends_one_event_while_nothing_changes(robofy):
 
 @needs_watchers
 def test_the_event_is_repeated_while_the_sync_does_not_follow(robofy):
-    assert len(watch(event_trigger(robofy, repeat_after=0.3), State(), 1.2)) >= 3
+    assert len(watch(event_trigger(robofy, repeat_after=0.1), State(), 1.2)) >= 3
+
+
+@needs_watchers
+def test_the_pause_doubles_while_the_cursor_does_not_move_and_new_leads_wait_for_it(robofy):
+    """A load that fails does not start run after run; once the cursor moves, events come at once again."""
+    agent = robofy.chatbot_ids[0]
+    state = State()
+
+    def arrive() -> None:
+        robofy.add_leads(1, chatbot_id=agent, created_at=datetime.now(UTC).replace(microsecond=0))
+
+    events = watch(event_trigger(robofy, repeat_after=0.5), state, 3.6, between=arrive)
+    assert events[-1]["count"] == 10
+    in_grace = robofy.count("list_leads") // 4  # polls of the first half second, each of which finds a new lead
+    assert 3 <= len(events) <= in_grace + 4, "and then after 0.5, 1 and 2 seconds"
+
+    def move() -> None:
+        moved.append(state.body)
+        state.body = body_of(robofy, Cursor(watermark=NOW - timedelta(days=9), generation=f"g{len(moved)}"))
+
+    moved: list = []
+    assert len(watch(event_trigger(robofy, repeat_after=0.2), state, 1.5, between=move)) >= 5
 
 
 @needs_watchers
@@ -431,7 +453,7 @@ def test_under_other_rules_than_the_cursors_it_says_so_once_and_takes_what_follo
     state = State()
     state.body = body_of(robofy, replace(cursor, watermark=newest[4]))
     connect(**now)
-    events = watch(event_trigger(robofy, repeat_after=0.2), state, 1.2)
+    events = watch(event_trigger(robofy, repeat_after=0.1), state, 1.2)
     assert len(events) >= 3
     assert {event["count"] for event in events} == {sum(at >= newest[4] for at in newest)}
     assert caplog.text.count("written under other privacy rules") == 1

@@ -20,6 +20,7 @@ import pytest
 import requests
 
 from airflow_provider_robofy.emulator.inprocess import Emulator
+from tests.processes.airflow import RunningAirflow
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -39,16 +40,6 @@ ARGUMENTS = [
 # A key that is found nowhere by chance.
 API_KEY = "rk-6c1d0b7e-browser"
 DAG_ID = "robofy_lead_sync"
-
-
-def _load(path: Path) -> Any:
-    # Test folders are no packages, so a module beside this file is loaded by its path.
-    spec = importlib.util.spec_from_file_location(f"robofy_ui_{path.stem}", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -102,7 +93,7 @@ def robofy() -> Iterator[Emulator]:
 def airflow(chromium: str, robofy: Emulator) -> Iterator[Any]:
     """Give an Airflow whose connection tests are on, with one DAG, which is paused."""
     home = Path(tempfile.mkdtemp(prefix="airflow-"))  # short and nobody's, for it shows in pictures
-    running = _load(HERE.parent / "processes" / "airflow.py").RunningAirflow(home / "home")
+    running = RunningAirflow(home / "home")
     running.environment |= {
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
@@ -140,7 +131,9 @@ def browser(chromium: str) -> Iterator[Any]:
 @pytest.fixture
 def window(airflow: Any, browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Give a window of its own, without cookies, as wide as the pictures in the documents."""
-    opened = _load(HERE / "window.py").Window(browser, airflow, tmp_path, secrets=(API_KEY,))
+    from tests.ui.window import Window  # needs playwright
+
+    opened = Window(browser, airflow, tmp_path, secrets=(API_KEY,))
     yield opened
     opened.close()
 
@@ -148,4 +141,6 @@ def window(airflow: Any, browser: Any, tmp_path: Path) -> Iterator[Any]:
 @pytest.fixture
 def screens(window: Any) -> Any:
     """Give Airflow's pages as a person sees them."""
-    return _load(HERE / "screens.py").Screens(window)
+    from tests.ui.screens import Screens
+
+    return Screens(window)

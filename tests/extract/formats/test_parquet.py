@@ -73,13 +73,7 @@ def test_the_types_are_the_same_whatever_the_rows_hold(resource: str) -> None:
 
     assert schemas[0] == schemas[1] == schemas[2]
     assert schemas[0].names == list(table.names)
-
-
-def test_a_position_is_a_number_of_64_bits() -> None:
-    content = written([{"_message_key": "k", "_session_id": "s", "_position": 2**63 - 1, "_project_id": None,
-                        "_chatbot_id": "a"}], resource="messages")  # fmt: skip
-    table = parquet.read_table(io.BytesIO(content))
-    assert (str(table.schema.field("_position").type), table["_position"].to_pylist()) == ("int64", [2**63 - 1])
+    assert resource != "messages" or str(schemas[0].field("_position").type) == "int64"
 
 
 def test_the_same_rows_give_the_same_bytes_however_they_arrive() -> None:
@@ -136,18 +130,19 @@ def test_a_column_that_a_file_lacks_is_left_out() -> None:
     assert list(read_parquet(io.BytesIO(sink.getvalue()), LEADS)) == [{"id": "a"}]
 
 
-@pytest.mark.parametrize("table", [{"score": ["a"]}, {"id": [1]}, {"_created_at": ["2025-01-15"]}, {"id": [["a"]]}])
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"score": ["a"]},
+        {"id": [1]},
+        {"_created_at": ["2025-01-15"]},
+        {"id": [["a"]]},
+        {"_created_at": pa.array([2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))},  # beyond the calendar
+    ],
+)
 def test_a_table_of_somebody_else_is_refused(table: dict[str, Any]) -> None:
     sink = io.BytesIO()
     parquet.write_table(pa.table(table), sink)
-    with pytest.raises(ValueError, match="not a Parquet file of this provider"):
-        list(read_parquet(io.BytesIO(sink.getvalue()), LEADS))
-
-
-def test_a_time_beyond_the_calendar_is_refused() -> None:
-    sink = io.BytesIO()
-    times = pa.array([2**62], pa.int64()).cast(pa.timestamp("us", "UTC"))
-    parquet.write_table(pa.table({"_created_at": times}), sink)
     with pytest.raises(ValueError, match="not a Parquet file of this provider"):
         list(read_parquet(io.BytesIO(sink.getvalue()), LEADS))
 

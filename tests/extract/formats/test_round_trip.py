@@ -74,16 +74,12 @@ def check_all_formats(resource: str, pages: list[list[bytes]]) -> None:
 quietly = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.parametrize("resource", ["leads", "sessions"])
 @quietly
-@given(st.lists(st.lists(rows_of("leads"), max_size=3), max_size=3))
-def test_any_leads_come_back_the_same(pages: list[list[dict[str, Any]]]) -> None:
-    check_all_formats("leads", [[codec.dump_line(row) for row in page] for page in pages])
-
-
-@quietly
-@given(st.lists(st.lists(rows_of("sessions"), max_size=3), max_size=3))
-def test_any_sessions_come_back_the_same(pages: list[list[dict[str, Any]]]) -> None:
-    check_all_formats("sessions", [[codec.dump_line(row) for row in page] for page in pages])
+@given(st.data())
+def test_any_rows_come_back_the_same(resource: str, data: st.DataObject) -> None:
+    pages = data.draw(st.lists(st.lists(rows_of(resource), max_size=3), max_size=3))
+    check_all_formats(resource, [[codec.dump_line(row) for row in page] for page in pages])
 
 
 @quietly

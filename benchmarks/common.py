@@ -1,4 +1,4 @@
-"""What every benchmark stands on: the emulator in a process of its own, and contenders measured in theirs."""
+"""Shared by all benchmarks: the emulator in a process of its own, and each contender in another one."""
 
 from __future__ import annotations
 

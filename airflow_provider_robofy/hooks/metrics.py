@@ -1,0 +1,91 @@
+"""Metrics of what tasks fetched, loaded and uploaded, sent through Airflow's Stats to StatsD or OpenTelemetry."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow.providers.common.compat.sdk import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from airflow.providers.common.compat.sdk import BaseOperator
+
+    from airflow_provider_robofy.api.client import RobofyClient
+
+log = logging.getLogger(__name__)
+
+#: Counts of a manifest that become counters.
+_FETCHED: Final = ("rows", "duplicates", "outside_window", "rejected", "requests")
+
+
+def count_fetch(manifest: Mapping[str, Any] | None, clients: Iterable[RobofyClient], tags: Mapping[str, str]) -> None:
+    """Send the counts of a fetch, also of one that landed nothing or failed for rejected rows.
+
+    Counters ``robofy.<resource>.rows``, ``.duplicates``, ``.outside_window``, ``.rejected``, ``.requests`` and
+    ``.retries``; timings ``.duration`` and ``.rate_limited``; with a cursor the gauge ``.watermark_lag``, in seconds.
+
+    :param manifest: The manifest, as plain JSON; None where there is none.
+    :param clients: The clients that read, which know of retries and of waits for the request budget.
+    :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
+    """
+    if manifest is None:
+        return
+    used = list(clients)
+    prefix = f"robofy.{manifest['resource']}"
+    with _harmless():
+        for name in _FETCHED:
+            Stats.incr(f"{prefix}.{name}", manifest[name], tags=dict(tags))
+        Stats.incr(f"{prefix}.retries", sum(one.retries for one in used), tags=dict(tags))
+        begin, end = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
+        Stats.timing(f"{prefix}.duration", max(end - begin, timedelta()), tags=dict(tags))
+        waited = timedelta(seconds=sum(one.rate_limited_seconds for one in used))
+        Stats.timing(f"{prefix}.rate_limited", waited, tags=dict(tags))
+        if manifest["watermark_after"] is not None:
+            lag = datetime.now(UTC) - datetime.fromisoformat(manifest["watermark_after"])
+            Stats.gauge(f"{prefix}.watermark_lag", round(lag.total_seconds()), tags=dict(tags))
+
+
+def tags_of(task: BaseOperator) -> dict[str, str]:
+    """Return the tags of a task's metrics.
+
+    :param task: The task.
+    """
+    return {"dag_id": task.dag_id if task.has_dag() else "no_dag", "task_id": task.task_id}  # type: ignore[no-untyped-call]
+
+
+def count_load(resource: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Send what a load did to a table: counters ``robofy.<resource>.load.inserted`` and so on.
+
+    :param resource: What the rows are.
+    :param counts: Rows by what became of them.
+    :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
+    """
+    _count(f"robofy.{resource}.load", counts, tags)
+
+
+def count_uploads(counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Send what became of documents: counters ``robofy.knowledge.uploaded``, ``.unchanged``, ``.failed`` and so on.
+
+    :param counts: Documents by what became of them.
+    :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
+    """
+    _count("robofy.knowledge", counts, tags)
+
+
+def _count(prefix: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    with _harmless():
+        for name, count in counts.items():
+            Stats.incr(f"{prefix}.{name}", count, tags=dict(tags))
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Log what a metrics backend raises: what has landed has landed, whether or not it could be counted."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever a backend raises
+        log.warning("Metrics could not be sent (%s).", type(error).__name__)

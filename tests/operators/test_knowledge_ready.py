@@ -1,0 +1,130 @@
+"""Waiting for uploaded documents against the emulator: on the worker, deferred, and in the sensor."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.errors import RobofyDataError, RobofyError
+from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
+from airflow_provider_robofy.sensors.knowledge import RobofyKnowledgeSensor
+from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers.knowledge import RobofyKnowledgeTrigger
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
+    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
+
+
+@pytest.fixture
+def robofy(robofy_emulator_factory, monkeypatch):
+    emulator = robofy_emulator_factory(leads=0)
+    connection = json.loads(emulator.connection_json())
+    connection["extra"].update(max_attempts=1, total_timeout=20)
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    return emulator
+
+
+@pytest.fixture
+def docs(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "faq.md").write_text("Opening hours")
+    (tmp_path / "docs" / "prices.pdf").write_bytes(b"%PDF-1.7 prices")
+    return tmp_path / "docs"
+
+
+def upload(docs, **arguments):
+    usual = {"wait": True, "deferrable": False, "poll_interval": 0.05, "timeout": 5}
+    return RobofyUploadKnowledgeOperator(task_id="docs", source=str(docs), **{**usual, **arguments})
+
+
+def finish(one, context):
+    """Run a task to its end, through a deferral and its trigger where it defers."""
+    try:
+        return one.execute(context)
+    except TaskDeferred as deferred:
+        _, arguments = deferred.trigger.serialize()
+
+        async def event():
+            return [e.payload async for e in RobofyKnowledgeTrigger(**json.loads(json.dumps(arguments))).run()]
+
+        [payload] = asyncio.run(event())
+        pushed = context["ti"].pushed
+        type(context["ti"]).xcom_pull = lambda self, *, task_ids, key, map_indexes: pushed[key]
+        return one.resume_execution(deferred.method_name, {"event": payload}, context)
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+def test_an_upload_waits_until_its_documents_are_ready(robofy, context, docs, deferrable):
+    robofy.configure(processing_seconds=0.5)
+    began = time.monotonic()
+    manifest = finish(upload(docs, deferrable=deferrable), context)
+    assert time.monotonic() - began >= 0.5
+    assert manifest["counts"]["uploaded"] == 2
+    assert robofy.count("list_linked_assets") >= 2
+
+
+@pytest.mark.parametrize("fault", ["drop", "rate_limit", "html"])
+def test_a_poll_that_fails_does_not_end_the_wait(robofy, context, docs, fault):
+    robofy.fault(fault, endpoint="list_linked_assets")
+    assert finish(upload(docs), context)["counts"]["uploaded"] == 2
+    assert robofy.count("list_linked_assets") == 2
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])
+@pytest.mark.parametrize("status", ["Failed", "Pondering"])
+def test_a_document_that_fails_or_is_never_ready_fails_the_task(robofy, context, docs, deferrable, status):
+    robofy.configure(processing_result=status)
+    with pytest.raises(RobofyError, match=r"(could not process|not ready within).*faq\.md: '(Failed|Pondering)'"):
+        finish(upload(docs, deferrable=deferrable, timeout=0.5), context)
+    assert context["ti"].pushed["manifest"]["counts"]["uploaded"] == 2
+
+
+def test_a_retry_waits_for_what_an_earlier_attempt_has_uploaded_and_uploads_nothing(robofy, context, docs):
+    robofy.configure(processing_seconds=3600)
+    with pytest.raises(RobofyDataError, match=r"faq\.md: 'Processing'"):
+        finish(upload(docs, timeout=0.2), context)
+    robofy.configure(processing_seconds=0)
+    assert finish(upload(docs), context)["counts"]["unchanged"] == 2
+    assert len(robofy.assets()) == 2
+
+
+def sensor(manifest, mode, **arguments):
+    usual = {"deferrable": mode == "deferred", "poke_interval": 0.1, "timeout": 5}
+    return RobofyKnowledgeSensor(task_id="ready", manifest=manifest, **{**usual, **arguments})
+
+
+@pytest.mark.parametrize("mode", ["poke", "deferred"])
+def test_the_sensor_waits_for_the_documents_of_a_manifest(robofy, context, docs, mode):
+    manifest = finish(upload(docs, wait=False), context)
+    robofy.configure(processing_seconds=0.5)
+    assert finish(sensor(manifest, mode), context) == {"ready": 2}
+
+
+def test_the_sensor_reads_the_long_lists_of_a_manifest_from_their_file(robofy, context, docs):
+    for number in range(60):
+        (docs / f"{number}.md").write_text(str(number))
+    manifest = finish(upload(docs, wait=False), context)
+    assert manifest["lists"] is None
+    assert finish(sensor(manifest, "poke"), context) == {"ready": 62}
+
+
+def test_the_sensor_names_what_was_not_ready_in_time(robofy, context, docs):
+    manifest = finish(upload(docs, wait=False), context)
+    robofy.configure(processing_result="Pondering")
+    with pytest.raises(AirflowSensorTimeout, match=r"faq\.md: 'Pondering'"):
+        finish(sensor(manifest, "poke", timeout=0.3), context)
+
+
+@pytest.mark.parametrize("manifest", ["{}", {}, {"lists": None, "lists_uri": "/nowhere.json"}], ids=str)
+def test_the_sensor_refuses_what_is_no_manifest_of_an_upload(robofy, context, manifest):
+    with pytest.raises(AirflowFailException, match="manifest"):
+        finish(sensor(manifest, "poke"), context)
