@@ -122,7 +122,7 @@ def test_the_provider_reads_leads_and_sessions_with_every_form(serve, monkeypatc
     from airflow_provider_robofy.hooks.robofy import RobofyHook
 
     emulator = serve(token_form=form, sessions_page_size=3).emulator
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json())
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json(max_parallel_pages=1))
     assert [lead.id for lead in RobofyHook().iter_leads()] == [row["id"] for row in emulator.leads()]
     assert len({session.session_id for session in RobofyHook().iter_sessions()}) == 8
     assert (emulator.count("list_leads"), emulator.count("list_sessions")) == (3, 3)
