@@ -24,7 +24,7 @@ except ModuleNotFoundError as missing:
     if missing.name != "aiohttp":
         raise
 
-    # Whoever only loads the pytest plugin is not stopped; whoever uses the emulator is told what it needs.
+    # A project that only loads the pytest plugin works; a use of the emulator raises what to install.
     def __getattr__(name: str) -> NoReturn:
         if name in __all__:
             raise ImportError(NEEDS_AIOHTTP)

@@ -46,10 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--prerender", action="store_true", help="render the pages of leads before saying ready")
     add("--fault", action="append", default=[], metavar="KIND[:key=value,...]", help="what goes wrong; see below")
     # Each setting is explained once, where its class is documented.
-    told = dict(re.findall(r":param (\w+): (.+?)(?=\n *:|\Z)", Settings.__doc__ or "", re.DOTALL))
+    meanings = dict(re.findall(r":param (\w+): (.+?)(?=\n *:|\Z)", Settings.__doc__ or "", re.DOTALL))
     for name, option in OPTIONS.items():
         flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
-        text = " ".join(told.get(name, "").split())
+        text = " ".join(meanings.get(name, "").split())
         if option.kind is bool:
             add(flag, dest=name, action="store_true", help=text)
         elif option.kind is dict:

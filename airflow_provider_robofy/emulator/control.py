@@ -1,4 +1,4 @@
-"""Everything that may be done to a running emulator, each operation once, and the control API.
+"""Everything that may be done to a running emulator, each operation once.
 
 `Control` has the operations. `Emulator` offers them to Python code, and the control API offers the same ones over HTTP,
 under `/_robofy_emulator/` and without a key, because it is for the test that owns the emulator:
@@ -9,7 +9,7 @@ under `/_robofy_emulator/` and without a key, because it is for the test that ow
 | GET requests `?endpoint= &limit=` | recent requests, oldest first; says whether the key was right, not what it was |
 | DELETE requests | forgets them and starts counting anew |
 | GET leads `?chatbot_id=` | all rows of an agent (of the first by default) as the API would list them |
-| POST leads `{count, chatbot_id, created_at, session_id, fields}` | adds leads, created now unless told otherwise |
+| POST leads `{count, chatbot_id, created_at, session_id, fields}` | adds leads, created now by default |
 | PATCH leads/ID `{chatbot_id, created_at, fields}` | changes one |
 | DELETE leads/ID `?chatbot_id=` | deletes one |
 | POST sessions `{session_id, chatbot_id, at, messages, fields}` | adds a session with that many messages |
@@ -33,27 +33,21 @@ Usage::
 
 from __future__ import annotations
 
-import inspect
 from datetime import datetime
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
-from urllib.parse import unquote
 
 import orjson
-from aiohttp import web
 
 from airflow_provider_robofy.emulator import faults
-from airflow_provider_robofy.emulator.faults import FaultError
 from airflow_provider_robofy.emulator.sessions import Message, Session
-from airflow_provider_robofy.emulator.settings import SettingsError, SettingsOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_robofy.emulator.account import Agent
     from airflow_provider_robofy.emulator.server import Request, RobofyServer
-
-PREFIX = "/_robofy_emulator/"
+    from airflow_provider_robofy.emulator.settings import SettingsOptions
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -196,7 +190,7 @@ class Control:
         """Change a lead and return its row.
 
         :param lead_id: Its id.
-        :param chatbot_id: Its agent, None to look at all.
+        :param chatbot_id: Its agent, None to search all.
         :param created_at: Its new time, None to leave it.
         :param fields: What its row says from now on.
         """
@@ -209,7 +203,7 @@ class Control:
         """Delete a lead and return its id.
 
         :param lead_id: Its id.
-        :param chatbot_id: Its agent, None to look at all.
+        :param chatbot_id: Its agent, None to search all.
         """
         agent, number = self._lead(lead_id, chatbot_id)
         agent.leads.delete(number)
@@ -376,63 +370,3 @@ def _checked(fields: dict[str, Any]) -> dict[str, Any]:
     except TypeError as unwritable:
         raise ControlError(f"fields cannot be written as JSON: {unwritable}") from None
     return values
-
-
-# ---------------------------------------------------------------------------------------------------- over HTTP
-async def handle(server: RobofyServer, request: web.BaseRequest, path: str) -> web.Response:
-    """Answer one call of the control API.
-
-    :param server: What to control.
-    :param request: The request.
-    :param path: Its path behind the prefix, still encoded.
-    """
-    noun, slash, item = path.partition("/")
-    function, name = OPERATIONS.get((request.method, noun + slash), (None, ""))
-    if function is None:
-        known = ", ".join(f"{method} {PREFIX}{path}" for method, path in OPERATIONS)
-        return _json({"error": f"no such control call; known: {known}"}, 404)
-    try:
-        given = dict(request.query) | await _body(request)
-        found = function(Control(server), **_arguments(function, given, unquote(item)))
-        return _json({name: found} if name else found)
-    except (ControlError, FaultError, SettingsError) as refused:
-        return _json({"error": str(refused)}, 400)
-
-
-def _json(content: Any, status: int = 200) -> web.Response:
-    body = orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n"
-    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
-
-
-async def _body(request: web.BaseRequest) -> dict[str, Any]:
-    raw = await request.read()
-    try:
-        content = orjson.loads(raw or b"{}")
-    except orjson.JSONDecodeError as broken:
-        raise ControlError(f"the body is not JSON: {broken}") from None
-    if not isinstance(content, dict):
-        raise ControlError("the body must be a JSON object")
-    return content
-
-
-def _arguments(function: Callable[..., Any], given: dict[str, Any], item: str) -> dict[str, Any]:
-    """Return the arguments of an operation, after comparing them with its signature."""
-    _, *parameters = inspect.signature(function).parameters.values()
-    named = {one.name: one for one in parameters if one.kind is not one.VAR_KEYWORD}
-    if item:
-        given[parameters[0].name] = item
-    # Options and settings are checked by what takes them; the fields of a row come as one object.
-    last = parameters[-1].name if parameters else ""
-    if last not in {"options", "settings"} and (unknown := set(given) - {one.name for one in parameters}):
-        known = ", ".join(one.name for one in parameters)
-        raise ControlError(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
-    missing = [name for name, one in named.items() if one.default is one.empty and name not in given]
-    if missing:
-        raise ControlError(f"missing: {', '.join(missing)}")
-    for name, value in given.items():
-        kind = named[name].annotation if name in named else ""
-        if kind in {"str", "str | None"} and not isinstance(value, str if kind == "str" else str | None):
-            raise ControlError(f"{name} must be text, not {value!r}")
-        if kind == "bool" and not isinstance(value, bool):
-            raise ControlError(f"{name} must be true or false, not {value!r}")
-    return given

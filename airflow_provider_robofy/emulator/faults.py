@@ -1,8 +1,8 @@
 """Faults, which go wrong on purpose. Each kind is one function; `build` and `parse` return faults that are set.
 
 A fault is aimed (`endpoint`, `chatbot`, `session`, `page`), may wait (`after` lets that many matching requests pass)
-and is limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once unless told
-otherwise; faults in a page's content stay, so that asking for the page again shows the same. Of the faults that replace
+and is limited (`times`; 0 or null means always). Faults that replace, delay or break an answer happen once by
+default; faults in a page's content stay, so that asking for the page again shows the same. Of the faults that replace
 an answer the first one set is used, and those behind it wait; all others are combined.
 """
 
@@ -284,9 +284,8 @@ class Fault:
             return False
         if self.kind == "duplicate_rows" and (request.page or 0) < 2:
             return False
-        session = request.params.get("sessionId", request.query.get("sessionId"))
-        found = (request.endpoint, request.params.get("chatbotId"), session, request.page)
-        return all(self._options[name] in {None, value} for name, value in zip(AIM, found, strict=False))
+        found = zip(AIM, (*request.listing, request.page), strict=False)
+        return all(self._options[name] in {None, value} for name, value in found)
 
     def as_json(self) -> dict[str, Any]:
         """Return it with its options and how often it was applied, for the control API."""

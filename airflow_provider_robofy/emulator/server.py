@@ -1,21 +1,26 @@
-"""The HTTP server: from a request on the wire, past the faults, to the endpoint that answers it."""
+"""The HTTP server: from a request on the wire, past the faults, to the endpoint or control call that answers it."""
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+import orjson
 from aiohttp import web
 
-from airflow_provider_robofy.emulator import account, control, faults, knowledge, leads, sessions
+from airflow_provider_robofy.emulator import account, faults, knowledge, leads, sessions
+from airflow_provider_robofy.emulator.control import OPERATIONS, Control, ControlError
+from airflow_provider_robofy.emulator.faults import FaultError
 from airflow_provider_robofy.emulator.pages import LISTINGS
 from airflow_provider_robofy.emulator.routes import ENDPOINTS
+from airflow_provider_robofy.emulator.settings import SettingsError
 from airflow_provider_robofy.emulator.wire import ApiError, ApiRequest, bad_request, respond
 
 if TYPE_CHECKING:
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PREFIX = "/_robofy_emulator/"
 _REMEMBERED = 10_000
 
 # An endpoint is answered by the function that has its name.
@@ -133,8 +139,8 @@ class RobofyServer:
         if not raw_path.startswith("/"):
             # A client that takes this server for its proxy sends the whole address.
             raw_path = urlsplit(raw_path).path or "/"
-        if raw_path.startswith(control.PREFIX):
-            return await control.handle(self, request, raw_path[len(control.PREFIX) :])
+        if raw_path.startswith(PREFIX):
+            return await _control(self, request, raw_path[len(PREFIX) :])
         self.in_flight += 1
         try:
             return await self._api(request, raw_path, query)
@@ -229,3 +235,63 @@ class RobofyServer:
         if "projectId" in request.params:
             self.world.check_project(request.params["projectId"])
         return respond(await HANDLERS[request.endpoint](self.world, request))
+
+
+# ---------------------------------------------------------------------------------------------------- the control API
+async def _control(server: RobofyServer, request: web.BaseRequest, path: str) -> web.Response:
+    """Answer one call of the control API.
+
+    :param server: What to control.
+    :param request: The request.
+    :param path: Its path behind the prefix, still encoded.
+    """
+    noun, slash, item = path.partition("/")
+    function, name = OPERATIONS.get((request.method, noun + slash), (None, ""))
+    if function is None:
+        known = ", ".join(f"{method} {PREFIX}{path}" for method, path in OPERATIONS)
+        return _json({"error": f"no such control call; known: {known}"}, 404)
+    try:
+        given = dict(request.query) | await _body(request)
+        found = function(Control(server), **_arguments(function, given, unquote(item)))
+        return _json({name: found} if name else found)
+    except (ControlError, FaultError, SettingsError) as refused:
+        return _json({"error": str(refused)}, 400)
+
+
+def _json(content: Any, status: int = 200) -> web.Response:
+    body = orjson.dumps(content, option=orjson.OPT_INDENT_2) + b"\n"
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")
+
+
+async def _body(request: web.BaseRequest) -> dict[str, Any]:
+    raw = await request.read()
+    try:
+        content = orjson.loads(raw or b"{}")
+    except orjson.JSONDecodeError as broken:
+        raise ControlError(f"the body is not JSON: {broken}") from None
+    if not isinstance(content, dict):
+        raise ControlError("the body must be a JSON object")
+    return content
+
+
+def _arguments(function: Callable[..., Any], given: dict[str, Any], item: str) -> dict[str, Any]:
+    """Return the arguments of an operation, after comparing them with its signature."""
+    _, *parameters = inspect.signature(function).parameters.values()
+    named = {one.name: one for one in parameters if one.kind is not one.VAR_KEYWORD}
+    if item:
+        given[parameters[0].name] = item
+    # Options and settings are checked by what takes them; the fields of a row come as one object.
+    last = parameters[-1].name if parameters else ""
+    if last not in {"options", "settings"} and (unknown := set(given) - {one.name for one in parameters}):
+        known = ", ".join(one.name for one in parameters)
+        raise ControlError(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
+    missing = [name for name, one in named.items() if one.default is one.empty and name not in given]
+    if missing:
+        raise ControlError(f"missing: {', '.join(missing)}")
+    for name, value in given.items():
+        kind = named[name].annotation if name in named else ""
+        if kind in {"str", "str | None"} and not isinstance(value, str if kind == "str" else str | None):
+            raise ControlError(f"{name} must be text, not {value!r}")
+        if kind == "bool" and not isinstance(value, bool):
+            raise ControlError(f"{name} must be true or false, not {value!r}")
+    return given

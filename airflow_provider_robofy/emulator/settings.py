@@ -28,7 +28,7 @@ class SettingsError(ValueError):
 class Option:
     """One setting as code reads it.
 
-    :param default: Its value unless told otherwise. Only where this is None may the value be None.
+    :param default: Its value if none is given. Only where this is None may the value be None.
     :param check: Returns a usable value, or raises `ValueError` with the end of a sentence: "must be ...".
     :param kind: Type that the command line makes of its text. Default str; dict stands for ENDPOINT=VALUE.
     :param choices: The values that it may have, empty for any.

@@ -115,7 +115,7 @@ class ApiRequest:
 
     @property
     def listing(self) -> tuple[str | None, ...]:
-        """Return what tells one listing from another: endpoint, agent and session."""
+        """Return what identifies a listing: endpoint, agent and session."""
         session = self.params.get("sessionId", self.query.get("sessionId"))
         return self.endpoint, self.params.get("chatbotId"), session or None
 

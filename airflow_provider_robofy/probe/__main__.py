@@ -6,7 +6,8 @@ import argparse
 import os
 import sys
 from contextlib import redirect_stdout
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from airflow_provider_robofy.api.codec import dump_pretty
@@ -38,7 +39,6 @@ exit status: 0 probed, 1 something could not be probed, 2 wrong usage
 
 
 def _parser() -> argparse.ArgumentParser:
-    usual = Bounds()
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_robofy.probe",
         description="Find out how your account answers what Robofy's documentation leaves open, by reading alone.",
@@ -47,11 +47,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
 
-    def number(name: str, read: Callable[[str], float], text: str) -> None:
-        default = getattr(usual, name[2:].replace("-", "_"), None)
-        add(name, type=read, default=default, metavar="N", help=text)
-
     add = parser.add_argument
+    number = partial(add, metavar="N")
     add("--conn-id", metavar="ID", help="Airflow connection to probe with")
     add("--host", metavar="URL", help=f"base URL, with {KEY_VARIABLE} only (default: the public API)")
     add("--project-id", metavar="ID", help="project (default: the connection's, or the first that the key sees)")
@@ -60,13 +57,16 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--show-field-names", action="store_true", help="also write names that the probe does not know, and form fields"
     )
-    number("--wait", _between(float, 0, 1440), "minutes between the two reads of the newest leads; default 0")
-    number("--lead-pages", _between(int, 1, 1000), "pages of leads; default %(default)s")
-    number("--session-pages", _between(int, 1, 1000), "pages of sessions; default %(default)s")
-    number("--sessions", _between(int, 0, 100), "sessions whose messages are read; default %(default)s")
-    number("--max-requests", _between(int, 1, 10_000), "requests in all; default %(default)s")
-    number("--max-seconds", _between(float, 1, 86_400), "seconds in all, without --wait; default %(default)g")
-    number("--requests-per-minute", _between(float, 0.01, 100_000), "budget; default the connection's, or no limit")
+    number("--wait", type=_between(float, 0, 1440), help="minutes between the two reads of the newest leads; default 0")
+    number("--lead-pages", type=_between(int, 1, 1000), help="pages of leads; default %(default)s")
+    number("--session-pages", type=_between(int, 1, 1000), help="pages of sessions; default %(default)s")
+    number("--sessions", type=_between(int, 0, 100), help="sessions whose messages are read; default %(default)s")
+    number("--max-requests", type=_between(int, 1, 10_000), help="requests in all; default %(default)s")
+    number("--max-seconds", type=_between(float, 1, 86_400), help="seconds in all, without --wait; default %(default)g")
+    budget = "budget; default the connection's, or no limit"
+    number("--requests-per-minute", type=_between(float, 0.01, 100_000), help=budget)
+    # The bounds have the names of their options.
+    parser.set_defaults(**asdict(Bounds()))
     return parser
 
 
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     out = sys.stdout
-    bounds = Bounds(**{one.name: getattr(given, one.name) for one in fields(Bounds)})
+    bounds = Bounds(**{bound.name: getattr(given, bound.name) for bound in fields(Bounds)})
     bounds = replace(bounds, wait=bounds.wait * 60)
     # Airflow logs to stdout while it starts; there, nothing but the report is wanted.
     with redirect_stdout(sys.stderr):
@@ -122,12 +122,10 @@ def _connection(parser: argparse.ArgumentParser, given: argparse.Namespace) -> R
             f"which account? Give --conn-id with an Airflow connection, or set the variable {KEY_VARIABLE} "
             "(with --project-id and --chatbot-id). A key is never given as an argument"
         )
-    settings = connection.settings
-    if given.requests_per_minute is not None:
-        settings = replace(settings, requests_per_minute=given.requests_per_minute)
+    per_minute = given.requests_per_minute or connection.settings.requests_per_minute
     return replace(
         connection,
-        settings=settings,
+        settings=replace(connection.settings, requests_per_minute=per_minute),
         project_id=given.project_id or connection.project_id,
         chatbot_id=given.chatbot_id or connection.chatbot_id,
     )

@@ -14,7 +14,7 @@ from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.transport import Received
-from airflow_provider_robofy.probe.seen import Failure, Shape, error_shape, shape_of
+from airflow_provider_robofy.probe.shapes import Failure, Shape, error_shape, shape_of
 from airflow_provider_robofy.probe.words import CODES
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Bounds:
     :param lead_pages: Pages of leads to read. Default 4.
     :param session_pages: Pages of sessions to read. Default 2.
     :param sessions: Sessions whose messages are read. Default 3.
-    :param wait: Seconds between the two looks at the newest leads. Default 0.
+    :param wait: Seconds between the two reads of the newest leads. Default 0.
     """
 
     max_requests: int = 32

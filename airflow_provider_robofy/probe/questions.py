@@ -2,90 +2,31 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_robofy.api.answers import http_date
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST
-from airflow_provider_robofy.probe.seen import NO_ROWS, UNKNOWN_TOKEN, Failure, ids_of
-from airflow_provider_robofy.probe.times import FUTURE, SLACK, is_naive, offset_of, said_offset, said_span
-from airflow_provider_robofy.probe.words import ID_NAMES, MESSAGE_TEXTS, MOST_SHOWN, TOTALS, counted, snake
+from airflow_provider_robofy.probe import others
+from airflow_provider_robofy.probe.findings import SET_PATH, Finding, Question
+from airflow_provider_robofy.probe.shapes import NO_ROWS, UNKNOWN_TOKEN
+from airflow_provider_robofy.probe.times import FUTURE, is_naive, offset_of, said_offset, said_span
+from airflow_provider_robofy.probe.words import MESSAGE_TEXTS, MOST_SHOWN, TOTALS, counted, snake, with_counts
 from airflow_provider_robofy.resources import LEADS, SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from airflow_provider_robofy.probe.ask import Answer
-    from airflow_provider_robofy.probe.seen import Listing, Shape
+    from airflow_provider_robofy.probe.seen import Listing
     from airflow_provider_robofy.probe.times import ZoneEvidence
-    from airflow_provider_robofy.probe.words import Names
 
-#: Every topic, in the order of the report.
-TOPICS: Final = {
-    "leads": "Leads",
-    "sessions": "Inbox sessions",
-    "messages": "Messages",
-    "other": "Other endpoints",
-    "answers": "Answers in general",
-}
 #: Rows and pages from which on a setting rests on enough.
 _ENOUGH_ROWS: Final = 20
 _ENOUGH_PAGES: Final = 2
 _ORDERS: Final = {NEWEST_FIRST: "newest first", OLDEST_FIRST: "oldest first", MIXED: "mixed"}
 _HALF_A_DAY: Final = 12 * 3600
-_SET_PATH: Final = "Set it in the extra endpoints."
-_SECRET: Final = "llm_api_key"  # noqa: S105 (the name of a field)
-_LIMIT_HEADER: Final = re.compile(
-    r"retry-after|(?:x-)?rate-?limit"
-    r"(?:-(?:limit|remaining|reset|used|policy|burst|capacity|second|minute|hour|day|daily|requests|tokens))*"
-)
-_NUMBER: Final = re.compile(r"-?\d{1,12}(?:\.\d{1,6})?")
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Answer one question about the account.
-
-    :param found: The answer, in a sentence or less.
-    :param value: The same for programs: plain JSON. Default null.
-    :param advice: What to do. Default nothing.
-    :param settings: Extras of the connection that should be what they are not. Default none.
-    :param open: Does the question stay unanswered? Default False.
-    :param assumed: What the provider assumes there. Default what the table of questions says.
-    :param answers: Answers that it rests on. Default all of the topic; likewise ``rows`` in them.
-    :param topic: A key of :data:`TOPICS`.
-    :param name: What it is about, in a few words; with the topic, the finding's name in JSON.
-    """
-
-    found: str
-    value: Any = None
-    advice: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    open: bool = False
-    assumed: str = ""
-    answers: int | None = None
-    rows: int | None = None
-    topic: str = ""
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Describe one line of the table of questions.
-
-    :param topics: Keys of :data:`TOPICS` that it is asked of, separated by spaces.
-    :param name: What it is about, in a few words.
-    :param answer: Takes what was seen of the topic; returns None where the question makes no sense.
-    :param assumed: What the provider assumes there. Default nothing.
-    """
-
-    topics: str
-    name: str
-    answer: Callable[[Any], Finding | None]
-    assumed: str = "nothing"
 
 
 def about_listing(listing: Listing) -> list[Finding]:
@@ -136,7 +77,7 @@ def _path(listing: Listing) -> Finding:
     if (template := listing.shape.template) is None:
         return Finding("answers", "answers", assumed=usual)
     settings = {"endpoints": {listing.endpoint: template}}
-    return Finding(f"not there, but under {template}", template, _SET_PATH, settings, assumed=usual)
+    return Finding(f"not there, but under {template}", template, SET_PATH, settings, assumed=usual)
 
 
 def _envelope(listing: Listing) -> Finding:
@@ -281,19 +222,19 @@ def _zone_found(evidence: ZoneEvidence) -> str:
     ahead = evidence.ahead or 0.0
     if evidence.exact is not None:
         leads = counted(len(evidence.fresh), "lead")
-        return f"{said_offset(evidence.exact)}, from {leads} that came between two looks{hints}"
+        return f"{said_offset(evidence.exact)}, from {leads} that came between two reads{hints}"
     newest = f"read as UTC, the newest lead or session {'lies' if ahead > FUTURE else 'is'} {said_span(ahead)}"
     if evidence.least is not None:
         return f"{newest} in the future: the zone is {said_offset(evidence.least)} or east of it{hints}"
     if ahead < -_HALF_A_DAY:
-        return f"{newest} old, which tells nothing of the zone{hints}"
+        return f"{newest} old, which does not show the zone{hints}"
     return f"{newest} {'old' if ahead < 0 else 'ahead'}: the zone lies no more than that west of UTC{hints}"
 
 
 # ------------------------------------------------------------------------------------------------------------ rows
 def _ids(listing: Listing) -> Finding:
     kinds = listing.counts["ids"]
-    return Finding(_said(kinds), dict(kinds)) if set(kinds) - {"none"} else Finding("rows have no id", {})
+    return Finding(with_counts(kinds), dict(kinds)) if set(kinds) - {"none"} else Finding("rows have no id", {})
 
 
 def _duplicates(listing: Listing) -> Finding:
@@ -342,9 +283,9 @@ def _lead_data(leads: Listing) -> Finding | None:
     kinds, entries = leads.counts["lead_data"], leads.counts["entries"]
     if not kinds:
         return None
-    found = f"{_said(kinds)}, with {counted(entries.total(), 'field')} in all"
+    found = f"{with_counts(kinds)}, with {counted(entries.total(), 'field')} in all"
     if strange := Counter({kind: number for kind, number in entries.items() if kind != "object"}):
-        found += f"; among them {_said(strange)} instead of objects"
+        found += f"; among them {with_counts(strange)} instead of objects"
     return Finding(found, {"kinds": dict(kinds), "fields": entries.total()})
 
 
@@ -355,7 +296,7 @@ def _form_fields(leads: Listing) -> Finding | None:
     types, values, different = leads.counts["form types"], leads.counts["form values"], len(leads.counts["labels"])
     repeating = f"; names repeat within {counted(leads.repeating, 'lead')}" if leads.repeating else ""
     return Finding(
-        f"of {', '.join(names)}; types {_said(types)}; values {_said(values)}{repeating}; "
+        f"of {', '.join(names)}; types {with_counts(types)}; values {with_counts(values)}{repeating}; "
         f"{counted(different, 'different field name')}",
         {
             "made_of": names,
@@ -400,7 +341,7 @@ def _speakers(listing: Listing) -> Finding:
     # A field such as type or source need not be about the speaker at all.
     fields = {name: words for name, words in listing.speakers.items() if set(words) != {"another word"}}
     value = {listing.names.path([name]): dict(words) for name, words in fields.items()}
-    found = "; ".join(f"{listing.names.path([name])}: {_said(words)}" for name, words in fields.items())
+    found = "; ".join(f"{listing.names.path([name])}: {with_counts(words)}" for name, words in fields.items())
     return Finding(found or "no known field names it", value)
 
 
@@ -417,130 +358,6 @@ def _message_id(messages: Listing) -> Finding:
 def _text(messages: Listing) -> Finding:
     names = [name for name in MESSAGE_TEXTS if name in messages.fields]
     return Finding(f"under {', '.join(names)}" if names else "not under a name that is known", names)
-
-
-# --------------------------------------------------------------------------------------------------------- answers
-def _limit_headers(answers: Sequence[Answer]) -> Finding:
-    limits: dict[str, str] = {}
-    for answer in answers:
-        for name, value in answer.headers.items():
-            if "retry-after" in name or "ratelimit" in name.replace("-", ""):
-                shown = name if _LIMIT_HEADER.fullmatch(name) else "a further rate limit header"
-                limits[shown] = value.strip() if _NUMBER.fullmatch(value.strip()) else "not a plain number"
-    found = "; ".join(f"{name}: {value}" for name, value in sorted(limits.items()))
-    advice = "If these name a budget, set requests_per_minute to your share of it." if limits else ""
-    return Finding(found or "none", limits, advice)
-
-
-def _limits_met(answers: Sequence[Answer]) -> Finding:
-    waits: Counter[str] = Counter(_wait(one.headers.get("retry-after")) for one in answers if one.status == 429)
-    value = {"times": waits.total(), "retry_after": dict(waits)}
-    if not waits:
-        return Finding("none at this pace", value)
-    found = f"{waits.total()} times, with Retry-After {_said(waits)}"
-    return Finding(found, value, "Set requests_per_minute, or put tasks into a pool.")
-
-
-def _wait(header: str | None) -> str:
-    if header is None:
-        return "absent"
-    return "seconds" if _NUMBER.fullmatch(header.strip()) else "a date" if http_date(header) else "unreadable"
-
-
-def _statuses(answers: Sequence[Answer]) -> Finding:
-    statuses = Counter(str(status) for status in sorted(answer.status for answer in answers))
-    return Finding(_said(statuses), dict(statuses))
-
-
-def _errors(answers: Sequence[Answer]) -> Finding | None:
-    shapes: Counter[str] = Counter(sorted(answer.error for answer in answers if answer.error))
-    return Finding(_said(shapes), dict(shapes), answers=shapes.total()) if shapes else None
-
-
-def _clock(answers: Sequence[Answer]) -> Finding:
-    ahead = next((answer.ahead for answer in reversed(answers) if answer.ahead is not None), None)
-    if ahead is None:
-        return Finding("unknown: answers have no Date header", assumed="then this machine's")
-    if abs(ahead) <= SLACK:
-        return Finding("agrees with this machine's", round(ahead))
-    found = f"{said_span(ahead)} {'ahead of' if ahead > 0 else 'behind'} this machine's"
-    return Finding(found, round(ahead), "Set the clock of this machine: windows without an end reach until its now.")
-
-
-def _said(counts: Counter[str]) -> str:
-    """Return words with how often each was there, the most frequent first."""
-    return ", ".join(f"{word} ({number:,})" for word, number in counts.most_common())
-
-
-# ------------------------------------------------------------------------------------------------- other endpoints
-def about_endpoint(endpoint: str, answer: Shape | Failure, names: Names) -> Finding:
-    """Return the finding about an endpoint of which only shape and names matter.
-
-    :param endpoint: Endpoint name.
-    :param answer: What its answer looks like, or why there is none.
-    :param names: Which names may be written.
-    """
-    found = _no_answer(endpoint, answer) if isinstance(answer, Failure) else _outside(endpoint, answer, names)
-    return replace(found, topic="other", name=endpoint, assumed=ENDPOINTS[endpoint][1])
-
-
-def no_id(name: str, endpoint: str, why: str) -> Finding:
-    """Return the finding that no project or agent is set, and that none could be found out.
-
-    :param name: ``project_id`` or ``chatbot_id``.
-    :param endpoint: Endpoint that should have given it.
-    :param why: Why it did not.
-    """
-    return Finding(
-        f"none is set, and {endpoint} gave none: {why}",
-        advice=f"Give --{name.replace('_', '-')}, or set the extra {name}. It stands in Robofy's dashboard.",
-        open=True,
-        assumed=f"the connection's extra {name}",
-        topic="other",
-        name=name,
-    )
-
-
-def _no_answer(endpoint: str, failure: Failure) -> Finding:
-    crawl = failure.missing and endpoint == "get_crawl_status"
-    advice = f"There may be no crawl yet, so probe again after one. {failure.advice}" if crawl else failure.advice
-    return Finding(failure.what, {"answers": False}, advice, open=not failure.missing)
-
-
-def _outside(endpoint: str, shape: Shape, names: Names) -> Finding:
-    content = shape.fields.get(("data",), shape.kind)
-    wraps = names.many(at[0] for at in shape.fields if len(at) == 1 and ("data",) in shape.fields)
-    kind, fields = {"object": "an object", "array": "an array"}.get(content, content), names.many(shape.names)
-    parts = [
-        f"answers under {shape.template}" if shape.template else "answers",
-        f"{kind} inside {', '.join(wraps)}" if wraps else f"{kind}, bare",
-    ]
-    if shape.rows is not None:
-        parts.append(f"{counted(len(shape.rows.items), 'row')} on the first page")
-    parts.append(f"fields: {', '.join(fields)}" if fields else "no fields")
-    if _SECRET in shape.names:
-        parts.append(f"the value of {_SECRET} was dropped on receipt")
-    if shape.status is not None:
-        parts.append(f"status: {shape.status or 'a word that the probe does not know'}")
-    advice, settings = "", {}
-    id_names = ID_NAMES.get(endpoint, ())
-    if shape.trouble:
-        advice = "The provider does not understand this answer. Report it to the provider with this finding."
-    elif shape.template:
-        advice = _SET_PATH
-        settings = {"endpoints": {endpoint: shape.template}}
-    elif id_names and shape.rows is not None and len(ids_of(shape.rows.items, id_names)) < len(shape.rows.items):
-        advice = f"The provider looks for an id under {', '.join(id_names)}. Report this finding."
-    value = {
-        "answers": True,
-        "understood": not shape.trouble,
-        "envelope": wraps,
-        "content": content,
-        "fields": fields,
-        "status": shape.status or None,
-    }
-    rows = len(shape.rows.items) if shape.rows else 0
-    return Finding("; ".join(parts), value, advice, settings, answers=1, rows=rows)
 
 
 # ------------------------------------------------------------------------------------------------------- the table
@@ -580,9 +397,11 @@ _QUESTIONS: Final = (
     Question("leads", "changes", _changes, "a lead may change; a full read lands its newest state"),
     Question("sessions", "directions", _speakers),
     Question("messages", "speakers", _speakers),
-    Question("answers", "rate limit headers", _limit_headers, "Retry-After in seconds or as a date, and no others"),
-    Question("answers", "rate limits met", _limits_met, "unknown; answers with 429 are sent again"),
-    Question("answers", "statuses", _statuses, "2xx is success unless the body says otherwise"),
-    Question("answers", "errors", _errors, "documented shape 1 or 2; others are read by their status"),
-    Question("answers", "clock", _clock, "the Date header, where there is one"),
+    Question(
+        "answers", "rate limit headers", others.limit_headers, "Retry-After in seconds or as a date, and no others"
+    ),
+    Question("answers", "rate limits met", others.limits_met, "unknown; answers with 429 are sent again"),
+    Question("answers", "statuses", others.statuses, "2xx is success unless the body says otherwise"),
+    Question("answers", "errors", others.errors, "documented shape 1 or 2; others are read by their status"),
+    Question("answers", "clock", others.clock, "the Date header, where there is one"),
 )

@@ -1,18 +1,17 @@
-"""What answers and rows look like: names, types, forms and counts, and no value."""
+"""What a listing and its rows look like, page by page: names, types, forms and counts, and no value."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict, deque
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import available_timezones
 
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.api.envelopes import TOKEN_LIKE, TOKEN_NAMES, Rows
+from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.tokens import foresee
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST, UNKNOWN
+from airflow_provider_robofy.probe.shapes import Shape
 from airflow_provider_robofy.probe.times import form_of, moment
 from airflow_provider_robofy.probe.words import (
     FIELD_TYPES,
@@ -20,195 +19,26 @@ from airflow_provider_robofy.probe.words import (
     MESSAGE_TIMES,
     ROLES,
     SPEAKERS,
-    STATUSES,
     kind_of,
     snake,
     word,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.probe.shapes import Failure
     from airflow_provider_robofy.probe.times import ZoneEvidence
     from airflow_provider_robofy.probe.words import Names
     from airflow_provider_robofy.resources import Resource
 
-#: What the provider would fail with: no list of rows (or no object), or a token under a name that it does not know.
-NO_ROWS: Final = "no rows"
-UNKNOWN_TOKEN: Final = "unknown token"  # noqa: S105 (what is wrong with it)
-
 ENDPOINT_OF: Final = {"leads": "list_leads", "sessions": "list_sessions", "messages": "list_session_messages"}
-_ZONE_NAME: Final = re.compile(r"(?:\w+_)?(?:time_?zone|tz)(?:_name)?", re.IGNORECASE)
 _TIME_LIKE: Final = re.compile(r"(?:^|_)(?:at|on|time|date|timestamp|datetime)$|(?:At|Time|Date|Timestamp)$")
 _ID_LIKE: Final = re.compile(r"^_?(?:id|uuid|guid)$|_(?:id|uuid)$|[a-z](?:Id|ID|Uuid)$")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_DEEPEST: Final = 6
-#: An answer of millions of fields is described no further.
-_MOST_FIELDS: Final = 10_000
 #: Of an object that is keyed by something personal, no more names than these are kept, even for counting.
 _MOST_NAMES: Final = 300
-
-_LATER: Final = "Try again later; if it stays so, give the endpoint to Robofy's support."
-
-Path = tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """Describe one answer.
-
-    :param kind: JSON type of the whole answer.
-    :param trouble: Empty, :data:`NO_ROWS` or :data:`UNKNOWN_TOKEN`: what the provider would have failed with.
-    :param rows: The page of a listing, for counting; None for another answer, and where no rows were found.
-    :param rows_at: Path to the rows; empty for a bare array, None where they were not found.
-    :param fields: Path to JSON type of every field outside of arrays, outermost first.
-    :param token_at: Path to the token of the next page, None where there is none.
-    :param pointers_at: Paths to what seems to point to a next page under a name that is not known.
-    :param columns: Names that the answer declares as its columns, None where it declares none.
-    :param names: Names of the fields of the first row, or of the content.
-    :param status: The word under ``status`` or ``state`` of the content: empty if the probe does not know it, None if
-        there is none.
-    :param zones: IANA names under a name such as ``timezone``.
-    :param leads_back: Does the page's token lead back to an earlier page?
-    :param template: Path template that answered in place of the one in use, None if that one did.
-    """
-
-    kind: str = "null"
-    trouble: str = ""
-    rows: Rows | None = field(default=None, repr=False)
-    rows_at: Path | None = None
-    fields: Mapping[Path, str] = field(default_factory=dict)
-    token_at: Path | None = None
-    pointers_at: tuple[Path, ...] = ()
-    columns: Path | None = None
-    names: Path = ()
-    status: str | None = None
-    zones: Path = ()
-    leads_back: bool = False
-    template: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Describe why a call came to nothing, in words of our own: Robofy's may hold anything.
-
-    :param what: A sentence for people.
-    :param advice: What to do about it.
-    :param missing: Did the path answer that it, or what it names, does not exist? Default False.
-    :param wrong_id: Is it the project or agent that does not exist? Default False.
-    :param final: Is asking on of no use? Default False.
-    :param asked: Was the call made at all? Default True.
-    """
-
-    what: str
-    advice: str = _LATER
-    missing: bool = False
-    wrong_id: bool = False
-    final: bool = False
-    asked: bool = True
-
-
-def shape_of(payload: Any, read: Callable[[Any], Any]) -> Shape:
-    """Return what an answer looks like, and whether the provider understands it.
-
-    Sample, an answer to List Leads::
-
-        {"message": "...", "data": {"report": {"columns": ["id"], "rows": [{"id": "lead_1"}], "next_page_token": "x"}}}
-
-    :param payload: The decoded answer.
-    :param read: How the provider reads it; raises ValueError where it does not understand it.
-    """
-    fields = dict(islice(_fields(payload), _MOST_FIELDS))
-    pointers = tuple(at for at, value in fields.items() if value and _points(at[-1]))
-    value, trouble = None, ""
-    try:
-        value = read(payload)
-    except ValueError:
-        try:
-            # Without what seems to point to a next page: are there rows at least?
-            value, trouble = read(_without(payload, {at[-1] for at in pointers}, _DEEPEST)), UNKNOWN_TOKEN
-        except ValueError:
-            trouble = NO_ROWS
-    rows = value if isinstance(value, Rows) else None
-    rows_at: Path | None = None
-    if rows is not None:
-        places = (at for at, value in fields.items() if value is rows.items)
-        rows_at = () if payload is rows.items else next(places, None)
-    columns = fields.get((*rows_at[:-1], "columns")) if rows_at else None
-    content = fields.get(("data",), payload)
-    objects = [*(rows.items if rows else ()), *(content if isinstance(content, list) else [content])]
-    first: dict[str, Any] = next((one for one in objects if isinstance(one, dict)), {})
-    status = first.get("status", first.get("state")) if rows is None else None
-    zones = {value for at, value in fields.items() if _ZONE_NAME.fullmatch(at[-1]) and isinstance(value, str)}
-    return Shape(
-        kind=kind_of(payload),
-        trouble=trouble,
-        rows=rows,
-        rows_at=rows_at,
-        fields={at: kind_of(value) for at, value in fields.items()},
-        token_at=next((at for at, value in fields.items() if at[-1] in TOKEN_NAMES and value not in (None, "")), None),
-        pointers_at=pointers,
-        columns=tuple(map(str, columns)) if isinstance(columns, list) else None,
-        names=tuple(first),
-        status=None if status is None else word(status, STATUSES) or "",
-        zones=tuple(sorted(zones & available_timezones() if zones else ())),
-    )
-
-
-def ids_of(rows: Iterable[Any], names: Iterable[str]) -> list[str]:
-    """Return the ids of rows, for asking on; they are not written.
-
-    :param rows: Rows of a page.
-    :param names: Where a row's id may stand, the likeliest first.
-    """
-    objects = (row for row in rows if isinstance(row, dict))
-    found = (next((row[name] for name in names if name in row), None) for row in objects)
-    return [str(one) for one in found if isinstance(one, str | int) and not isinstance(one, bool)]
-
-
-def error_shape(payload: Any) -> str:
-    """Return which of the two documented shapes an error has, by its names alone.
-
-    Samples::
-
-        {"message": "Unauthorized", "error": {"code": "UNAUTHORIZED", "detail": "..."}}
-        {"error": {"code": "unauthorized", "message": "...", "details": {"field": "Authorization"}}}
-
-    :param payload: The decoded answer.
-    """
-    if not isinstance(payload, dict):
-        return f"no object but {kind_of(payload)}"
-    error = payload.get("error")
-    if not isinstance(error, dict):
-        return "an object without the object error"
-    if "message" in payload and "detail" in error:
-        return "documented shape 1"
-    if "message" in error:
-        return "documented shape 2"
-    return "an object with the object error, of neither documented shape"
-
-
-def _fields(payload: Any) -> Iterator[tuple[Path, Any]]:
-    """Yield every field outside of arrays with the path to it, outermost first."""
-    pending: deque[tuple[Path, Any]] = deque([((), payload)])
-    while pending:
-        at, layer = pending.popleft()
-        if isinstance(layer, dict) and len(at) < _DEEPEST:
-            for name, value in layer.items():
-                yield (*at, name), value
-                pending.append(((*at, name), value))
-
-
-def _without(payload: Any, names: set[str], depth: int) -> Any:
-    if isinstance(payload, dict) and depth:
-        return {name: _without(value, names, depth - 1) for name, value in payload.items() if name not in names}
-    return payload
-
-
-def _points(name: str) -> bool:
-    return name not in TOKEN_NAMES and TOKEN_LIKE.search(name) is not None
 
 
 @dataclass(slots=True)
@@ -238,7 +68,7 @@ class Listing:
     :param resource: What it lists.
     :param connection: What the provider assumes of the account now.
     :param names: Which names may be written.
-    :param zone: What leads, sessions and the account tell of the zone of times.
+    :param zone: Evidence of the zone of times from leads, sessions and the account.
     """
 
     def __init__(self, resource: Resource, connection: RobofyConnection, names: Names, zone: ZoneEvidence) -> None:
@@ -270,7 +100,7 @@ class Listing:
         #: Hash of a row's id to hash and time of the row: of all pages, and of the first.
         self.seen: dict[int, tuple[int, datetime | None]] = {}
         self.first_page: dict[int, tuple[int, datetime | None]] = {}
-        #: Field to the words in it that tell who speaks.
+        #: Field to the words in it that name who speaks.
         self.speakers: dict[str, Counter[str]] = defaultdict(Counter)
         #: What else is counted: types of ids, and what ``lead_data`` is made of.
         self.counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -295,7 +125,7 @@ class Listing:
 
     @property
     def time_field(self) -> str | None:
-        """Return the field that tells a row's time: an expected one, else the one that was readable most often."""
+        """Return the field with a row's time: an expected one, else the one that was readable most often."""
         read = {name: times.forms.total() for name, times in self._by_field.items() if times.forms}
         return next((name for name in self._times if name in read), max(read, key=read.__getitem__, default=None))
 
@@ -349,6 +179,15 @@ class Listing:
             self.first_page = dict(self.seen)
 
     def _take_row(self, row: dict[str, Any], on_page: set[int]) -> None:
+        """Count the fields, the id and the times of one row.
+
+        Sample::
+
+            {"id": "lead_1", "created_at": "2025-01-15 10:30:00", "lead_data": [{"field_name": "email"}]}
+
+        :param row: The row.
+        :param on_page: Hashes of the ids on this page so far; the row's own is added.
+        """
         for name, value in row.items():
             if name in self.fields or len(self.fields) < _MOST_NAMES:
                 self.fields[name][kind_of(value)] += 1
@@ -362,7 +201,7 @@ class Listing:
             on_page.add(row_id)
             try:
                 content = hash(dump_line(row))
-            except ValueError:  # nested too deeply; whether it changes is not to be told then
+            except ValueError:  # nested too deeply; then changes of it are not seen
                 content = 0
             self.seen.setdefault(row_id, (content, moments.get(self.time_field or "")))
 

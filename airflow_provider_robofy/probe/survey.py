@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.probe.ask import Asker, Bounds
-from airflow_provider_robofy.probe.questions import Finding, about_answers, about_endpoint, about_listing, no_id
-from airflow_provider_robofy.probe.seen import NO_ROWS, Failure, Listing, compare, ids_of
+from airflow_provider_robofy.probe.others import about_endpoint, no_id
+from airflow_provider_robofy.probe.questions import about_answers, about_listing
+from airflow_provider_robofy.probe.seen import Listing, compare
+from airflow_provider_robofy.probe.shapes import NO_ROWS, Failure, ids_of
 from airflow_provider_robofy.probe.times import ZoneEvidence
 from airflow_provider_robofy.probe.words import ID_NAMES, Names
 from airflow_provider_robofy.resources import LEADS, MESSAGES, SESSIONS
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.probe.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

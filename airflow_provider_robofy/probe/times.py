@@ -88,10 +88,10 @@ def is_naive(form: str) -> bool:
 
 @dataclass(slots=True)
 class ZoneEvidence:
-    """Collect what tells of the zone of times that name none. All times are read as if they were UTC.
+    """Collect evidence of the zone of times that name none. All times are read as if they were UTC.
 
     :param ahead: Seconds that the newest time lay ahead of the server's clock, at most; None before there is one.
-    :param fresh: Bounds of the zone's offset, in seconds, from rows that came between two looks at the listing.
+    :param fresh: Bounds of the zone's offset, in seconds, from rows that came between two reads of the listing.
     :param hints: IANA names that the account itself gives somewhere.
     """
 
@@ -120,7 +120,7 @@ class ZoneEvidence:
 
     @property
     def least(self) -> int | None:
-        """Return the smallest offset, in seconds, that leaves no row in the future; None where nothing tells."""
+        """Return the smallest offset, in seconds, that leaves no row in the future; None where nothing shows it."""
         if self.ahead is None or self.ahead <= FUTURE:
             return None
         return ceil((self.ahead - SLACK) / _QUARTER) * _QUARTER
@@ -138,7 +138,7 @@ class ZoneEvidence:
     def zone(self, now: datetime) -> str | None:
         """Return the zone that the evidence is good enough to set, or None.
 
-        Either rows that came meanwhile tell the offset, or times in the future rule out the zone in use and the
+        Either rows that came meanwhile show the offset, or times in the future rule out the zone in use and the
         account names one that fits. A zone that is only possible is not returned.
 
         :param now: The moment at which offsets of zones count.

@@ -16,6 +16,7 @@ from airflow_provider_robofy.api.models import Agent, Message, Project
 from airflow_provider_robofy.resources import RESOURCES
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Iterable
 
 
@@ -125,6 +126,14 @@ def counted(number: int, noun: str) -> str:
     """
     plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
     return f"{number:,} {noun if number == 1 else plural}"
+
+
+def with_counts(counts: Counter[str]) -> str:
+    """Return words with how often each was there, the most frequent first, such as ``text (12), none (1)``.
+
+    :param counts: Words and how often each was there.
+    """
+    return ", ".join(f"{one} ({number:,})" for one, number in counts.most_common())
 
 
 def kind_of(value: Any) -> str:

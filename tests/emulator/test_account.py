@@ -31,16 +31,6 @@ def test_the_third_agent_has_an_id_that_must_be_encoded_and_works_everywhere(wir
     assert wire.emulator.requests[0].path.endswith(encoded), "the journal keeps the path as it was sent"
 
 
-def test_agents_are_paged_when_told(serve):
-    wire = serve(agents=5, agents_page_size=2)
-    first = wire.json(AGENTS)
-    second = wire.json(AGENTS, params={"nextPageToken": first["next_page_token"]})
-    third = wire.json(AGENTS, params={"nextPageToken": second["next_page_token"]})
-    ids = [agent["chatbot_id"] for page in (first, second, third) for agent in page["data"]]
-    assert ids == wire.emulator.chatbot_ids
-    assert "next_page_token" not in third
-
-
 def test_an_agent_is_created_changed_and_deleted(wire):
     made = wire.call("POST", AGENTS, json={"name": "Newcomer", "language": "de", "unknown": 1}).json()["data"]
     assert (made["name"], made["language"]) == ("Newcomer", "de")

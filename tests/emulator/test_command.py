@@ -26,7 +26,7 @@ def launch(*arguments):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_one_line_serves_and_stops_cleanly(number):
+def test_it_writes_one_line_serves_and_stops_cleanly(number):
     process = launch("--leads", "5", "--agents", "2", "--fault", "delay:seconds=60,endpoint=account_limit")
     try:
         line = process.stdout.readline()
@@ -81,7 +81,7 @@ def test_every_option_reaches_the_server():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (["--port", "70000"], "70000 is no port"),
         (["--port", "x"], "--port"),
@@ -112,14 +112,14 @@ def test_every_option_reaches_the_server():
         (["--unknown"], "unrecognized arguments"),
     ],
 )
-def test_an_option_that_cannot_be_used_is_named(arguments, told, capsys):
+def test_an_option_that_cannot_be_used_is_named(arguments, expected, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
 
 
-def test_a_port_in_use_is_said_in_a_sentence(capsys):
+def test_a_port_in_use_is_an_error_in_one_sentence(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["--port", str(port)]) == 1

@@ -50,25 +50,9 @@ def test_every_session_can_be_read_by_its_encoded_id(serve):
         assert messages[-1]["created_at"] == item["last_message_time"]
 
 
-@pytest.mark.parametrize(
-    ("envelope", "read"),
-    [
-        ("bare", lambda content: content),
-        ("named", lambda content: content["sessions"]),
-        ("data", lambda content: content["data"]["sessions"]),
-        ("data_list", lambda content: content["data"]),
-    ],
-)
-def test_sessions_come_in_every_envelope(serve, envelope, read):
-    wire = serve(envelope=envelope)
-    assert [item["session_id"] for item in read(sessions_of(wire))] == [
-        item["session_id"] for item in sessions_of(serve())["sessions"]
-    ]
-
-
 def test_one_listing_may_have_an_envelope_of_its_own(serve):
     wire = serve(envelope="named", envelopes={"list_sessions": "bare"})
-    assert isinstance(sessions_of(wire), list)
+    assert sessions_of(wire) == sessions_of(serve())["sessions"]
     assert list(wire.json("/v1/ai-agent/chatbot/24017")) == ["agents"]
 
 
@@ -87,18 +71,7 @@ def test_sessions_are_paged_under_either_spelling_of_the_token(serve, key, envel
     assert [each for page in seen for each in page] == [item["session_id"] for item in sessions_of(serve())["sessions"]]
 
 
-def test_messages_are_paged_when_told(serve):
-    wire = serve(messages=7, messages_page_size=3, envelopes={"list_session_messages": "data"})
-    path = chat_path(wire, sessions_of(wire)["sessions"][0]["session_id"])
-    first = wire.json(path)["data"]
-    assert len(first["messages"]) == 3
-    second = wire.json(path, params={"nextPageToken": first["next_page_token"]})["data"]
-    third = wire.json(path, params={"nextPageToken": second["next_page_token"]})["data"]
-    assert len(third["messages"]) == 1
-    assert "next_page_token" not in third
-
-
-def test_messages_have_a_fixed_number_and_an_id_when_told(serve):
+def test_messages_have_a_fixed_number_and_an_id_if_set(serve):
     wire = serve(messages=50, message_ids=True)
     messages = wire.json(chat_path(wire, sessions_of(wire)["sessions"][0]["session_id"]))["data"]
     assert len(messages) == len({message["id"] for message in messages}) == 50
@@ -117,11 +90,6 @@ def test_messages_are_listed_in_the_order_asked_for(serve):
     assert sorted(scattered, key=lambda m: m["created_at"]) == oldest
 
 
-def test_a_session_that_is_not_there_is_a_404(wire):
-    answer = wire.get(chat_path(wire, "nobody"))
-    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "SESSION_NOT_FOUND")
-
-
 def test_a_new_message_moves_its_session_to_the_top(wire):
     last = sessions_of(wire)["sessions"][-1]["session_id"]
     shown = wire.emulator.add_message(last, "Are you still there?")
@@ -130,16 +98,13 @@ def test_a_new_message_moves_its_session_to_the_top(wire):
     assert wire.json(chat_path(wire, last))["data"][-1] == shown
 
 
-def test_two_identical_messages_stay_two(wire):
+def test_sessions_may_be_empty_or_long_and_may_vanish(wire):
+    wire.emulator.add_session("empty", at="2025-02-01")
     wire.emulator.add_session("twice")
     for _ in range(2):
         wire.emulator.add_message("twice", "Hello?", at="2025-02-01 09:00:00")
     first, second = wire.json(chat_path(wire, "twice"))["data"]
     assert first == second
-
-
-def test_sessions_may_be_empty_or_long_and_may_vanish(wire):
-    wire.emulator.add_session("empty", at="2025-02-01")
     wire.emulator.add_session("long", messages=10_000, user_profile_name=None, website_url=None)
     assert wire.json(chat_path(wire, "empty"))["data"] == []
     assert len(wire.json(chat_path(wire, "long"))["data"]) == 10_000
@@ -147,7 +112,8 @@ def test_sessions_may_be_empty_or_long_and_may_vanish(wire):
     assert rows["empty"]["last_message"] is None
     assert rows["long"]["user_profile_name"] is None
     wire.emulator.delete_session("long")
-    assert wire.get(chat_path(wire, "long")).status_code == 404
+    gone = wire.get(chat_path(wire, "long"))
+    assert (gone.status_code, gone.json()["error"]["code"]) == (404, "SESSION_NOT_FOUND")
     assert "long" not in [row["session_id"] for row in sessions_of(wire)["sessions"]]
 
 
@@ -159,7 +125,7 @@ def test_twenty_thousand_sessions_are_listed_quickly(serve):
     assert len(answer.json()["sessions"]) == 100
 
 
-def test_all_session_ids_are_uuids_when_told(serve):
+def test_all_session_ids_are_uuids_if_set(serve):
     ids = [item["session_id"] for item in sessions_of(serve(sessions=40, session_ids="uuid"))["sessions"]]
     assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
 
@@ -174,9 +140,3 @@ def test_a_page_of_messages_is_made_once_and_never_stale(wire):
     assert wire.json(chat_path(wire, top))["data"][0]["message"] == "One more"
     wire.emulator.delete_session(top)
     assert wire.get(chat_path(wire, top)).status_code == 404
-
-
-def test_a_session_may_have_an_id_of_an_unknown_type(wire):
-    wire.emulator.fault("malformed_rows", endpoint="list_sessions", how="odd_id", count=1)
-    odd = [item for item in sessions_of(wire)["sessions"] if not isinstance(item["session_id"], str)]
-    assert [list(item["session_id"]) for item in odd] == [["value"]]

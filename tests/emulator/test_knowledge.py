@@ -33,15 +33,6 @@ def test_text_content_gets_the_documented_bare_answer(wire):
     assert (asset["name"], asset["kind"], asset["size"]) == ("support-policy.txt", "text", 7)
 
 
-@pytest.mark.parametrize("missing", ["chatbot_id", "content"])
-def test_text_content_needs_both_required_fields(wire, missing):
-    body = {"chatbot_id": wire.emulator.chatbot_ids[0], "content": "x"}
-    del body[missing]
-    answer = wire.call("POST", TEXT, json=body)
-    assert answer.status_code == 400
-    assert missing in answer.json()["error"]["detail"]
-
-
 def test_a_linked_file_gets_the_documented_answer(wire):
     chatbot_id = wire.emulator.chatbot_ids[2]
     content = bytes(range(256)) * 4000
@@ -91,7 +82,7 @@ def test_ten_megabytes_are_taken_and_one_byte_more_is_not(wire):
 
 
 @pytest.mark.parametrize(
-    ("files", "data", "status", "told"),
+    ("files", "data", "status", "expected"),
     [
         ({"other": ("a.pdf", b"x")}, {}, 400, "file is required"),
         ({"file": ("a.exe", b"x")}, {}, 400, "not supported"),
@@ -100,10 +91,10 @@ def test_ten_megabytes_are_taken_and_one_byte_more_is_not(wire):
         ({"file": ("a.pdf", b"x")}, {"chatbot_id": "nobody"}, 404, "chatbot"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_refused(wire, files, data, status, told):
+def test_a_file_that_cannot_be_used_is_refused(wire, files, data, status, expected):
     answer = wire.call("POST", UPLOAD, files=files, data=data)
     assert answer.status_code == status
-    assert told in answer.json()["error"]["detail"]
+    assert expected in answer.json()["error"]["detail"]
     assert wire.emulator.assets() == []
 
 
@@ -201,10 +192,14 @@ def test_a_message_is_answered_and_kept_in_its_session(wire):
     assert texts == ["Hello?", first["data"]["answer"], "Hello?", second["data"]["answer"]]
 
 
-@pytest.mark.parametrize("missing", ["query", "pid", "chatbot_id", "user_context"])
-def test_a_message_needs_every_required_field(wire, missing):
-    body = {"query": "x", "pid": 24017, "chatbot_id": wire.emulator.chatbot_ids[0], "user_context": {}}
+@pytest.mark.parametrize(
+    ("path", "missing"),
+    [(TEXT, name) for name in ("chatbot_id", "content")]
+    + [("/v1/ai-agent/chat", name) for name in ("query", "pid", "chatbot_id", "user_context")],
+)
+def test_a_required_field_that_is_missing_is_named(wire, path, missing):
+    body = {"query": "x", "pid": 24017, "content": "x", "user_context": {}, "chatbot_id": wire.emulator.chatbot_ids[0]}
     del body[missing]
-    answer = wire.call("POST", "/v1/ai-agent/chat", json=body)
+    answer = wire.call("POST", path, json=body)
     assert answer.status_code == 400
     assert missing in answer.json()["error"]["detail"]

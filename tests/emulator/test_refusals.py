@@ -51,7 +51,7 @@ def test_what_is_not_there_is_refused(wire, path, status, code):
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-def test_another_key_is_accepted_when_told(serve):
+def test_another_key_is_accepted_if_set(serve):
     wire = serve(api_key="sécret ☃")
     assert wire.emulator.api_key == "sécret ☃"
     assert wire.get("/v1/projects", headers={"Authorization": "Bearer demo-key"}).status_code == 401
@@ -69,7 +69,7 @@ def test_a_client_that_takes_the_emulator_for_its_proxy_is_answered(wire):
     assert answer.json()["data"][0]["id"] == 24017
 
 
-def test_an_emulator_that_fails_itself_says_so_as_a_500(wire, monkeypatch, caplog):
+def test_a_failure_of_the_emulator_itself_is_a_500(wire, monkeypatch, caplog):
     monkeypatch.setattr(type(wire.emulator._server.world), "project_row", lambda self: 1 / 0)
     answer = wire.get("/v1/projects")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "INTERNAL_SERVER_ERROR")

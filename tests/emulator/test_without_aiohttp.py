@@ -1,4 +1,4 @@
-"""Without aiohttp, which the extra `emulator` brings, whoever wants the emulator is told what to install."""
+"""Without aiohttp, which the extra `emulator` brings, whoever wants the emulator is expected what to install."""
 
 import subprocess
 import sys

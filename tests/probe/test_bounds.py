@@ -56,7 +56,7 @@ def test_a_host_that_is_not_there_ends_it_at_once(robofy_emulator, probe):
     assert found.survey.requests <= 2
 
 
-def test_rate_limits_are_met_obeyed_and_told(robofy_emulator_factory, probe):
+def test_rate_limits_are_obeyed_and_reported(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory()
     emulator.fault("rate_limit", retry_after=1, endpoint="list_leads", times=2)
     found = probe(emulator)

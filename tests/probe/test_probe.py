@@ -6,7 +6,6 @@ import pytest
 
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.probe.ask import Bounds
-from airflow_provider_robofy.probe.times import said_offset
 from tests.probe.conftest import PLANTED, plant
 
 
@@ -33,24 +32,6 @@ def test_the_order_is_seen_and_newest_first_is_set(robofy_emulator_factory, prob
     found = probe(robofy_emulator_factory(sessions=150, sessions_page_size=50, **others))
     assert found[listing, "order"].value == {"none": "mixed"}.get(order, order)
     assert found.settings == ({f"{listing}_order": "newest_first"} if order == "newest_first" else {})
-
-
-def test_a_setting_that_is_right_already_is_not_repeated(robofy_emulator_factory, probe):
-    found = probe(robofy_emulator_factory(), leads_order="newest_first")
-    assert "leads_order" not in found.settings
-    assert found["leads", "order"].assumed == "newest_first"
-
-
-def test_a_setting_that_is_wrong_is_taken_back(robofy_emulator_factory, probe):
-    found = probe(robofy_emulator_factory(order="oldest_first"), leads_order="newest_first")
-    assert found.settings["leads_order"] == "unknown"
-
-
-def test_a_handful_of_rows_is_no_reason_to_set_an_order(robofy_emulator_factory, probe):
-    found = probe(robofy_emulator_factory(leads=5, sessions=3))
-    assert found["leads", "order"].value == "newest_first"
-    assert found.settings == {}
-    assert "Too few rows" in found["leads", "order"].advice
 
 
 @pytest.mark.parametrize("marker", ["absent", "null", "empty"])
@@ -130,56 +111,14 @@ def test_the_form_of_times_is_seen(robofy_emulator_factory, probe, time_format, 
         ("UTC", False, None),
     ],
 )
-def test_a_lead_that_comes_meanwhile_tells_the_zone(robofy_emulator_factory, probe, zone, hint, setting):
+def test_a_lead_that_comes_meanwhile_shows_the_zone(robofy_emulator_factory, probe, zone, hint, setting):
     emulator = robofy_emulator_factory(timezone=zone, order="newest_first")
     if not hint:
         emulator.fault("status", status=403, endpoint="account_details", times=0)
     found = probe(emulator, meanwhile=emulator.add_leads)
     assert found.settings.get("timezone") == setting
-    assert "1 lead that came between two looks" in found["leads", "time zone"].found
+    assert "1 lead that came between two reads" in found["leads", "time zone"].found
     assert found["leads", "changes"].value["new"] == 1
-
-
-def test_a_zone_that_is_set_rightly_is_confirmed(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory(timezone="Asia/Tokyo")
-    found = probe(emulator, meanwhile=emulator.add_leads, timezone="Asia/Tokyo")
-    assert "timezone" not in found.settings
-    assert found["leads", "time zone"].found.startswith(said_offset(9 * 3600))
-    assert found["leads", "time zone"].advice == ""
-
-
-def test_a_lead_in_the_future_rules_the_zone_out_and_a_hint_tells_the_right_one(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory(timezone="Asia/Tokyo")
-    emulator.add_leads(1)
-    found = probe(emulator)
-    assert "in the future: the zone is UTC+09:00 or east of it" in found["leads", "time zone"].found
-    assert found.settings["timezone"] == "Asia/Tokyo"
-
-
-def test_a_lead_in_the_future_alone_sets_no_zone_and_says_how_to_learn_it(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory(timezone="Asia/Tokyo")
-    emulator.fault("status", status=403, endpoint="account_details", times=0)
-    emulator.add_leads(1)
-    found = probe(emulator)
-    zone = found["leads", "time zone"]
-    assert zone.open
-    assert "cannot be right" in zone.advice
-    assert "--wait" in zone.advice
-    assert "timezone" not in found.settings
-
-
-def test_old_leads_set_no_zone_even_with_a_hint(robofy_emulator_factory, probe):
-    found = probe(robofy_emulator_factory(timezone="Europe/Berlin"))
-    assert "tells nothing of the zone" in found["leads", "time zone"].found
-    assert "Europe/Berlin" in found["leads", "time zone"].advice
-    assert "timezone" not in found.settings
-
-
-def test_the_servers_clock_counts_and_not_ours(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory(clock_offset=7200)
-    found = probe(emulator, meanwhile=emulator.add_leads)
-    assert "timezone" not in found.settings
-    assert found["answers", "clock"].found == "2 h ahead of this machine's"
 
 
 @pytest.mark.parametrize(
@@ -214,20 +153,13 @@ def test_an_endpoint_that_the_connection_sets_wrongly_is_found_at_its_usual_plac
     }
 
 
-def test_a_path_that_is_nowhere_leaves_the_question_open(robofy_emulator_factory, probe):
-    found = probe(robofy_emulator_factory(paths={"list_sessions": "/v7/of/{chatbotId}"}))
-    assert found["sessions", "path"].open
-    assert "extra endpoints as 'list_sessions'" in found["sessions", "path"].advice
-    assert not found.survey.complete
-
-
-def test_an_agent_that_does_not_exist_is_said_to_be_and_no_path_is_guessed(robofy_emulator, probe):
+def test_an_agent_that_does_not_exist_is_reported_and_no_path_is_tried(robofy_emulator, probe):
     found = probe(robofy_emulator, chatbot_id="nobody")
     assert "does not exist for this key" in found["leads", "path"].advice
     assert [request.path for request in robofy_emulator.requests if request.endpoint == ""] == []
 
 
-def test_without_ids_the_first_project_and_agent_are_taken_and_not_said(robofy_emulator, probe):
+def test_without_ids_the_first_project_and_agent_are_taken_and_not_written(robofy_emulator, probe):
     found = probe(robofy_emulator, ids=False)
     assert found.survey.complete
     assert found["leads", "path"].value == "answers"
@@ -249,12 +181,6 @@ def test_ids_that_cannot_be_found_out_are_asked_for(robofy_emulator_factory, pro
     assert not found.survey.complete
 
 
-def test_duplicates_between_pages_are_counted(robofy_emulator_factory, probe):
-    found = probe(robofy_emulator_factory(faults=["duplicate_rows:page=2,count=3"]))
-    assert found["leads", "duplicates"].value == {"within": 0, "between": 3}
-    assert found["leads", "order"].value == "newest_first"
-
-
 def test_a_lead_that_changes_or_vanishes_is_noticed(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory(leads=250)
     first, second = emulator.leads()[:2]
@@ -269,14 +195,14 @@ def test_a_lead_that_changes_or_vanishes_is_noticed(robofy_emulator_factory, pro
     assert change.value["new"] == 3
 
 
-def test_leads_that_stay_as_they_are_are_said_to_for_as_long_as_was_looked(robofy_emulator, probe):
+def test_unchanged_leads_are_reported_with_the_time_between_the_reads(robofy_emulator, probe):
     change = probe(robofy_emulator, bounds=Bounds(wait=1.2))["leads", "changes"]
     assert change.value["seconds"] >= 1
     assert "not seen to change in" in change.found
     assert change.value["unchanged"] == 100
 
 
-def test_the_form_is_counted_and_typed_but_not_told(robofy_emulator, probe):
+def test_the_form_is_counted_and_typed_but_not_written(robofy_emulator, probe):
     plant(robofy_emulator)
     found = probe(robofy_emulator)
     form = found["leads", "form fields"].value
@@ -286,7 +212,7 @@ def test_the_form_is_counted_and_typed_but_not_told(robofy_emulator, probe):
     assert PLANTED["label"] not in found.said
 
 
-def test_names_that_are_not_known_are_told_on_demand_and_values_never(robofy_emulator, probe):
+def test_unknown_names_are_written_on_demand_and_values_never(robofy_emulator, probe):
     plant(robofy_emulator)
     found = probe(robofy_emulator, reveal=True)
     assert "plantina_persson" in found.said
@@ -296,13 +222,7 @@ def test_names_that_are_not_known_are_told_on_demand_and_values_never(robofy_emu
     assert PLANTED["label"] in found["leads", "form field names"].found
 
 
-def test_the_secret_of_the_settings_is_dropped_and_said_to_be(robofy_emulator, probe):
-    found = probe(robofy_emulator)
-    assert "the value of llm_api_key was dropped on receipt" in found["other", "retrieve_agent_settings"].found
-    assert "sk-emulated" not in found.said
-
-
-def test_speakers_are_told_by_known_words_only(robofy_emulator_factory, probe):
+def test_speakers_are_written_by_known_words_only(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory(sessions=0)
     plant(emulator)
     emulator.add_message(PLANTED["phone"], "yes", incoming=False)
@@ -311,47 +231,14 @@ def test_speakers_are_told_by_known_words_only(robofy_emulator_factory, probe):
     assert found["messages", "speakers"].value["direction"] == {"incoming": 1, "outgoing": 1}
 
 
-@pytest.mark.parametrize(("ids", "said"), [(True, "under id"), (False, "none")])
-def test_a_message_id_is_seen(robofy_emulator_factory, probe, ids, said):
-    assert probe(robofy_emulator_factory(message_ids=ids))["messages", "message id"].found == said
-
-
 @pytest.mark.parametrize(("word", "said"), [("running", "status: running"), ("Plantina", "does not know")])
-def test_the_status_of_a_crawl_is_told_if_it_is_a_known_word(robofy_emulator_factory, probe, word, said):
+def test_the_status_of_a_crawl_is_written_if_it_is_a_known_word(robofy_emulator_factory, probe, word, said):
     found = probe(robofy_emulator_factory(crawl_idle=word))
     assert said in found["other", "get_crawl_status"].found
     assert "Plantina" not in found.said
 
 
-@pytest.mark.parametrize(("shape", "said"), [("1", "documented shape 1"), ("2", "documented shape 2")])
-def test_the_shape_of_errors_is_seen(robofy_emulator_factory, probe, shape, said):
-    found = probe(robofy_emulator_factory(error_shape=shape))
-    assert found["answers", "errors"].value == {said: 3}
-
-
-def test_a_token_under_an_unknown_name_is_an_open_question(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory()
-    emulator.fault("token_unknown", endpoint="list_leads", times=0)
-    found = probe(emulator)
-    assert found["leads", "next page"].open
-    assert found["leads", "page size"].found == "100 rows, all on one page"
-
-
-def test_a_listing_without_a_list_is_an_open_question(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory()
-    emulator.fault("missing_list", endpoint="list_leads", times=0)
-    found = probe(emulator)
-    assert found["leads", "envelope"].open
-    assert not found.survey.complete
-
-
-def test_a_token_that_leads_back_is_said(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory(leads=1000)
-    emulator.fault("token_loop", endpoint="list_leads", page=2)
-    assert "leads back" in probe(emulator)["leads", "next page"].found
-
-
-def test_nothing_personal_is_said_in_any_case(robofy_emulator_factory, probe):
+def test_nothing_personal_is_ever_in_a_report(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory(leads=120, error_shape="2")
     plant(emulator)
     emulator.fault("status", status=400, code=PLANTED["phone"], message=PLANTED["mail"], endpoint="account_limit")
@@ -368,3 +255,61 @@ def test_nothing_personal_is_said_in_any_case(robofy_emulator_factory, probe):
         said = probe(emulator, reveal=reveal).said
         leaked = {one for one in private if one in said} - ({PLANTED["label"]} if reveal else set())
         assert leaked == set()
+
+
+NO_HINT = "status:status=403,endpoint=account_details,times=0"
+
+
+@pytest.mark.parametrize(
+    ("emulated", "connection", "arrival", "finding", "told", "settings"),
+    [
+        # the order of a listing
+        ({"order": "newest_first"}, {"leads_order": "newest_first"}, "", ("leads", "order"),
+         {"assumed": "newest_first", "open": False}, {}),
+        ({"order": "oldest_first"}, {"leads_order": "newest_first"}, "", ("leads", "order"), {"value": "oldest_first"},
+         {"leads_order": "unknown"}),
+        ({"leads": 5, "order": "newest_first"}, {}, "", ("leads", "order"),
+         {"value": "newest_first", "advice": "Too few rows"}, {}),
+        # the time zone, and the clock that counts
+        ({"timezone": "Asia/Tokyo"}, {"timezone": "Asia/Tokyo"}, "meanwhile", ("leads", "time zone"),
+         {"found": "UTC+09:00", "advice": "", "open": False}, {}),
+        ({"timezone": "Asia/Tokyo"}, {}, "before", ("leads", "time zone"),
+         {"found": "in the future: the zone is UTC+09:00 or east of it"}, {"timezone": "Asia/Tokyo"}),
+        ({"timezone": "Asia/Tokyo", "faults": [NO_HINT]}, {}, "before", ("leads", "time zone"),
+         {"open": True, "advice": "cannot be right. To know it, probe with --wait"}, {}),
+        ({"timezone": "Europe/Berlin"}, {}, "", ("leads", "time zone"),
+         {"found": "does not show the zone", "advice": "Europe/Berlin"}, {}),
+        ({"clock_offset": 7200}, {}, "meanwhile", ("answers", "clock"), {"found": "2 h ahead of this machine's"}, {}),
+        # rows
+        ({"faults": ["duplicate_rows:page=2,count=3"], "order": "newest_first"}, {}, "", ("leads", "duplicates"),
+         {"value": {"within": 0, "between": 3}}, {"leads_order": "newest_first"}),
+        ({"message_ids": True}, {}, "", ("messages", "message id"), {"value": ["id"]}, {}),
+        ({"message_ids": False}, {}, "", ("messages", "message id"), {"value": []}, {}),
+        # answers that the provider cannot read, or that lead nowhere
+        ({"faults": ["token_unknown:endpoint=list_leads"]}, {}, "", ("leads", "next page"), {"open": True}, {}),
+        ({"faults": ["token_unknown:endpoint=list_leads"]}, {}, "", ("leads", "page size"),
+         {"found": "100 rows, all on one page"}, {}),
+        ({"faults": ["missing_list:endpoint=list_leads"]}, {}, "", ("leads", "envelope"), {"open": True}, {}),
+        ({"leads": 1000, "faults": ["token_loop:endpoint=list_leads,page=2"]}, {}, "", ("leads", "next page"),
+         {"found": "leads back"}, {}),
+        ({"paths": {"list_sessions": "/v7/of/{chatbotId}"}}, {}, "", ("sessions", "path"),
+         {"open": True, "advice": "extra endpoints as 'list_sessions'"}, {}),
+        # errors, and what is dropped
+        ({"error_shape": "1"}, {}, "", ("answers", "errors"), {"value": {"documented shape 1": 3}}, {}),
+        ({"error_shape": "2"}, {}, "", ("answers", "errors"), {"value": {"documented shape 2": 3}}, {}),
+        ({}, {}, "", ("other", "retrieve_agent_settings"), {"found": "value of llm_api_key was dropped"}, {}),
+    ],
+)  # fmt: skip
+def test_what_an_account_does_becomes_a_finding_and_settings(
+    robofy_emulator_factory, probe, *, emulated, connection, arrival, finding, told, settings
+):
+    emulator = robofy_emulator_factory(**{"order": "none", "sessions_order": "none", **emulated})
+    if arrival == "before":
+        emulator.add_leads(1)
+    found = probe(emulator, meanwhile=emulator.add_leads if arrival == "meanwhile" else None, **connection)
+    for name, value in told.items():
+        shown = getattr(found[finding], name)
+        assert value in shown if isinstance(value, str) and value else shown == value
+    assert found.settings == settings
+    assert found.survey.complete is not any(one.open for one in found.survey.findings)
+    assert "sk-emulated" not in found.said

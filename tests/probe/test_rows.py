@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.hooks.connection import read_connection
-from airflow_provider_robofy.probe.seen import Listing, Shape, compare
+from airflow_provider_robofy.probe.seen import Listing, compare
+from airflow_provider_robofy.probe.shapes import Shape
 from airflow_provider_robofy.probe.times import ZoneEvidence
 from airflow_provider_robofy.probe.words import Names
 from airflow_provider_robofy.resources import LEADS
@@ -36,14 +37,14 @@ def test_fields_kinds_and_ids_are_counted():
     assert found.counts["ids"] == {"text": 2, "number": 1, "none": 1}
 
 
-def test_rows_pushed_onto_the_next_page_say_nothing_of_the_order():
+def test_rows_pushed_onto_the_next_page_do_not_count_for_the_order():
     found = study([row(9), row(8)], [row(9), row(8), row(7)])
     assert found.times.order == "newest_first"
     assert (found.repeated_within, found.repeated_between) == (0, 2)
     assert study([row(1), row(1)]).repeated_within == 1
 
 
-def test_the_way_from_one_listing_to_the_next_says_nothing_of_the_order():
+def test_the_step_from_one_listing_to_the_next_does_not_count_for_the_order():
     found = study([row(1), row(2)])
     found.begin()
     take(found, [row(0), row(1)])
@@ -72,7 +73,7 @@ def test_nothing_that_was_read_is_kept():
     assert "lead_1" not in repr(vars(found))
 
 
-def test_two_looks_are_compared_by_id_and_content():
+def test_two_reads_are_compared_by_id_and_content():
     found = study([row(9), row(8), row(7)], [row(6)])
     again = study([row(10), row(9), row(8, source="x")])
     assert compare(found, again) == {"unchanged": 1, "changed": 1, "vanished": 0, "new": 1}

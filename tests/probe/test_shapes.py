@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_robofy.api.endpoints import get_crawl_status, list_agents, list_leads, list_sessions
 from airflow_provider_robofy.api.envelopes import Rows
-from airflow_provider_robofy.probe.seen import NO_ROWS, UNKNOWN_TOKEN, error_shape, shape_of
+from airflow_provider_robofy.probe.shapes import NO_ROWS, UNKNOWN_TOKEN, error_shape, shape_of
 
 READ = list_sessions("a").read
 ROW = {"session_id": "s"}

@@ -51,11 +51,11 @@ def evidence(*, ahead: float | None = None, fresh: float | None = None, waited: 
 
 
 @given(st.integers(-12 * 4, 14 * 4).map(lambda quarters: quarters * 900), st.floats(0, 700))
-def test_a_row_that_came_meanwhile_tells_any_offset_to_the_quarter(offset, waited):
+def test_a_row_that_came_meanwhile_gives_any_offset_to_the_quarter_hour(offset, waited):
     assert evidence(fresh=offset, waited=waited).exact == offset
 
 
-def test_too_long_a_wait_tells_no_offset_but_leads_the_less_so():
+def test_one_row_in_a_long_wait_gives_no_offset():
     assert evidence(fresh=3600, waited=1800).exact is None
 
 

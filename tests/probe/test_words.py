@@ -37,11 +37,11 @@ def test_names_that_are_not_known_are_only_counted(names):
 
 
 @given(st.text())
-def test_a_way_is_told_without_what_is_not_known(name):
+def test_a_path_is_written_without_unknown_names(name):
     assert Names().path(("data", name)) == ("data." + (name if known(name) else "?"))
 
 
-def test_on_demand_names_are_told_but_not_numbers_addresses_or_sentences():
+def test_on_demand_names_are_written_but_not_numbers_addresses_or_sentences():
     names = Names(reveal=True)
     assert names.path(["utterance"]) == "utterance"
     for odd in ("+4915155500011", "a@b.org", "", "x" * 61, "a\nb", "born 1980", "https://x.example"):
@@ -64,5 +64,5 @@ def test_many_names_are_cut():
         ("EMAIL", FIELD_TYPES, "email"),
     ],
 )
-def test_values_are_told_if_they_are_one_of_a_few_words(value, among, said):
+def test_values_are_written_if_they_are_one_of_a_few_words(value, among, said):
     assert word(value, among) == said
