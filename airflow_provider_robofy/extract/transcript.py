@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ _IN_MEMORY = 1 << 18
 LONGEST_CONVERSATION = 16_000_000
 
 
-class SessionRows:
+class SessionRows(ABC):
     """Base of what encodes the rows of one session: its files and counts.
 
     :param session_id: Id of the session.
@@ -54,14 +55,14 @@ class SessionRows:
         self._privacy = privacy
         self._added = {**stamp, SESSION_ID: self.session_id}
 
+    @abstractmethod
     def add(self, rows: list[Any]) -> None:
         """Encode the rows of the next page.
 
         :param rows: The rows as decoded from JSON. They are not changed.
         """
-        raise NotImplementedError
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027 (most encoders have nothing left to do)
         """Encode what needs all rows."""
 
     def close(self) -> None:

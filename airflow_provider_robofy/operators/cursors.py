@@ -293,7 +293,7 @@ FETCHED: Final = Wanted(
 )
 READ: Final = Wanted(
     argument="read",
-    resources=("messages",),
+    resources=("messages", "conversations"),
     fields={"uri": str, "sessions_uri": str, "sessions_failed": int},
     must_be="what the messages tasks returned (read=messages.output), or a list of it",
     task="messages task",

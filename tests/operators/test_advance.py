@@ -295,12 +295,13 @@ def test_one_that_is_gone_from_the_listing_is_dropped_with_a_warning(inbox, capl
     assert "owed" not in inbox.state
 
 
-def test_shards_are_read_together_and_none_may_be_missing(inbox):
+@pytest.mark.parametrize("rows", ["messages", "conversations"])
+def test_shards_are_read_together_and_none_may_be_missing(inbox, rows):
     inbox.extra = {"max_attempts": 1}
     inbox.fail("s-1")
     sessions = inbox.sessions("r1")
     read = [
-        inbox.messages("r1", sessions, shard=(index, 3), output_path=str(inbox.root / f"{index}.jsonl"))
+        inbox.messages("r1", sessions, shard=(index, 3), output_path=str(inbox.root / f"{index}.jsonl"), rows=rows)
         for index in range(3)
     ]
     with pytest.raises(AirflowFailException, match=r"shards \[1\] are missing"):
