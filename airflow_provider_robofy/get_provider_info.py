@@ -140,7 +140,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                     },
                     "max_parallel_pages": {
                         "label": "Pages at a time",
-                        "schema": number,
+                        "schema": {**number, "maximum": 32},
                         "description": "Default 8; 1 asks for one page after another.",
                     },
                     "requests_per_minute": {

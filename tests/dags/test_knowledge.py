@@ -91,12 +91,15 @@ from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor, RobofyK
 @dag(schedule=None, start_date=datetime(2025, 1, 1, tzinfo=UTC), params={"docs": "/nowhere"})
 def knowledge_waiting():
     crawl = RobofyCrawlWebsiteOperator(task_id="crawl", start_urls="https://example.com", wait_for_completion=False)
-    crawl >> RobofyCrawlSensor(task_id="rescheduled", mode="reschedule", poke_interval=10, timeout=120)
-    crawl >> RobofyCrawlSensor(task_id="deferred", deferrable=True, poke_interval=10, timeout=120)
+    waits = [
+        RobofyCrawlSensor(task_id="rescheduled", mode="reschedule", poke_interval=10, timeout=120),
+        RobofyCrawlSensor(task_id="deferred", deferrable=True, poke_interval=10, timeout=120),
+    ]
     upload = RobofyUploadKnowledgeOperator(
         task_id="upload", source="{{ params.docs }}", wait=True, deferrable=True, poll_interval=10, timeout=120
     )
     RobofyKnowledgeSensor(task_id="ready", manifest=upload.output, poke_interval=10, timeout=120)
+    crawl >> waits >> upload  # one after another, or the crawl is over before it is waited for
 
 knowledge_waiting()
 """

@@ -61,7 +61,7 @@ def value_for(name, field, robofy):
     if "enum" in schema:
         return schema["enum"][-1]
     if kind_of(field) == "integer":
-        return str(schema.get("minimum", 1) + 120)
+        return str(min(schema.get("minimum", 1) + 120, schema.get("maximum", 1000)))
     return LOOK["placeholders"][name]
 
 
