@@ -112,7 +112,8 @@ class PagesAhead:
                 self._client.check_cancelled()
                 self._slow_down(error)
             else:
-                if not self._seen(self._hashes(answered.value.items)):
+                hashes = self._hashes(answered.value.items)
+                if hashes and not self._seen(hashes):  # without ids nothing shows that rows have moved
                     self._used += 1
                     return answered
                 self._drop()
@@ -223,7 +224,8 @@ class PagesAhead:
         """Forget the pages that were asked for ahead."""
         for future in self._ahead.values():
             future.cancel()
-        self._dropped += [future for future in self._ahead.values() if not future.done()]
+        # Those that are done are not kept: each contains a page.
+        self._dropped = [future for future in (*self._dropped, *self._ahead.values()) if not future.done()]
         self._ahead.clear()
 
     def _give_up(self) -> None:
