@@ -49,7 +49,7 @@ class PagesAhead:
     Rows that arrive while pages are read push others on. One page after another, such a row is seen twice; side by
     side, it could be missed, because a later page may have been served before an earlier one. So as soon as a page
     shows an id that an earlier page has shown, all pages that were asked for ahead are asked for again, that page
-    included.
+    included. A page that seems to be the last one is asked for again too: rows may have been added at the end.
 
     :param client: Asks for pages whose token is known.
     :param first: Call for the first page.
@@ -113,7 +113,8 @@ class PagesAhead:
                 self._slow_down(error)
             else:
                 hashes = self._hashes(answered.value.items)
-                if hashes and not self._seen(hashes):  # without ids nothing shows that rows have moved
+                # Without ids nothing shows that rows have moved, and rows may have been added after a last page.
+                if hashes and answered.value.token is not None and not self._seen(hashes):
                     self._used += 1
                     return answered
                 self._drop()
@@ -213,6 +214,7 @@ class PagesAhead:
         """Take an error of a page that was asked for ahead, and whose turn has come."""
         if not getattr(error, "transient", False):
             # Were it an error of the page itself, it would be one of the read: the page is asked for again.
+            _log.info("A page that was asked for ahead was refused: the rest is read one page after another.")
             self._give_up()
             return
         self._troubled = True

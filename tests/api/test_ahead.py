@@ -127,9 +127,12 @@ class Moving(Listed):
     unknown: str = ""
     rows: list[int] = field(default_factory=lambda: list(range(60)))
     arrivals: float = 0.0
+    appends: float = 0.0
     deletions: float = 0.0
     seed: int = 0
     deleted: set[int] = field(default_factory=set)
+    #: By page, the rows that there were when it was served last.
+    there: dict[int, set[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
@@ -147,12 +150,16 @@ class Moving(Listed):
             if self._random.random() < self.arrivals:
                 self._next += 1
                 self.rows.insert(0, self._next)
+            if self._random.random() < self.appends:
+                self._next += 1
+                self.rows.append(self._next)
             if self.rows and self._random.random() < self.deletions:
                 gone = self._random.choice(self.rows)
                 self.rows.remove(gone)
                 self.deleted.add(gone)
             rows = [{"id": str(one)} for one in self.rows[(number - 1) * 3 : number * 3]]
             more = number * 3 < len(self.rows)
+            self.there[number] = set(self.rows)
         time.sleep(pauses[1])
         return Answered(Rows(rows, page_token(number + 1) if more else None, None if more else "null"), None, NOW)
 
@@ -163,6 +170,14 @@ def test_no_row_is_missing_though_others_arrive_and_answers_come_out_of_order(se
     server = Moving(arrivals=arrivals, seed=seed)
     seen = {int(row["id"]) for page in ahead.PagesAhead(server, CALL, "id").pages() for row in page.rows}  # type: ignore[arg-type]
     assert set(range(60)) <= seen
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([0.05, 0.3]))
+def test_rows_that_were_added_at_the_end_before_the_last_page_was_named_are_seen(seed, appends):
+    server = Moving(appends=appends, seed=seed)
+    pages = list(ahead.PagesAhead(server, CALL, "id").pages())  # type: ignore[arg-type]
+    assert server.there[pages[-1].number - 1] <= {int(row["id"]) for page in pages for row in page.rows}
 
 
 @settings(max_examples=30, deadline=None)
