@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 #: Key of the counts among the extras of Airflow's collector.
 EXTRA_KEY: Final = "robofy_written"
+_NOT_REPORTED: Final = "Lineage could not be reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Lineage:
         if location in self.inputs:
             return
         self.inputs[location] = None
-        with _harmless():
+        with harmless(_NOT_REPORTED):
             _collector().add_input_asset(context=self._context, uri=location.uri)
 
     def wrote(self, location: Location, amount: Amount, *, columns: Sequence[tuple[str, str]] = ()) -> None:
@@ -81,7 +82,7 @@ class Lineage:
         """
         before = self.outputs.get(location)
         self.outputs[location] = (before[0] + amount if before else amount, columns)
-        with _harmless():
+        with harmless(_NOT_REPORTED):
             collector = _collector()
             if before is None:
                 collector.add_output_asset(context=self._context, uri=location.uri)
@@ -98,7 +99,7 @@ class Lineage:
         :param schema: Its schema, or None for the connection's.
         :param amount: What was written. A second call for the same table adds to the first.
         """
-        with _harmless():
+        with harmless(_NOT_REPORTED):
             self.wrote(Location.of_table(hook, table, schema), amount)
 
     def landed(self, manifest: Mapping[str, Any] | None) -> None:
@@ -108,7 +109,7 @@ class Lineage:
         """
         if manifest is None:
             return
-        with _harmless():
+        with harmless(_NOT_REPORTED):
             amount = Amount(rows=manifest["rows"], size=manifest["bytes"], files=1)
             self.wrote(Location.of(manifest["uri"]), amount, columns=_columns(manifest))
 
@@ -162,9 +163,13 @@ def _collector() -> Any:
 
 
 @contextmanager
-def _harmless() -> Iterator[None]:
+def harmless(warning: str) -> Iterator[None]:
+    """Log an error instead of raising it: what has landed has landed, whether or not it can be reported.
+
+    :param warning: What could not be done, for the log. Only the kind of the error is added: a foreign text may
+        contain anything.
+    """
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - whatever a collector or an asset's handler raises
-        # The class alone: the error's own text may hold anything.
-        log.warning("Lineage could not be reported (%s).", type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - whatever a collector, an asset's handler or a metrics backend raises
+        log.warning("%s (%s).", warning, type(error).__name__)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import Stats
 
+from airflow_provider_robofy.hooks.lineage import harmless
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow.providers.common.compat.sdk import BaseOperator
 
     from airflow_provider_robofy.api.client import RobofyClient
 
-log = logging.getLogger(__name__)
-
+_NOT_SENT: Final = "Metrics could not be sent"
 #: Counts of a manifest that become counters.
 _FETCHED: Final = ("rows", "duplicates", "outside_window", "rejected", "requests")
 
@@ -36,7 +35,7 @@ def count_fetch(manifest: Mapping[str, Any] | None, clients: Iterable[RobofyClie
         return
     used = list(clients)
     prefix = f"robofy.{manifest['resource']}"
-    with _harmless():
+    with harmless(_NOT_SENT):
         for name in _FETCHED:
             Stats.incr(f"{prefix}.{name}", manifest[name], tags=dict(tags))
         Stats.incr(f"{prefix}.retries", sum(one.retries for one in used), tags=dict(tags))
@@ -77,15 +76,6 @@ def count_uploads(counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
 
 
 def _count(prefix: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    with _harmless():
+    with harmless(_NOT_SENT):
         for name, count in counts.items():
             Stats.incr(f"{prefix}.{name}", count, tags=dict(tags))
-
-
-@contextmanager
-def _harmless() -> Iterator[None]:
-    """Log what a metrics backend raises: what has landed has landed, whether or not it could be counted."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - whatever a backend raises
-        log.warning("Metrics could not be sent (%s).", type(error).__name__)

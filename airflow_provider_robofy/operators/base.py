@@ -18,8 +18,9 @@ from airflow_provider_robofy.assets.events import describe_events
 from airflow_provider_robofy.assets.robofy import resource_uri
 from airflow_provider_robofy.extract.files import sweep
 from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, NEXT_SUFFIX, REJECTED_SUFFIX, SUFFIX
-from airflow_provider_robofy.hooks.lineage import Lineage
+from airflow_provider_robofy.hooks.lineage import Lineage, harmless
 from airflow_provider_robofy.hooks.locations import Location
+from airflow_provider_robofy.hooks.metrics import tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_store, place
 
@@ -128,8 +129,7 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
                 )
         given: Mapping[str, Any] = context if isinstance(cast("Any", context), Mapping) else {}
         ti = given.get("ti", given.get("task_instance"))
-        dag_id = self.dag_id if self.has_dag() else "no_dag"  # type: ignore[no-untyped-call]
-        defaults: dict[str, str | int] = {"dag_id": dag_id, "task_id": self.task_id, **_MANUAL}
+        defaults: dict[str, str | int] = {**tags_of(self), **_MANUAL}
         if ti is not None and all(isinstance(getattr(ti, name, one), type(one)) for name, one in defaults.items()):
             return context
         return cast("Context", {**given, "ti": _ManualRun(ti, defaults)})
@@ -146,7 +146,8 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         :param manifest: The manifest.
         """
         self.lineage.landed(manifest)
-        describe_events(self.outlets, context, manifest)
+        with harmless("The events of the task's outlets do not name the file"):
+            describe_events(self.outlets, context, manifest)
 
     def location_of(self, resource: str, project_id: str | None, chatbot_id: str) -> Location:
         """Return the name of an agent's leads, sessions, messages or knowledge, for lineage.

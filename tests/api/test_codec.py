@@ -154,7 +154,7 @@ def test_a_deep_nest_is_refused_or_can_be_written_again_and_no_crash(depth, left
 @given(st.binary())
 def test_any_bytes_are_json_or_a_value_error(body):
     with contextlib.suppress(ValueError):
-        codec.loads(body)
+        assert isinstance(codec.loads(body), dict | list | str | int | float | None)
 
 
 def test_datetimes_are_written_alike_on_both_ways():
