@@ -344,8 +344,7 @@ class Landing:
             self._next.write(codec.dump_pretty(next_state))
         if with_rows or next_state is not None:
             self._check_not_overtaken(before)
-        self.store.publish(data.path, data.bytes)
-        version = self.store.version()
+        version = self.store.publish(data.path, data.bytes)
         now = self._read_manifest()
         if self.store.version() != version:
             raise self._overtaken(now, "It has replaced the data of this one.")
