@@ -21,7 +21,12 @@ import yaml
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import send_message
-from airflow_provider_robofy.api.errors import RobofyBadRequestError, RobofyCallError, RobofyConfigError
+from airflow_provider_robofy.api.errors import (
+    RobofyBadRequestError,
+    RobofyCallError,
+    RobofyConfigError,
+    RobofyResponseError,
+)
 from airflow_provider_robofy.api.workers import Workers
 from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
 from airflow_provider_robofy.extract.rows import UNKNOWN
@@ -221,6 +226,7 @@ def parse_questions(content: bytes, uri: str) -> list[Question]:
             given = None if node is None else loader.construct_document(node)
             if isinstance(node, yaml.SequenceNode):
                 lines = [one.start_mark.line + 1 for one in node.value]
+                _refuse_repeated_keys(node, uri)
     except UnicodeDecodeError:
         raise RobofyConfigError(f"{uri} is not UTF-8 text.") from None
     except json.JSONDecodeError as error:
@@ -231,6 +237,14 @@ def parse_questions(content: bytes, uri: str) -> list[Question]:
     except (yaml.YAMLError, RecursionError):
         raise RobofyConfigError(f"{uri} has characters that YAML does not allow, or is nested too deeply.") from None
     return read_questions(given, uri, lines)
+
+
+def _refuse_repeated_keys(questions: yaml.SequenceNode, uri: str) -> None:
+    """Raise for a key that a question has twice: YAML would drop the first one, and so a rule for the answer."""
+    for one in questions.value:
+        keys = [str(key.value) for key, _ in one.value] if isinstance(one, yaml.MappingNode) else []
+        if repeated := sorted({key for key in keys if keys.count(key) > 1}):
+            raise RobofyConfigError(f"{uri}, line {one.start_mark.line + 1}: {', '.join(repeated)} is there twice.")
 
 
 def shortest_time(count: int, per_minute: float = PER_MINUTE) -> timedelta:
@@ -428,9 +442,10 @@ class Asking:
             "chatbot_id": self.chatbot_id,
             "user_context": {"platform": "web"},  # no session_id: a new session
         }
+        call = send_message(body)
         client = self._idle.get()
         try:
-            answered = client.exchange(send_message(body))
+            answered = client.exchange(call)
         except RobofyCallError as error:
             if error.permanent and not isinstance(error, RobofyBadRequestError):
                 self.stopped = error  # for the other threads; the one that takes the rows raises it
@@ -442,7 +457,13 @@ class Asking:
         row["session_id"] = None if session_id is None else str(session_id)
         row["seconds"] = round((datetime.now(UTC) - answered.requested_at).total_seconds(), 3)
         if not isinstance(answer, str) or not answer.strip():
-            return row | {"reasons": ["the API's answer has no text in its field 'answer'"]}, None
+            lacking = RobofyResponseError(
+                "the answer has no text in its field 'answer'",
+                endpoint=call.title,
+                requested_at=answered.requested_at,
+                advice="Has the agent got a language model and an allowance? Ask it the same question in Robofy.",
+            )
+            return row | {"reasons": [str(lacking)]}, lacking
         reasons = question.judge(answer)
         verdict = FAILED if reasons else PASSED
         return row | {"answer": answer[:LONGEST_ANSWER], "verdict": verdict, "reasons": reasons}, None

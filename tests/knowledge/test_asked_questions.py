@@ -107,6 +107,7 @@ def test_a_list_that_cannot_be_used_is_refused_with_the_index(given_questions, w
         ("q.yaml", b"- ask: a\n\n- expect: b\n", "q.yaml, line 3 has no ask"),
         ("q.yml", b"- ask: a\n- ask: b\n  expects: c\n", "q.yml, line 2: unknown key expects"),
         ("q.yaml", b"# x\n- ask: a\n  expect: /[/\n", "q.yaml, line 2: expect: /\\[/ is not a regular expression"),
+        ("q.yaml", b"- ask: a\n- ask: b\n  expect: c\n  expect: d\n", "q.yaml, line 2: expect is there twice"),
         ("q.yaml", b"- ask: a\n- ask: [\n", "q.yaml, line 3: not YAML"),
         ("q.yaml", b"- ask: a\n---\n- ask: b\n", "q.yaml, line 2: not YAML"),
         ("q.yaml", b"- !!python/object/apply:os.getcwd []\n", "q.yaml, line 1 must be an object"),

@@ -315,7 +315,7 @@ def test_an_answer_without_text_is_none(robofy, context, tmp_path, monkeypatch, 
     monkeypatch.setitem(server.HANDLERS, "send_message", send_message)
     assert ask(context, tmp_path, GOLDEN[:1], min_score=0)["unanswered"] == 1
     _, [row] = landed(tmp_path)
-    assert row["reasons"] == ["the API's answer has no text in its field 'answer'"]
+    assert "send_message (POST /v1/ai-agent/chat): the answer has no text in its field 'answer'" in row["reasons"][0]
     assert row["session_id"] == (str(data["session_id"]) if "session_id" in data else None)
 
 
@@ -332,8 +332,9 @@ def test_a_killed_task_ends_at_once_and_lands_nothing(robofy, context, tmp_path)
 
 
 def test_neither_log_nor_xcom_nor_error_shows_an_answer_a_session_or_the_key(  # noqa: PLR0917
-    robofy, context, ti, tmp_path, caplog, capfd
+    robofy, context, ti, tmp_path, caplog, capfd, monkeypatch
 ):
+    monkeypatch.setattr(asked, "AT_A_TIME", 1)
     teach(robofy, HOURS, RETURNS)
     robofy.fault("drop", endpoint="send_message", after=3)
     with caplog.at_level(logging.DEBUG), pytest.raises(AirflowFailException) as error:
@@ -346,6 +347,20 @@ def test_neither_log_nor_xcom_nor_error_shows_an_answer_a_session_or_the_key(  #
     for secret in ("planted answer", "I do not know", KEY, *(row["session_id"] for row in found if row["session_id"])):
         assert secret not in seen
     assert not list(Path(tmp_path).glob("*.part"))
+
+
+def test_the_agents_knowledge_and_the_file_of_questions_are_inputs_and_the_answers_are_the_output(
+    robofy, context, tmp_path
+):
+    (tmp_path / "golden.yaml").write_text("- ask: When?\n")
+    operator = RobofyAskAgentOperator(
+        task_id="ask", questions=str(tmp_path / "golden.yaml"), output_path=str(tmp_path / "asked.jsonl")
+    )
+    operator.execute(context)
+    host = robofy.url.removeprefix("http://")
+    knowledge = f"robofy://{host}/24017/{robofy.chatbot_ids[0]}/knowledge"
+    assert [one.uri for one in operator.lineage.inputs] == [f"file://{tmp_path}/golden.yaml", knowledge]
+    assert [one.uri for one in operator.lineage.outputs] == [f"file://{tmp_path}/asked.jsonl"]
 
 
 def test_what_became_of_the_questions_is_counted(robofy, context, tmp_path, monkeypatch):
