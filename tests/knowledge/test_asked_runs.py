@@ -17,6 +17,8 @@ from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge import asked
 from airflow_provider_robofy.knowledge.asked import Asking, read_questions
 
+pytestmark = pytest.mark.serial
+
 
 @pytest.fixture
 def robofy(robofy_emulator_factory):
@@ -99,7 +101,6 @@ asked.Asking(
 """
 
 
-@pytest.mark.serial
 @pytest.mark.parametrize(
     ("where", "steps", "left"),
     [("asking", 1, 0), ("asking", 6, 0), ("asking", 10, 0), ("publishing", 1, 1), ("publishing", 2, 2)],

@@ -224,6 +224,7 @@ def test_a_question_that_was_refused_for_the_rate_is_asked_again(robofy, context
     assert robofy.count("send_message") == 3
 
 
+@pytest.mark.serial
 def test_slow_answers_are_waited_for_four_at_a_time(robofy, context, tmp_path):
     teach(robofy, HOURS)
     robofy.fault("delay", seconds=0.5, endpoint="send_message", times=0)
