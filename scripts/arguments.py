@@ -60,6 +60,7 @@ ENTRIES: Final = {
     "operators.crawl.RobofyCrawlWebsiteOperator": Entry(
         ("add_website", "get_crawl_status"), "none", "for `deferrable`: triggerer"
     ),
+    "operators.ask.RobofyAskAgentOperator": Entry(("send_message",), "none", f"questions, {_STORE}"),
     "transfers.manifest_to_sql.RobofyManifestToSqlOperator": Entry(
         (), "the table", "extra `sql`, a database connection and the database's provider"
     ),
