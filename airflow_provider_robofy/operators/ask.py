@@ -11,7 +11,8 @@ from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import count_answers, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.knowledge.asked import RESOURCE, Asking, Question, parse_questions, read_questions
+from airflow_provider_robofy.knowledge.asked import RESOURCE, Asking
+from airflow_provider_robofy.knowledge.questions import Question, parse_questions, read_questions
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
 
 if TYPE_CHECKING:

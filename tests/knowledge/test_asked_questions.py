@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.knowledge.asked import LONGEST_ANSWER, parse_questions, read_questions, shortest_time
+from airflow_provider_robofy.knowledge.asked import shortest_time
+from airflow_provider_robofy.knowledge.questions import LONGEST_ANSWER, parse_questions, read_questions
 
 HOURS = "We open Monday to Friday at 9:30,\nand close at 18:00. Straße 5, \uff21\uff11."
 

@@ -15,7 +15,8 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge import asked
-from airflow_provider_robofy.knowledge.asked import Asking, read_questions
+from airflow_provider_robofy.knowledge.asked import Asking
+from airflow_provider_robofy.knowledge.questions import read_questions
 
 pytestmark = pytest.mark.serial
 
@@ -75,7 +76,7 @@ import json, os, signal, sys
 from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
-from airflow_provider_robofy.knowledge import asked
+from airflow_provider_robofy.knowledge import asked, questions
 
 task = json.loads(sys.argv[1])
 asked.PER_MINUTE = 6000
@@ -95,7 +96,7 @@ def mortal(kind, name):
 mortal(asked.RobofyClient, "exchange") if task["where"] == "asking" else mortal(Store, "publish")
 asked.Asking(
     settings=Settings(api_key=task["key"], base_url=task["url"]), project_id="24017", chatbot_id=task["agent"],
-    questions=asked.read_questions(task["questions"]), questions_uri=None, min_score=0, run_key="dag/run/task",
+    questions=questions.read_questions(task["questions"]), questions_uri=None, min_score=0, run_key="dag/run/task",
     store=Store(LocalFileSystem(), task["path"], task["path"]),
 ).land()
 """
