@@ -45,6 +45,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             {
                 "integration-name": "Robofy",
                 "python-modules": [
+                    "airflow_provider_robofy.sensors.inbox",
                     "airflow_provider_robofy.sensors.knowledge",
                     "airflow_provider_robofy.sensors.leads",
                 ],
@@ -62,6 +63,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             {
                 "integration-name": "Robofy",
                 "python-modules": [
+                    "airflow_provider_robofy.triggers.inbox",
                     "airflow_provider_robofy.triggers.knowledge",
                     "airflow_provider_robofy.triggers.leads",
                 ],
