@@ -45,6 +45,17 @@ def event(minute, extra, uri=ASSET.uri):
     return SimpleNamespace(timestamp=NOON + timedelta(minutes=minute), extra=extra, asset=asset)
 
 
+class OutletEvents:
+    """Give the accessor of one asset. Not a dictionary: assets of Airflow 3.1 cannot be its keys."""
+
+    def __init__(self, accessor) -> None:
+        self.accessor = accessor
+
+    def __getitem__(self, asset):
+        assert asset == ASSET
+        return self.accessor
+
+
 def landed(folder, name, rows=3) -> dict:
     """Write a manifest, and return the extra of its event as the producer makes it."""
     manifest = {
@@ -52,7 +63,7 @@ def landed(folder, name, rows=3) -> dict:
     }  # fmt: skip
     (folder / f"{name}.manifest.json").write_text(json.dumps(manifest))
     accessor = SimpleNamespace(extra={"mine": 1})
-    describe_events([ASSET, "no asset"], {"outlet_events": {ASSET: accessor}}, manifest)
+    describe_events([ASSET, "no asset"], {"outlet_events": OutletEvents(accessor)}, manifest)
     assert accessor.extra["mine"] == 1
     return accessor.extra
 

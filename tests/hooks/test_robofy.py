@@ -255,10 +255,24 @@ def test_the_hooks_form_methods_say_what_the_metadata_says():
 def test_an_extra_that_is_no_object_names_the_connection(connect):
     ok, said = connect(extra="[]").test_connection()
     assert not ok
-    assert said.startswith("Connection 'robofy_default': Connection field extra must be a JSON object")
+    # Airflow 3.0 and 3.1 do not find a connection whose extra is no object.
+    absent = "Connection 'robofy_default' does not exist." if airflow_version.startswith(("3.0.", "3.1.")) else ""
+    assert said.startswith(absent or "Connection 'robofy_default': Connection field extra must be a JSON object")
 
 
-@pytest.mark.parametrize("extra", ["null", ""])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(
+            "null",
+            marks=pytest.mark.skipif(
+                airflow_version.startswith(("3.0.", "3.1.")),
+                reason="Airflow 3.0 and 3.1 do not find a connection with this extra",
+            ),
+        ),
+        "",
+    ],
+)
 def test_an_extra_of_nothing_is_none(connect, extra):
     assert connect(extra=extra).connection.project_id is None
 
