@@ -42,13 +42,14 @@ def robofy_leads_to_duckdb() -> None:
     @task
     def load_staging(manifest: dict[str, Any]) -> str:
         """Read the file through Airflow's connection of the bucket, and return the MERGE."""
+        statement = merge_statement("leads", TABLE, STAGING, "duckdb", manifest)
         file = ObjectStoragePath(manifest["uri"])
         with closing(DuckDBHook().get_conn()) as database, file.open("rb") as landed:
             database.execute(f"DROP TABLE IF EXISTS {STAGING}")
             database.read_parquet(landed).create(STAGING)
             database.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} AS FROM {STAGING} LIMIT 0")
             database.execute(f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS _fetched_at TIMESTAMPTZ")
-        return merge_statement("leads", TABLE, STAGING, "duckdb", manifest)
+        return statement
 
     # [END duckdb]
     leads = RobofyFetchLeadsOperator(task_id="fetch_leads", output_path=FILE, cursor="cursors", advance_cursor=False)

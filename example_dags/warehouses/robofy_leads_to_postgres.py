@@ -49,13 +49,14 @@ def robofy_leads_to_postgres() -> None:
     @task
     def load_staging(manifest: dict[str, Any]) -> str:
         """Copy the file into the staging table, and return the MERGE."""
+        statement = merge_statement("leads", TABLE, STAGING, "postgres", manifest)
         with NamedTemporaryFile(suffix=".csv") as file:
             with ObjectStoragePath(manifest["uri"]).open("rb") as landed:
                 shutil.copyfileobj(landed, file)
             file.flush()
             copy = f"COPY {STAGING} FROM STDIN WITH (FORMAT csv, HEADER match)"
             PostgresHook("postgres_default").copy_expert(copy, file.name)
-        return merge_statement("leads", TABLE, STAGING, "postgres", manifest)
+        return statement
 
     leads = RobofyFetchLeadsOperator(
         task_id="fetch_leads",
