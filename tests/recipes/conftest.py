@@ -66,6 +66,24 @@ def run_dag(airflow_home: AirflowHome) -> Any:
     return run
 
 
+class Run:
+    """Run the tasks of an example one after the other in this process, as one run of the DAG."""
+
+    def __init__(self, tasks: dict[str, Any], context: dict[str, Any]) -> None:
+        self.tasks = tasks
+        self.results: dict[str, Any] = {}
+        self.context = context
+        context["ti"].xcom_pull = lambda task_ids=None, **_: self.results[task_ids]
+
+    def __call__(self, task_id: str) -> Any:
+        """Run one task; what it returns is there for those after it."""
+        task = self.tasks[task_id]
+        self.context["ti"].task_id = task_id
+        task.render_template_fields(self.context)
+        self.results[task_id] = result = task.execute(self.context)
+        return result
+
+
 def tasks_of(example: str) -> dict[str, Any]:
     """Return the tasks of an example by their ids, made by the real provider packages."""
     path = EXAMPLES / example

@@ -59,8 +59,11 @@ def rows_for(resource: str) -> list[dict[str, Any]]:
     table = table_of(resource)
     fields = table.resource.fields
     kinds: dict[Kind, list[Any]] = {
-        Kind.TEXT: [*NASTY, *FORMULAS, "a\0b", "\ud83d"], Kind.JSON: [[text] for text in NASTY], Kind.TIME: TIMES, Kind.INTEGER: NUMBERS,
-    }  # fmt: skip
+        Kind.TEXT: [*NASTY, *FORMULAS, "a\0b", "\ud83d"],
+        Kind.JSON: [[text] for text in NASTY],
+        Kind.TIME: TIMES,
+        Kind.INTEGER: NUMBERS,
+    }
     longest = max(map(len, kinds.values()))
     rows = [
         {field.name: kinds[field.kind][index % len(kinds[field.kind])] for field in fields} for index in range(longest)
