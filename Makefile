@@ -90,7 +90,7 @@ coverage: env ## run the suite on the newest Airflow and show the lines and bran
 # Separate, because the providers of the warehouses are many packages, and Google's do not go with the pins of $(NEWEST).
 .PHONY: test-recipes
 test-recipes: .venv-recipes/.stamp ## test warehouses, recipes and other readers of landed files, in an environment of its own
-	.venv-recipes/bin/python -m pytest tests/recipes tests/warehouse/test_merge.py $(PYTEST_ARGS)
+	.venv-recipes/bin/python -m pytest -n 2 --dist=loadfile tests/recipes tests/warehouse/test_merge.py $(PYTEST_ARGS)
 
 # Separate, because the rest of the suite needs no browser and no playwright.
 .PHONY: ui-test screenshots

@@ -25,26 +25,29 @@ except ImportError as error:
 
 
 # [START late]
+late = DeadlineAlert(
+    reference=DeadlineReference.DAGRUN_QUEUED_AT,
+    interval=timedelta(minutes=30),
+    callback=AsyncCallback(
+        SlackWebhookNotifier,
+        kwargs={"slack_webhook_conn_id": "slack_default", "text": "The sync of Robofy's leads is late."},
+    ),
+)
+# [END late]
+
+
 @dag(
     schedule="@hourly",
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
-        interval=timedelta(minutes=30),
-        callback=AsyncCallback(
-            SlackWebhookNotifier,
-            kwargs={"slack_webhook_conn_id": "slack_default", "text": "The sync of Robofy's leads is late."},
-        ),
-    ),
+    deadline=late,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     tags=["robofy"],
     doc_md=__doc__,
 )
 def robofy_late_sync() -> None:
     RobofyFetchLeadsOperator(task_id="fetch_leads", cursor="cursors")
-    # [END late]
 
 
 robofy_late_sync()

@@ -77,7 +77,9 @@ def robofy_leads_to_bigquery() -> None:
         sql=merge_sql(leads.output),
     )
     advance = RobofyAdvanceCursorOperator(
-        task_id="advance_cursor", manifest=leads.output, cursor=f"{LANDING}/robofy/cursors"
+        task_id="advance_cursor",
+        manifest=leads.output,
+        cursor=f"{LANDING}/robofy/cursors",
     )
     leads >> load_staging >> prepare_table >> merge_leads >> advance
     # [END bigquery]

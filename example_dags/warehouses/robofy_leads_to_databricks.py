@@ -49,7 +49,10 @@ def robofy_leads_to_databricks() -> None:
 
     # [START databricks]
     leads = RobofyFetchLeadsOperator(
-        task_id="fetch_leads", output_path=f"{LANDING}/{FILE}", cursor=f"{LANDING}/cursors", advance_cursor=False
+        task_id="fetch_leads",
+        output_path=f"{LANDING}/{FILE}",
+        cursor=f"{LANDING}/cursors",
+        advance_cursor=False,
     )
     # Databricks' own subclass of SQLExecuteQueryOperator, which takes no connection of this type.
     prepare_tables = DatabricksSqlOperator(

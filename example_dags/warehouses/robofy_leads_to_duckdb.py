@@ -51,12 +51,14 @@ def robofy_leads_to_duckdb() -> None:
             database.execute(f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS _fetched_at TIMESTAMPTZ")
         return statement
 
-    # [END duckdb]
     leads = RobofyFetchLeadsOperator(task_id="fetch_leads", output_path=FILE, cursor="cursors", advance_cursor=False)
     merge_leads = SQLExecuteQueryOperator(
-        task_id="merge_leads", conn_id="duckdb_default", sql=load_staging(leads.output)
+        task_id="merge_leads",
+        conn_id="duckdb_default",
+        sql=load_staging(leads.output),
     )
     merge_leads >> RobofyAdvanceCursorOperator(task_id="advance_cursor", manifest=leads.output, cursor="cursors")
+    # [END duckdb]
 
 
 robofy_leads_to_duckdb()

@@ -95,7 +95,9 @@ def robofy_leads_to_redshift() -> None:
         autocommit=True,  # the statements begin and commit a transaction of their own
     )
     advance = RobofyAdvanceCursorOperator(
-        task_id="advance_cursor", manifest=leads.output, cursor=f"{LANDING}/robofy/cursors"
+        task_id="advance_cursor",
+        manifest=leads.output,
+        cursor=f"{LANDING}/robofy/cursors",
     )
     list_file(leads.output) >> load_staging
     leads >> prepare_tables >> load_staging >> merge_leads >> advance

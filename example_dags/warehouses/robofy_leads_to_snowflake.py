@@ -50,7 +50,10 @@ def robofy_leads_to_snowflake() -> None:
 
     # [START snowflake]
     leads = RobofyFetchLeadsOperator(
-        task_id="fetch_leads", output_path=f"{BUCKET}/{FILE}", cursor=f"{BUCKET}/cursors", advance_cursor=False
+        task_id="fetch_leads",
+        output_path=f"{BUCKET}/{FILE}",
+        cursor=f"{BUCKET}/cursors",
+        advance_cursor=False,
     )
     prepare_tables = SQLExecuteQueryOperator(
         task_id="prepare_tables",
@@ -70,7 +73,9 @@ def robofy_leads_to_snowflake() -> None:
         copy_options="MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE FORCE = TRUE",
     )
     merge_leads = SQLExecuteQueryOperator(
-        task_id="merge_leads", conn_id="snowflake_default", sql=merge_sql(leads.output)
+        task_id="merge_leads",
+        conn_id="snowflake_default",
+        sql=merge_sql(leads.output),
     )
     advance = RobofyAdvanceCursorOperator(task_id="advance_cursor", manifest=leads.output, cursor=f"{BUCKET}/cursors")
     leads >> prepare_tables >> load_staging >> merge_leads >> advance
