@@ -52,7 +52,7 @@ def test_the_image_is_of_the_airflow_that_is_pinned():
 
 def test_the_image_installs_the_wheel_that_is_built_with_extras_that_exist(tmp_path):
     [pattern] = re.findall(r"^COPY (\S+) /tmp/$", FILES["Dockerfile"], re.MULTILINE)
-    [command] = re.findall(r"^RUN (.+)$", FILES["Dockerfile"], re.MULTILINE)
+    [command] = re.findall(r"^RUN (.+)\Z", FILES["Dockerfile"], re.MULTILINE | re.DOTALL)
     (tmp_path / "dist").mkdir()
     wheel = tmp_path / "dist" / f"airflow_provider_robofy-{__version__}-py3-none-any.whl"
     wheel.touch()
@@ -60,8 +60,8 @@ def test_the_image_installs_the_wheel_that_is_built_with_extras_that_exist(tmp_p
     script = f'pip() {{ printf "%s\\n" "$@"; }}\n{command.replace("/tmp/", f"{tmp_path}/dist/")}'
     environment = {"AIRFLOW_VERSION": "3.3.2", "PATH": os.defpath}
     done = subprocess.run(["sh", "-eu", "-c", script], env=environment, capture_output=True, text=True, check=True)
-    *options, airflow, requirement = done.stdout.splitlines()
-    assert (options, airflow) == (["install", "--no-cache-dir"], "apache-airflow==3.3.2")
+    assert done.stdout.splitlines()[:3] == ["install", "--no-cache-dir", "apache-airflow==3.3.2"]
+    requirement = done.stdout.splitlines()[-1]
     found = re.fullmatch(r"(.+)\[([a-z,]+)\]", requirement)
     assert found
     assert found[1] == str(wheel)

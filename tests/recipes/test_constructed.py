@@ -24,7 +24,7 @@ from airflow.providers.snowflake.hooks.snowflake import SnowflakeHook
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.columns import table_of
-from tests.recipes.conftest import EXAMPLES, tasks_of
+from tests.recipes.conftest import EXAMPLES, Run, tasks_of
 
 STARTED = "2025-01-15T10:30:00+00:00"
 #: Dialects, and what connections of the examples' ids look like.
@@ -227,13 +227,9 @@ def test_snowflakes_statements_load_every_lead_once_on_fakesnow(robofy_context, 
         bucket = "s3://aws_default@my-bucket/robofy"
         fetch.output_path = fetch.output_path.replace(bucket, str(stage))
         fetch.cursor = advance.cursor = fetch.cursor.replace(bucket, str(stage))
-        at = robofy_context(dag_id="robofy_leads_to_snowflake", task_id="fetch_leads", run_id=run_id)
-        advance.manifest = manifest = execute(fetch, at)
-        execute(tasks["prepare_tables"], at)
-        execute(tasks["load_staging"], at)
-        tasks["merge_leads"].sql = tasks["merge_sql"].python_callable(manifest)
-        execute(tasks["merge_leads"], at)
-        execute(advance, at)
+        task = Run(tasks, robofy_context(dag_id="robofy_leads_to_snowflake", run_id=run_id))
+        for name in ("fetch_leads", "prepare_tables", "load_staging", "merge_sql", "merge_leads", "advance_cursor"):
+            task(name)
 
     with fakesnow.patch(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

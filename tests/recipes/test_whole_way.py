@@ -81,6 +81,7 @@ def test_every_lead_is_in_the_table_once_though_the_first_load_fails(
     there = {"AIRFLOW_CONN_ROBOFY_DEFAULT": robofy.connection_json()}
 
     run_dag(example, "2025-05-01", check=False, **there, **broken)
+    assert robofy.count("list_leads") == 2, "what failed is not the load"
     run_dag(example, "2025-05-02", **there, **working)
     assert read("SELECT COUNT(*) FROM leads") == [(141,)], (
         "what the first run fetched, and could not load, is not there"
