@@ -5,6 +5,7 @@ The rows are those of the suite's own cases: whatever breaks quoting, encodings 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -148,6 +149,7 @@ def spark() -> Iterator[Any]:
         pytest.skip("Spark needs a Java machine: apt-get install openjdk-17-jre-headless")
     from pyspark.sql import SparkSession
 
+    logging.getLogger("py4j").setLevel(logging.WARNING)  # it logs when pytest has closed its output
     local = {"spark.ui.enabled": "false", "spark.sql.session.timeZone": "UTC", "spark.ui.showConsoleProgress": "false"}
     local |= dict.fromkeys(("spark.driver.host", "spark.driver.bindAddress"), "127.0.0.1")
     session = SparkSession.builder.master("local[1]").config(map=local).getOrCreate()
