@@ -19,6 +19,7 @@ PYTHONS_3.2  := 3.12 3.13 3.11
 PYTHONS_3.1  := 3.12 3.13 3.11
 PYTHONS_3.0  := 3.12 3.11
 PYTHONS_2.11 := 3.11 3.12
+PYTHONS_recipes := 3.13 3.12 3.11
 
 home = .venv$(if $(filter $(NEWEST),$(1)),,-$(1))
 BIN := $(call home,$(NEWEST))/bin
@@ -56,6 +57,7 @@ $(call home,$(1))/.stamp: pyproject.toml constraints/airflow-$(1).txt
 endef
 $(eval $(call environment,$(NEWEST),--group test --group lint --group docs))
 $(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group test)))
+$(eval $(call environment,recipes,--group test --group recipes))
 
 .PHONY: servers
 servers: ## install PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
@@ -84,6 +86,11 @@ coverage: env ## run the suite on the newest Airflow and show the lines and bran
 	@rm -f .coverage
 	@sh scripts/suite.sh $(RUN) --cov --cov-append --cov-report= $(PYTEST_ARGS); status=$$?; \
 	$(RUN) scripts/coverage_table.py && exit $$status
+
+# Separate, because the providers of the warehouses are many packages, and Google's do not go with the pins of $(NEWEST).
+.PHONY: test-recipes
+test-recipes: .venv-recipes/.stamp ## test warehouses, recipes and other readers of landed files, in an environment of its own
+	.venv-recipes/bin/python -m pytest -n 2 --dist=loadfile tests/recipes tests/warehouse/test_merge.py $(PYTEST_ARGS)
 
 # Separate, because the rest of the suite needs no browser and no playwright.
 .PHONY: ui-test screenshots
@@ -157,6 +164,6 @@ constraints: env ## pin the packages of every Airflow version anew
 	$(RUN) scripts/constraints.py
 
 clean: ## remove environments, caches and everything made here
-	rm -rf .venv $(addprefix .venv-,$(OLDEST) $(MATRIX)) .demo .airflow-ui build dist
+	rm -rf .venv $(addprefix .venv-,$(OLDEST) $(MATRIX) recipes) .demo .airflow-ui build dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
