@@ -94,7 +94,7 @@ test-recipes: .venv-recipes/.stamp ## test warehouses, recipes and other readers
 
 # Separate, because the rest of the suite needs no browser and no playwright.
 .PHONY: ui-test screenshots
-ui-test: env ## test the connection form and a DAG of the newest Airflow in a browser (make servers installs one)
+ui-test: env ## test the connection form and example DAGs of the newest Airflow in a browser (make servers installs one)
 	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group ui
 	@echo "A browser looks at an Airflow of its own; both take about a minute to come up."
 	$(RUN) -m pytest tests/ui $(PYTEST_ARGS)
