@@ -8,16 +8,19 @@ square of the number of files, so a change writes the journal, and only every hu
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyLedgerError
-from airflow_provider_robofy.extract.files import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from airflow_provider_robofy.extract.files import Store
+
+    Guard = Callable[[], AbstractContextManager[None]]
 
 SCHEMA_VERSION: Final = 1
 JOURNAL_SUFFIX: Final = ".journal.json"
@@ -48,10 +51,12 @@ class Ledger:
 
     :param store: File of the snapshot; the journal is in the same folder.
     :param identity: Agent and source of the ledger. One of another agent or source is refused.
+    :param guard: Returns a context to write in; it raises if the run must not write any more. Default: none.
     """
 
-    def __init__(self, store: Store, identity: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, identity: Mapping[str, str], guard: Guard = nullcontext) -> None:
         self.store = store
+        self._guard = guard
         #: By document name. ``state`` is ``uploaded``, or ``intended`` while a request is or was under way.
         self.entries: dict[str, Entry] = {}
         self._identity = dict(identity)
@@ -124,7 +129,7 @@ class Ledger:
                 try:
                     self._journal.remove()
                 except OSError as error:
-                    raise _storage_error(self._journal, "removed", error) from None
+                    raise storage_error(self._journal, "removed", error) from None
                 self._has_journal = False
 
     def _set(self, name: str, entry: Entry | None) -> None:
@@ -149,7 +154,8 @@ class Ledger:
             if fold:
                 self._changed = {}
         try:
-            write(self.store if fold else self._journal, content)
+            with self._guard():
+                write(self.store if fold else self._journal, content)
         except BaseException:
             with self._state:
                 self._changed = written | self._changed  # the journal must still have them
@@ -163,7 +169,7 @@ class Ledger:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _storage_error(store, "read", error) from None
+            raise storage_error(store, "read", error) from None
         try:
             ledger: Any = codec.loads(content)
         except ValueError:
@@ -201,15 +207,18 @@ def write(store: Store, content: bytes) -> None:
     :raises LedgerStorageError: The file cannot be written.
     """
     try:
-        with Spool(store.spool_path(), compress=False) as spool:
-            spool.write(content)
-            spool.finish()
-            store.publish(spool.path, spool.bytes)
+        store.write(content)
     except OSError as error:
-        raise _storage_error(store, "written", error) from None
+        raise storage_error(store, "written", error) from None
 
 
-def _storage_error(store: Store, verb: str, error: OSError) -> LedgerStorageError:
+def storage_error(store: Store, verb: str, error: OSError) -> LedgerStorageError:
+    """Return the error for a file that could not be used.
+
+    :param store: The file.
+    :param verb: What could not be done, such as ``written``.
+    :param error: Why.
+    """
     return LedgerStorageError(
         f"{store.uri} cannot be {verb} ({type(error).__name__}: {error}). Check the free space and the permissions "
         "there. The ledger has what was written before, and the next attempt continues from that."

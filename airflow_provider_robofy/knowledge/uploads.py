@@ -285,7 +285,8 @@ class Uploader:
                 self.ledger.record(document.name, before)
             raise
         except RobofyCallError as error:
-            if _may_have_arrived(error):
+            # What a server answers to a body that it has not read whole, it has not carried out.
+            if may_have_arrived(error) and (call.body is None or call.body.whole):
                 _log.warning("%s: %s. %s", document.name, _LOST, error)
                 self._doubt(document, intended, f"{_LOST} ({type(error).__name__})")
                 self._count_unanswered(error)
@@ -357,8 +358,11 @@ class Uploader:
                 self.report.removed.append(_item(name, known or entry))
 
 
-def _may_have_arrived(error: RobofyCallError) -> bool:
-    """Return whether Robofy may have carried out a request that failed with this error."""
+def may_have_arrived(error: RobofyCallError) -> bool:
+    """Return whether Robofy may have carried out a request that failed.
+
+    :param error: The error of the call.
+    """
     if error.refused:
         return False
     if isinstance(error, RobofyApiError):

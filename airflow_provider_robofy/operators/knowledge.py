@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
@@ -21,7 +21,8 @@ from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
-from airflow_provider_robofy.knowledge.ledger import Ledger
+from airflow_provider_robofy.knowledge.ledger import JOURNAL_SUFFIX, Ledger
+from airflow_provider_robofy.knowledge.lock import LOCK_SUFFIX, LedgerLock
 from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
 from airflow_provider_robofy.knowledge.uploads import Uploader
 from airflow_provider_robofy.operators.base import (
@@ -75,7 +76,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
     comes, it is not sent again unasked, but reported as uncertain. Older versions stay with Robofy until somebody
     removes them, and are reported as superseded; documents that left the source are reported as removed.
 
-    Two runs must not use one ledger at the same time: set ``max_active_runs=1``, or ``max_active_tis_per_dag=1``.
+    While a run uploads it holds the ledger's lock; a second run at the same time fails, names the first, and may be
+    retried. Set ``max_active_runs=1``, so that runs wait for each other instead.
 
     :param source: Path, glob, folder or a list of those; anything that Airflow's ``ObjectStoragePath`` opens. A
         relative path lies below ``[robofy] landing_root``. Hidden files and Office's lock files are left out. The name
@@ -171,24 +173,25 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             sources = self._sources()
             label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
             store = self._ledger_store(project_id, chatbot_id, label, sources)
-            ledger = Ledger(store, {**ids, "source": label})
-            ledger.load()
             started_at = _now()
-            found = find(sources) if sources else Found(documents=[self._text_document()])
-            for source in sources:
-                self.lineage.read(Location.of(source.folder_uri()))
-            uploader = Uploader(
-                **ids,
-                metadata=self._metadata(),
-                ledger=ledger,
-                client=lambda: RobofyClient(self.hook.connection.settings),
-                run_key=run_key(context),
-                resend=self.on_uncertain == "resend",
-            )
-            try:
-                report = self.ending_when_killed(uploader).run(found.documents, found.refused)
-            finally:
-                ledger.close()
+            with LedgerLock(store, run_key(context)) as lock:
+                ledger = Ledger(store, {**ids, "source": label}, lock.owned)
+                ledger.load()
+                found = find(sources) if sources else Found(documents=[self._text_document()])
+                for source in sources:
+                    self.lineage.read(Location.of(source.folder_uri()))
+                uploader = Uploader(
+                    **ids,
+                    metadata=self._metadata(),
+                    ledger=ledger,
+                    client=lambda: RobofyClient(self.hook.connection.settings),
+                    run_key=run_key(context),
+                    resend=self.on_uncertain == "resend",
+                )
+                try:
+                    report = self.ending_when_killed(uploader).run(found.documents, found.refused)
+                finally:
+                    unclosed = self._close(ledger)
             about = {
                 **ids,
                 "source": label.split("\n"),
@@ -202,7 +205,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             manifest = report.manifest(
                 about,
                 found=len(found.documents) + len(found.refused),
-                beside=store.beside(f".{_hash(run_key(context))[:12]}.manifest.json"),
+                beside=store.beside(_lists_suffix(run_key(context))),
             )
             uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
             self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
@@ -210,7 +213,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             self.log.info("%s; knowledge of agent %s", manifest["counts"], chatbot_id)
             if not manifest["counts"]["found"]:
                 self.log.warning("The source exists, but has no documents.")
-            if error := report.verdict(max_failed=self.max_failed):
+            if error := report.verdict(max_failed=self.max_failed) or unclosed:
                 context["ti"].xcom_push(key="manifest", value=manifest)
                 raise error
             if self.wait:
@@ -233,6 +236,15 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             else:
                 value_of(event, on_timeout=self._too_long("its trigger has timed out"))
         return dict(manifest)
+
+    def _close(self, ledger: Ledger) -> RobofyError | None:
+        """Close the ledger, and return the error instead of raising it, so that it replaces no other."""
+        try:
+            ledger.close()
+        except RobofyError as error:
+            self.log.warning("The ledger could not be closed: %s", error)
+            return error
+        return None
 
     def _wait(self, ids: dict[str, str], documents: list[dict[str, Any]]) -> None:
         """Wait until the documents are ready: on the worker, or deferred."""
@@ -269,25 +281,27 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         if not places or not all(map(str, places)):
             raise RobofyConfigError("source is empty: give at least one path, and no empty one.")
         paths = [open_path(place(one, "source")) if isinstance(one, str) else one for one in places]
-        return [Source(path.fs, path.path, str(path)) for path in paths]
+        return [Source(path.fs, path.path, _sendable("source", str(path))) for path in paths]
 
     def _text_document(self) -> Document:
-        name = str(self.name).strip()
+        name = _sendable("name", str(self.name).strip())
         if kind_of(name) not in TEXTS:
             raise RobofyConfigError(f"name={name!r} must end in one of {', '.join(f'.{kind}' for kind in TEXTS)}.")
         content = str(self.text).encode(errors="surrogatepass")
         return Document(name=name, uri="text=", size=len(content), load=lambda: content)
 
     def _metadata(self) -> str | None:
-        if self.metadata is None or isinstance(self.metadata, str):
-            return self.metadata
+        if self.metadata is None:
+            return None
+        if isinstance(self.metadata, str):
+            return _sendable("metadata", self.metadata)
         try:
             return json.dumps(self.metadata, sort_keys=True)
         except (TypeError, ValueError):
             raise RobofyConfigError("metadata must be text, or something that can be written as JSON.") from None
 
     def _ledger_store(self, project_id: str, chatbot_id: str, label: str, sources: list[Source]) -> Store:
-        uri = str(self.ledger_path or "").strip()
+        uri = _sendable("ledger_path", str(self.ledger_path or "").strip())
         if uri and not uri.endswith(".json"):
             raise RobofyConfigError(f"ledger_path must end in .json, but is {uri!r}.")
         if uri:
@@ -305,6 +319,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             folders = map(path_component, (project_id, chatbot_id))
             uri = "/".join([root, "knowledge", *folders, file])
         store = open_store(uri)
+        store.check_length("ledger_path", JOURNAL_SUFFIX, LOCK_SUFFIX, _lists_suffix(""))
         if inside := [source.uri for source in sources if source.holds(store.fs, store.path)]:
             raise RobofyConfigError(
                 f"The ledger {uri} would lie in the source {inside[0]}, and be taken for a document. Set ledger_path, "
@@ -320,6 +335,24 @@ def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     :raises OSError: That file cannot be read.
     """
     return documents_of(manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read()))
+
+
+def _lists_suffix(key: str) -> str:
+    """Return what the name of the file with a run's long lists has beyond the ledger's."""
+    return f".{_hash(key)[:12]}.manifest.json"
+
+
+def _sendable(argument: str, text: str) -> str:
+    """Return a text, after checking that it can be written as UTF-8.
+
+    :raises RobofyConfigError: It has half a character, as a broken emoji or a file name in another encoding has.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="backslashreplace").decode()[:100]
+        raise RobofyConfigError(f"{argument}={shown!r} has half a character, which UTF-8 cannot write.") from None
+    return text
 
 
 def _hash(text: str) -> str:
