@@ -26,6 +26,9 @@ SCHEMA_VERSION: Final = 1
 JOURNAL_SUFFIX: Final = ".journal.json"
 UPLOADED: Final = "uploaded"
 INTENDED: Final = "intended"
+#: States of a version's delink: it may or may not have arrived, or it is done.
+DELINKING: Final = "delinking"
+DELINKED: Final = "delinked"
 
 #: Number of changes in the journal after which the snapshot is written.
 FOLD_AT = 100
@@ -199,6 +202,15 @@ class Ledger:
         )
 
 
+def delink_state(link: Mapping[str, Any]) -> str | None:
+    """Return how far the delink of a version is: None, :data:`DELINKING` or :data:`DELINKED`.
+
+    :param link: An entry, or one of its superseded versions.
+    """
+    state: str | None = link.get("delink", {}).get("state")
+    return state
+
+
 def write(store: Store, content: bytes) -> None:
     """Replace a file, so that at any moment it has either the old content or the new one.
 
@@ -234,6 +246,17 @@ def _are_entries(ledger: dict[str, Any]) -> bool:
             and entry.get("state") in {UPLOADED, INTENDED}
             and isinstance(entry.get("sha256"), str)
             and isinstance(entry.get("size"), int)
+            and _are_links([entry, entry.get("before") or {}])
         )
         for entry in entries.values()
+    )
+
+
+def _are_links(links: Any) -> bool:
+    return isinstance(links, list) and all(
+        isinstance(link, dict)
+        and isinstance(delink := link.get("delink", {"state": DELINKED}), dict)
+        and delink.get("state") in {DELINKING, DELINKED}
+        and _are_links(link.get("superseded", []))
+        for link in links
     )

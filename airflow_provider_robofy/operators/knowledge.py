@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS, placeholders
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.lineage import Amount
@@ -23,8 +25,9 @@ from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
 from airflow_provider_robofy.knowledge.ledger import JOURNAL_SUFFIX, Ledger
 from airflow_provider_robofy.knowledge.lock import LOCK_SUFFIX, LedgerLock
+from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
 from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
-from airflow_provider_robofy.knowledge.uploads import Uploader
+from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
     failing_at_once,
@@ -51,6 +54,32 @@ CHOICES = ("fail", "resend")
 _BACKSTOP = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Describe what a task works on.
+
+    :param ids: ``project_id`` and ``chatbot_id``.
+    :param sources: The sources; none where the operator has a text.
+    :param label: What the ledger is of: the addresses of all sources, or the name of the text.
+    :param store: File of the ledger.
+    """
+
+    ids: dict[str, str]
+    sources: list[Source]
+    label: str
+    store: Store
+
+    def ledger(self, lock: LedgerLock) -> Ledger:
+        """Return the ledger, loaded.
+
+        :param lock: The lock, without which nothing is written.
+        :raises RobofyLedgerError: The ledger cannot be used.
+        """
+        ledger = Ledger(self.store, {**self.ids, "source": self.label}, lock.owned)
+        ledger.load()
+        return ledger
+
+
 class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
     """Upload what is new or changed in a folder, a bucket or a text to an agent's knowledge, each content once.
 
@@ -73,8 +102,9 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
 
     A ledger keeps a hash of each uploaded content. A retry continues where the attempt before stopped, and a run over
     unchanged documents makes no request. A document is recorded as intended before it is sent; if its answer never
-    comes, it is not sent again unasked, but reported as uncertain. Older versions stay with Robofy until somebody
-    removes them, and are reported as superseded; documents that left the source are reported as removed.
+    comes, it is not sent again unasked, but reported as uncertain. Older versions stay with Robofy and are
+    reported as superseded; documents that left the source stay too and are reported as removed. With ``prune=True``
+    both are delinked.
 
     While a run uploads it holds the ledger's lock; a second run at the same time fails, names the first, and may be
     retried. Set ``max_active_runs=1``, so that runs wait for each other instead.
@@ -92,9 +122,15 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         ``[robofy] landing_root`` in ``knowledge/``, by project, agent and source. (templated)
     :param max_failed: Largest number of failed documents that does not fail the task; all others are uploaded in any
         case. Default 0.
-    :param on_uncertain: What to do with documents that may or may not have arrived: ``fail``, which is the default,
-        names them and fails the task; ``resend`` uploads them again, perhaps for the second time. (templated)
+    :param on_uncertain: What to do with uploads and delinks that may or may not have arrived: ``fail``, which is the
+        default, names them and fails the task; ``resend`` sends them again, perhaps for the second time. (templated)
     :param wait: True waits until Robofy lists every document of the source as ready. Default False.
+    :param prune: True waits as ``wait`` does and then delinks, by the id that Robofy gave: an old version when its
+        successor is ready, and a document that has left the source when all are ready. Needs ``endpoints.delink_asset``
+        with a body in the connection. Nothing is pruned after a failed upload; an empty source fails the task. Default
+        False.
+    :param prune_limit: Largest share of the ledger's documents that is pruned at once, from 0 to 1; three are allowed
+        in any case. More fail the task before the first delink. Default 0.2. (templated)
     :param deferrable: True waits in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
     :param poll_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds when deferred.
         Default 30.
@@ -103,8 +139,9 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
     :param robofy_conn_id: Id of the Robofy connection. (templated)
     :return: The manifest: ids, ``ledger_uri``, ``counts``, ``bytes_uploaded``, ``requests``, and under ``lists`` the
         documents ``uploaded``, ``unchanged``, ``superseded``, ``failed``, ``uncertain`` and ``removed``, with names,
-        ids, sizes and hashes. With more than 50 of them ``lists`` is None and ``lists_uri`` names a file beside the
-        ledger. If the task fails, the manifest is in XCom as ``manifest``.
+        ids, sizes and hashes; with ``prune`` also ``delinked`` and ``not_delinked``. With more than 50 of them
+        ``lists`` is None and ``lists_uri`` names a file beside the ledger. If the task fails, the manifest is in XCom
+        as ``manifest``.
     :raises AirflowFailException: Key, ids, connection, source or ledger are wrong, or uploads are uncertain: a retry
         cannot help.
     :raises RobofyError: The API failed, the ledger cannot be written, more documents than ``max_failed`` failed, or a
@@ -120,6 +157,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         "metadata",
         "ledger_path",
         "on_uncertain",
+        "prune_limit",
         "robofy_conn_id",
     )
 
@@ -136,6 +174,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         max_failed: int = 0,
         on_uncertain: str = "fail",
         wait: bool = False,
+        prune: bool = False,
+        prune_limit: float | str = 0.2,
         deferrable: bool | None = None,
         poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -157,72 +197,33 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.max_failed = read_limit("max_failed", max_failed)
         self.on_uncertain = on_uncertain
         self.wait = wait
+        self.prune = prune
+        self.prune_limit = prune_limit
+        if not isinstance(prune_limit, str):
+            read_share("prune_limit", prune_limit)
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
         self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Upload what is new or changed and return the manifest."""
+        """Upload what is new or changed, wait for it and prune as far as asked for, and return the manifest."""
         with failing_at_once():
             context = self.checked(context)
             if self.on_uncertain not in CHOICES:
                 raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
-            project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
-            ids = {"project_id": project_id, "chatbot_id": chatbot_id}
-            sources = self._sources()
-            label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
-            store = self._ledger_store(project_id, chatbot_id, label, sources)
-            started_at = _now()
-            with LedgerLock(store, run_key(context)) as lock:
-                ledger = Ledger(store, {**ids, "source": label}, lock.owned)
-                ledger.load()
-                found = find(sources) if sources else Found(documents=[self._text_document()])
-                for source in sources:
-                    self.lineage.read(Location.of(source.folder_uri()))
-                uploader = Uploader(
-                    **ids,
-                    metadata=self._metadata(),
-                    ledger=ledger,
-                    client=lambda: RobofyClient(self.hook.connection.settings),
-                    run_key=run_key(context),
-                    resend=self.on_uncertain == "resend",
-                )
-                try:
-                    report = self.ending_when_killed(uploader).run(found.documents, found.refused)
-                finally:
-                    unclosed = self._close(ledger)
-            about = {
-                **ids,
-                "source": label.split("\n"),
-                "ledger_uri": store.uri,
-                "run_key": run_key(context),
-                "hidden": found.hidden,
-                "requests": uploader.requests,
-                "started_at": started_at,
-                "finished_at": _now(),
-            }
-            manifest = report.manifest(
-                about,
-                found=len(found.documents) + len(found.refused),
-                beside=store.beside(_lists_suffix(run_key(context))),
-            )
-            uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
-            self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
-            count_uploads(manifest["counts"], tags_of(self))
-            self.log.info("%s; knowledge of agent %s", manifest["counts"], chatbot_id)
-            if not manifest["counts"]["found"]:
-                self.log.warning("The source exists, but has no documents.")
-            if error := report.verdict(max_failed=self.max_failed) or unclosed:
+            if self.prune:
+                self._check_prune()
+            manifest, documents = self._upload(context)
+            if self.wait or self.prune:
                 context["ti"].xcom_push(key="manifest", value=manifest)
-                raise error
-            if self.wait:
-                context["ti"].xcom_push(key="manifest", value=manifest)
-                self._wait(ids, documents_of(report.lists()))
+                self._wait(manifest, documents)
+            if self.prune:
+                manifest = self._prune(context, manifest)
         return manifest
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the manifest if the trigger found every document ready, or raise its error."""
+        """Return the manifest if the trigger found every document ready, after pruning, or raise its error."""
         ti = context["ti"]
         with failing_at_once():
             # A deferral keeps no arguments under ``airflow dags test``, so the manifest is in XCom.
@@ -235,7 +236,121 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                     raise self._too_long(watch.waiting_for())
             else:
                 value_of(event, on_timeout=self._too_long("its trigger has timed out"))
-        return dict(manifest)
+            return self._prune(context, dict(manifest)) if self.prune else dict(manifest)
+
+    def _upload(self, context: Context) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Upload what is new or changed, and return the manifest and the documents that Robofy should have.
+
+        :raises RobofyError: The run was stopped, uploads are uncertain, or too many failed.
+        """
+        work, started_at = self._work(), _now()
+        with LedgerLock(work.store, run_key(context)) as lock:
+            ledger = work.ledger(lock)
+            found = self._find(work.sources)
+            for source in work.sources:
+                self.lineage.read(Location.of(source.folder_uri()))
+            uploader = Uploader(
+                **work.ids,
+                metadata=self._metadata(),
+                ledger=ledger,
+                client=lambda: RobofyClient(self.hook.connection.settings),
+                run_key=run_key(context),
+                resend=self.on_uncertain == "resend",
+            )
+            try:
+                report = self.ending_when_killed(uploader).run(found.documents, found.refused)
+            finally:
+                unclosed = self._close(ledger)
+        about = {
+            **work.ids,
+            "source": work.label.split("\n"),
+            "ledger_uri": work.store.uri,
+            "run_key": run_key(context),
+            "hidden": found.hidden,
+            "requests": uploader.requests,
+            "started_at": started_at,
+            "finished_at": _now(),
+        }
+        manifest = report.manifest(
+            about,
+            found=len(found.documents) + len(found.refused),
+            beside=work.store.beside(_lists_suffix(run_key(context))),
+        )
+        uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
+        self.lineage.wrote(self.location_of("knowledge", **work.ids), uploaded)
+        count_uploads(manifest["counts"], tags_of(self))
+        self.log.info("%s; knowledge of agent %s", manifest["counts"], work.ids["chatbot_id"])
+        if not manifest["counts"]["found"]:
+            self.log.warning("The source exists, but has no documents.")
+        if error := report.verdict(max_failed=self.max_failed) or unclosed:
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            raise error
+        return manifest, documents_of(report.lists())
+
+    def _check_prune(self) -> None:
+        read_share("prune_limit", self.prune_limit)
+        if self.hook.connection.settings.delink_body is None:
+            raise RobofyConfigError(
+                "prune=True needs the body of Delink Asset, which Robofy documents nowhere, and a wrong one could "
+                "delink everything. Ask Robofy's support for it, and set it in the connection's extra endpoints, as in "
+                '{"delink_asset": {"path": "' + ENDPOINTS["delink_asset"][1] + '", "body": {"<field>": '
+                '"{linkage_id}"}}}. Nothing was uploaded.'
+            )
+
+    def _find(self, sources: list[Source]) -> Found:
+        found = find(sources) if sources else Found(documents=[self._text_document()])
+        if self.prune and found.empty:
+            raise RobofyDataError(
+                f"source {found.empty[0]} has no documents, and prune=True would take that for the removal of all. "
+                "Nothing was uploaded and nothing was delinked. Check the folder, its mount and its permissions; to "
+                "remove everything, delete the links in Robofy and then the ledger."
+            )
+        return found
+
+    def _prune(self, context: Context, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Delink what the source has left behind, and return the manifest with what became of it.
+
+        The source is listed again and the ledger read again: while the task waited, both may have changed.
+        """
+        work = self._work()
+        settings = self.hook.connection.settings
+        body = settings.delink_body or {}
+        used = placeholders(body) | placeholders(settings.path_of("delink_asset"))
+        pruned, unclosed, skipped = Pruned(), None, None
+        with LedgerLock(work.store, run_key(context)) as lock:
+            ledger = work.ledger(lock)
+            found = self._find(work.sources)
+            if failed := manifest["counts"]["failed"] or len(found.refused):
+                skipped = f"{failed} documents failed"
+                self.log.warning("Nothing is pruned, because %s, as max_failed allows.", skipped)
+            else:
+                pruner = Pruner(
+                    ledger=ledger,
+                    client=self.client,
+                    list_assets=lambda: KnowledgePoll(**work.ids)(self.client, [None])[None],
+                    ids=work.ids,
+                    body=body,
+                    needed=[name for name in ASSET_IDS if name in used],
+                    limit=read_share("prune_limit", self.prune_limit),
+                    run_key=run_key(context),
+                    resend=self.on_uncertain == "resend",
+                )
+                try:
+                    pruned = pruner.run({document.name for document in found.documents})
+                finally:
+                    unclosed = self._close(ledger)
+        counts = {name: len(items) for name, items in pruned.lists().items()}
+        count_uploads(counts, tags_of(self))
+        self.log.info("%s; knowledge of agent %s", counts, work.ids["chatbot_id"])
+        manifest = with_lists(
+            {**manifest, "counts": {**manifest["counts"], **counts}, "prune_skipped": skipped},
+            {**lists_in(manifest), **pruned.lists()},
+            beside=work.store.beside(_lists_suffix(run_key(context))),
+        )
+        if error := pruned.verdict() or unclosed:
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            raise error
+        return manifest
 
     def _close(self, ledger: Ledger) -> RobofyError | None:
         """Close the ledger, and return the error instead of raising it, so that it replaces no other."""
@@ -246,10 +361,11 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             return error
         return None
 
-    def _wait(self, ids: dict[str, str], documents: list[dict[str, Any]]) -> None:
+    def _wait(self, manifest: dict[str, Any], documents: list[dict[str, Any]]) -> None:
         """Wait until the documents are ready: on the worker, or deferred."""
         if not documents:
             return
+        ids = {name: manifest[name] for name in ("project_id", "chatbot_id")}
         watch, deadline = ReadyWatch(documents), time.time() + self.timeout
         if self.deferrable:
             self.defer(
@@ -272,6 +388,15 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             f"The documents were not ready within {self.timeout:g} seconds ({what}). Nothing is uploaded again: a "
             "retry waits for them; or raise timeout."
         )
+
+    def _work(self) -> Work:
+        ids = {
+            "project_id": self.hook.project_id(self.project_id),
+            "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
+        }
+        sources = self._sources()
+        label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
+        return Work(ids, sources, label, self._ledger_store(**ids, label=label, sources=sources))
 
     def _sources(self) -> list[Source]:
         if self.source is None:
@@ -334,7 +459,33 @@ def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     :param manifest: The upload's manifest, whose lists are in it or in the file that it names.
     :raises OSError: That file cannot be read.
     """
-    return documents_of(manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read()))
+    return documents_of(lists_in(manifest))
+
+
+def lists_in(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the lists of an upload's manifest by name.
+
+    :param manifest: As for :func:`documents_in`.
+    :raises OSError: The file that it names cannot be read.
+    """
+    lists = manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read())
+    return {name: value for name, value in lists.items() if name in manifest["counts"]}
+
+
+def read_share(name: str, value: Any) -> float:
+    """Return a share, after checking that it is a number from 0 to 1.
+
+    :param name: Name of the argument, for the error.
+    :param value: The share that the user gave; a rendered template is text.
+    :raises RobofyConfigError: It is anything else.
+    """
+    try:
+        share = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
+    return share
 
 
 def _lists_suffix(key: str) -> str:
