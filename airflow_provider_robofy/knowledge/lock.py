@@ -140,8 +140,8 @@ class LedgerLock:
         owner = _owner(found)
         if owner is None:
             raise LedgerLockedError(
-                f"{self._store.uri} is not a lock file that this provider can read. Nothing was uploaded. Delete it "
-                "if no task is using the ledger."
+                f"{self._store.uri} is not a lock file that this provider can read. Delete it if no "
+                "task is using the ledger."
             )
         if owner["run_key"] == self._run_key:
             _log.info("The lock %s is of an earlier attempt of this run, and is taken over.", self._store.uri)
@@ -182,7 +182,7 @@ class LedgerLock:
         owner = None if found is None else _owner(found)
         who = "another run" if owner is None else f"run {owner['run_key']} (last sign of life {owner['renewed_at']})"
         return LedgerLockedError(
-            f"The ledger {self._ledger_uri} is in use by {who}, so nothing was uploaded. Try again when that run has "
+            f"The ledger {self._ledger_uri} is in use by {who}. Try again when that run has "
             f"ended. If it was killed, its lock expires {EXPIRES_AFTER / 60:g} minutes after its last sign of life; to "
             f"release it earlier, delete {self._store.uri}. Set max_active_runs=1 on the DAG, or give each task a "
             "ledger_path of its own."

@@ -146,18 +146,30 @@ class Pruner:
         ]
         self._staying_ids = {(name, str(one[name])): one["name"] for one in self._staying for name in ASSET_IDS}
         self._read_listing("Nothing was delinked.")
-        due = [version for version in self._versions(present) if self._is_due(version)]
+        versions = list(self._versions(present))
+        self._in_doubt = {self._key(one) for one in versions if delink_state(one.link) == DELINKING}
+        due = [version for version in versions if self._is_due(version)]
         self._check_limit(due)
-        sent: list[Version] = []
-        for version in due:
-            if not self._delink(version):
+        sent: dict[tuple[str, ...], Version] = {}
+        for position, version in enumerate(due, 1):
+            if (key := self._key(version)) in sent:
+                self._done(version)  # two versions with one link
+                continue
+            done = self._delink(version)
+            if done:
+                sent[key] = version
+            # A wrong body is found out by its first use.
+            if not done or (len(sent) == 1 and not self._verify([version])):
+                for left in due[position:]:
+                    self._keep(left, "it was not tried, because a delink before it is uncertain")
                 break
-            sent.append(version)
-            if len(sent) == 1 and not self._verify(sent):
-                break  # a wrong body is found out by its first use
         if len(sent) > 1:
-            self._verify(sent)
+            self._verify(list(sent.values()))
         return self.pruned
+
+    def _key(self, version: Version) -> tuple[str, ...]:
+        """Return the ids that a delink of the version names."""
+        return tuple(str(version.link.get(name)) for name in self.needed)
 
     def _read_listing(self, so_far: str) -> None:
         """Read the linked assets, and raise if a document that stays is not ready."""
@@ -199,7 +211,7 @@ class Pruner:
         if doubt := self._linked.doubt(link, self.needed):
             self._keep(version, doubt)
             return False
-        if delink_state(link) == DELINKING:
+        if self._key(version) in self._in_doubt:
             if self._linked.has(link) is False:
                 self._done(version)
                 return False
@@ -237,8 +249,7 @@ class Pruner:
                     error.advice = _SETTING
                 raise
             _log.warning("%s: the answer to its delink never came. %s", version.name, error)
-            self._read_listing("A delink may or may not have arrived.")
-            if self._linked.has(version.link) is not False:
+            if self._still_listed([version], "A delink may or may not have arrived."):
                 self._doubt(version, f"the answer to its delink never came ({type(error).__name__})")
                 return False
         self._done(version)
@@ -246,29 +257,31 @@ class Pruner:
         return True
 
     def _verify(self, sent: list[Version]) -> bool:
-        """Read the listing until it shows what was delinked no more, and everything else still.
+        """Check that the listing has everything that stays, and return whether it has nothing that was delinked.
 
-        :return: False if it goes on to show what was delinked, which becomes uncertain then.
+        What it still has becomes uncertain.
         """
-        still = sent
-        for attempt in range(_LISTINGS):
-            if attempt:
-                self._pause()
-            self._read_listing(f"It was seen after {len(sent)} delinks, and no more were sent. {_SETTING}")
-            still = [version for version in sent if self._linked.has(version.link)]
-            if not still:
-                return True
-        for version in still:
+        still = self._still_listed(sent, f"It was seen after {len(sent)} delinks, and no more were sent. {_SETTING}")
+        listed = [version for version in still if self._linked.has(version.link)]
+        for version in listed:
             self._mark(version, DELINKING)
             self.pruned.delinked = [one for one in self.pruned.delinked if one != version.item(reason=version.reason)]
             self._doubt(version, "Robofy answered that it was delinked, and lists it all the same")
-        return False
+        return not listed
 
-    def _pause(self) -> None:
-        end = time.monotonic() + PAUSE
-        while time.monotonic() < end:
-            self.client.check_cancelled()
-            time.sleep(0.1)
+    def _still_listed(self, versions: list[Version], so_far: str) -> list[Version]:
+        """Read the listing until it shows none of the versions, a few times at most, and return what is left."""
+        left = versions
+        for attempt in range(_LISTINGS):
+            end = time.monotonic() + (PAUSE if attempt else 0)
+            while time.monotonic() < end:
+                self.client.check_cancelled()
+                time.sleep(0.1)
+            self._read_listing(so_far)
+            left = [version for version in left if self._linked.has(version.link) is not False]
+            if not left:
+                break
+        return left
 
     def _done(self, version: Version) -> None:
         self._mark(version, DELINKED)

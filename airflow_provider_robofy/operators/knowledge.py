@@ -321,8 +321,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             ledger = work.ledger(lock)
             found = self._find(work.sources)
             if failed := manifest["counts"]["failed"] or len(found.refused):
-                skipped = f"{failed} documents failed"
-                self.log.warning("Nothing is pruned, because %s, as max_failed allows.", skipped)
+                skipped = f"failed documents: {failed}"
+                self.log.warning("Nothing is pruned, because not all documents are known to be there: %s.", skipped)
             else:
                 pruner = Pruner(
                     ledger=ledger,
@@ -335,8 +335,10 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                     run_key=run_key(context),
                     resend=self.on_uncertain == "resend",
                 )
+                # Removed is what neither listing of the source had.
+                uploaded = {item["name"] for item in documents_in(manifest)}
                 try:
-                    pruned = pruner.run({document.name for document in found.documents})
+                    pruned = pruner.run(uploaded | {document.name for document in found.documents})
                 finally:
                     unclosed = self._close(ledger)
         counts = {name: len(items) for name, items in pruned.lists().items()}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.knowledge import prune as module
+from airflow_provider_robofy.knowledge import uploads
 from airflow_provider_robofy.knowledge.ledger import DELINKING, INTENDED, Ledger, delink_state
 from airflow_provider_robofy.knowledge.ready import documents_of
 from tests.knowledge.conftest import Desk
@@ -73,6 +74,7 @@ class Mortal(Ledger):
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch):
     monkeypatch.setattr(module, "PAUSE", 0.0)
+    monkeypatch.setattr(uploads, "AT_A_TIME", 1)  # or the same history would not go the same way twice
 
 
 def break_something(emulator: Any, endpoint: str, fault: str | None, after: int) -> None:
@@ -117,7 +119,7 @@ class History:
     def upload(self, number: int, fault: str | None, after: int, kill: Any, *, resend: bool) -> bool:
         """Upload as the operator does, and return whether it may go on to prune."""
         break_something(self.emulator, "add_text_content", fault, after)
-        self.desk.ledger = lambda: self.ledger(kill)
+        self.desk.ledger = lambda: self.ledger(kill)  # type: ignore[method-assign]
         before = len(self.emulator.assets())
         report = self.desk.run(run_key=f"dag/{number}/task", resend=resend)
         assert len(self.emulator.assets()) - before <= len(report.uploaded) + len(report.uncertain)
@@ -128,7 +130,7 @@ class History:
         stays = {entry["linkage_id"] for name, entry in self.ledger().entries.items() if self.is_present(name)}
         doubtful = {link["linkage_id"] for _, link in self.versions(self.ledger()) if delink_state(link) == DELINKING}
         break_something(self.emulator, "delink_asset", fault, after)
-        self.desk.ledger = lambda: self.ledger(kill)
+        self.desk.ledger = lambda: self.ledger(kill)  # type: ignore[method-assign]
         seen = len(self.emulator.delinks())
         try:
             pruned = prune(self.desk, run_key=f"dag/{number}/task", resend=resend)
@@ -146,15 +148,18 @@ class History:
         return (self.desk.folder / name).exists()
 
     @staticmethod
-    def versions(ledger: Ledger) -> Any:
+    def versions(ledger: Ledger, *, settled: bool = False) -> Any:
+        """Yield name and link of every version; with ``settled`` not those of a document whose upload is uncertain."""
         for name, entry in ledger.entries.items():
+            if settled and entry["state"] == INTENDED:
+                continue
             for one in (entry, entry.get("before") or {}):
                 yield from ((name, old) for old in one.get("superseded", ()))
                 if one and one.get("state") != INTENDED:
                     yield name, one
 
     def known_links(self) -> set[Any]:
-        return {link["linkage_id"] for _, link in self.versions(self.ledger())}
+        return {link["linkage_id"] for _, link in self.versions(self.ledger(), settled=True)}
 
     def check(self) -> None:
         """Check what holds after every night, whatever went wrong in it."""

@@ -154,16 +154,16 @@ def test_a_retry_of_a_killed_run_does_not_wait_for_its_own_lock(store, path):
 
 @pytest.mark.serial
 def test_a_lock_is_renewed_while_its_run_lives_and_not_after_it_was_frozen(store, path, monkeypatch):
-    monkeypatch.setattr(module, "EXPIRES_AFTER", 1.0)
-    slow = Owner(path, "dag/slow/docs", expires=1.0)
+    monkeypatch.setattr(module, "EXPIRES_AFTER", 4.0)
+    slow = Owner(path, "dag/slow/docs", expires=4.0)
     assert slow.line() == "held"
-    time.sleep(2)
+    time.sleep(5)
     with pytest.raises(LedgerLockedError, match="dag/slow/docs"):
         LedgerLock(store, "dag/two/docs").__enter__()
     assert slow.record("a.md") == "recorded"
 
     slow.process.send_signal(signal.SIGSTOP)
-    time.sleep(1.5)
+    time.sleep(4.5)
     with LedgerLock(store, "dag/two/docs") as lock:
         ledger = Ledger(store, {"project_id": "1", "chatbot_id": "c", "source": "s"}, lock.owned)
         ledger.load()

@@ -64,12 +64,12 @@ def test_a_second_run_is_refused_while_the_first_uploads_and_goes_on_when_that_h
 @pytest.mark.serial
 def test_the_lock_is_renewed_through_an_upload_that_takes_long(robofy, context, docs, monkeypatch):
     monkeypatch.setattr(lock, "RENEW_EVERY", 0.1)
-    monkeypatch.setattr(lock, "EXPIRES_AFTER", 0.5)
-    robofy.configure(latency=1.5)
+    monkeypatch.setattr(lock, "EXPIRES_AFTER", 3.0)
+    robofy.configure(latency=5)
     first = started(lambda: upload(docs).execute(of_run(context, "one")))
     while not robofy.count("add_text_content"):
         time.sleep(0.01)
-    time.sleep(1)
+    time.sleep(3.5)
     with pytest.raises(LedgerLockedError, match="my_dag/one/leads"):
         upload(docs).execute(of_run(context, "two"))
     first.join()

@@ -261,7 +261,7 @@ def test_a_folder_that_cannot_be_read_prunes_nothing_of_it(robofy, docs, run, mo
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(RobofyDataError, match="it is a folder that cannot be read"):
         run(source=source)
-    assert run(source=source, max_failed=1)["prune_skipped"] == "1 documents failed"
+    assert run(source=source, max_failed=1)["prune_skipped"] == "failed documents: 1"
     assert robofy.count("delink_asset") == 0
 
 
@@ -272,7 +272,7 @@ def test_an_upload_that_failed_prunes_nothing_even_if_max_failed_allows_it(robof
     with pytest.raises(RobofyDataError, match=r"tool\.exe"):
         run()
     manifest = run(max_failed=1)
-    assert manifest["prune_skipped"] == "1 documents failed"
+    assert manifest["prune_skipped"] == "failed documents: 1"
     assert manifest["counts"]["delinked"] == 0
     assert names(manifest["lists"]["removed"]) == ["1.md"]
     assert robofy.count("delink_asset") == 0
@@ -329,7 +329,7 @@ def ledger_of(manifest) -> Path:
     return Path(manifest["ledger_uri"])
 
 
-def rename(ledger_path: Path, name: str, fields: dict) -> None:
+def edit(ledger_path: Path, name: str, fields: dict) -> None:
     ledger = json.loads(ledger_path.read_text())
     ledger["entries"][name].update(fields)
     ledger_path.write_text(json.dumps(ledger))
@@ -337,7 +337,7 @@ def rename(ledger_path: Path, name: str, fields: dict) -> None:
 
 def test_a_document_without_the_id_that_the_body_needs_is_reported_and_not_guessed(robofy, docs, run):
     ledger = ledger_of(run())
-    rename(ledger, "1.md", {"linkage_id": None})
+    edit(ledger, "1.md", {"linkage_id": None})
     (docs / "1.md").unlink()
     (docs / "2.md").unlink()
     manifest = run()
@@ -353,7 +353,7 @@ def test_an_id_that_is_also_that_of_a_document_which_stays_is_not_delinked(robof
     robofy.configure(delink_body=body)
     ledger = ledger_of(run())
     stays = json.loads(ledger.read_text())["entries"]["2.md"]
-    rename(ledger, "1.md", {"asset_id": stays["asset_id"]})
+    edit(ledger, "1.md", {"asset_id": stays["asset_id"]})
     (docs / "1.md").unlink()
     [item] = run()["lists"]["not_delinked"]
     assert item["reason"] == "its asset_id is also that of 2.md, which stays"
@@ -365,13 +365,47 @@ def test_an_asset_that_is_linked_in_another_way_is_not_delinked_by_its_asset_id(
     connect(robofy, endpoints={"delink_asset": {"path": PATH, "body": body}})
     robofy.configure(delink_body=body)
     ledger = ledger_of(run())
-    rename(ledger, "1.md", {"linkage_id": 99})
+    edit(ledger, "1.md", {"linkage_id": 99})
     (docs / "1.md").unlink()
     (docs / "2.md").unlink()
     manifest = run()
     assert names(manifest["lists"]["delinked"]) == ["2.md"]
     assert "lists its asset_id with another linkage_id" in manifest["lists"]["not_delinked"][0]["reason"]
     assert "1.md" in linked(robofy)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_two_versions_with_one_link_are_delinked_by_one_request(robofy, docs, run, lost):
+    """As where Robofy keeps the link of a document whose content changes, and then gives it another one."""
+    run()
+    (docs / "1.md").write_text("second")
+    ledger = ledger_of(run(prune=False))
+    entry = json.loads(ledger.read_text())["entries"]["1.md"]
+    edit(ledger, "1.md", {"superseded": [*entry["superseded"], *entry["superseded"]]})
+    if lost:
+        robofy.fault("status", status=503, endpoint="delink_asset")
+        for _ in range(2):
+            with pytest.raises(AirflowFailException, match="delinks may or may not have arrived"):
+                run()
+        assert robofy.delinks() == []
+    else:
+        assert names(run()["lists"]["delinked"]) == ["1.md", "1.md"]
+    assert robofy.count("delink_asset") == 1
+
+
+def test_a_folder_that_is_another_one_while_the_task_waits_removes_nothing(robofy, docs, run, monkeypatch):
+    run()
+    wait = RobofyUploadKnowledgeOperator._wait
+
+    def swap(self, *arguments):
+        wait(self, *arguments)
+        for path in docs.iterdir():
+            path.unlink()
+        (docs / "other.md").write_text("other")
+
+    monkeypatch.setattr(RobofyUploadKnowledgeOperator, "_wait", swap)
+    assert run(prune_limit=1)["counts"]["delinked"] == 0
+    assert robofy.count("delink_asset") == 0
 
 
 def test_ids_of_the_path_are_filled_in_too(robofy, connect, docs, run):
