@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
@@ -21,20 +16,13 @@ from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
-from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
-from airflow_provider_robofy.knowledge.ledger import JOURNAL_SUFFIX, Ledger
-from airflow_provider_robofy.knowledge.lock import LOCK_SUFFIX, LedgerLock
+from airflow_provider_robofy.hooks.storage import open_store
+from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, find, kind_of
 from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
 from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
 from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
-from airflow_provider_robofy.operators.base import (
-    RobofyBaseOperator,
-    failing_at_once,
-    path_component,
-    read_limit,
-    run_key,
-)
+from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, read_limit, run_key
+from airflow_provider_robofy.operators.ledgers import Work, sendable
 from airflow_provider_robofy.triggers.events import value_of
 from airflow_provider_robofy.triggers.knowledge import KnowledgePoll, RobofyKnowledgeTrigger
 from airflow_provider_robofy.triggers.polling import at_least, default_deferrable, wait_on_worker
@@ -43,41 +31,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
-    from airflow_provider_robofy.extract.files import Store
+    from airflow_provider_robofy.knowledge.documents import Source
+    from airflow_provider_robofy.knowledge.ledger import Ledger
 
     Place = str | Path | ObjectStoragePath
 
 CHOICES = ("fail", "resend")
 #: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
 _BACKSTOP = 300
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Describe what a task works on.
-
-    :param ids: ``project_id`` and ``chatbot_id``.
-    :param sources: The sources; none where the operator has a text.
-    :param label: What the ledger is of: the addresses of all sources, or the name of the text.
-    :param store: File of the ledger.
-    """
-
-    ids: dict[str, str]
-    sources: list[Source]
-    label: str
-    store: Store
-
-    def ledger(self, lock: LedgerLock) -> Ledger:
-        """Return the ledger, loaded.
-
-        :param lock: The lock, without which nothing is written.
-        :raises RobofyLedgerError: The ledger cannot be used.
-        """
-        ledger = Ledger(self.store, {**self.ids, "source": self.label}, lock.owned)
-        ledger.load()
-        return ledger
 
 
 class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
@@ -213,7 +176,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             if self.on_uncertain not in CHOICES:
                 raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
             if self.prune:
-                self._check_prune()
+                read_share("prune_limit", self.prune_limit)
+                self._delink_body()
             manifest, documents = self._upload(context)
             if self.wait or self.prune:
                 context["ti"].xcom_push(key="manifest", value=manifest)
@@ -244,8 +208,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         :raises RobofyError: The run was stopped, uploads are uncertain, or too many failed.
         """
         work, started_at = self._work(), _now()
-        with LedgerLock(work.store, run_key(context)) as lock:
-            ledger = work.ledger(lock)
+        with work.locked_ledger(run_key(context)) as ledger:
             found = self._find(work.sources)
             for source in work.sources:
                 self.lineage.read(Location.of(source.folder_uri()))
@@ -274,7 +237,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         manifest = report.manifest(
             about,
             found=len(found.documents) + len(found.refused),
-            beside=work.store.beside(_lists_suffix(run_key(context))),
+            beside=work.lists_store(run_key(context)),
         )
         uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
         self.lineage.wrote(self.location_of("knowledge", **work.ids), uploaded)
@@ -287,22 +250,27 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             raise error
         return manifest, documents_of(report.lists())
 
-    def _check_prune(self) -> None:
-        read_share("prune_limit", self.prune_limit)
-        if self.hook.connection.settings.delink_body is None:
+    def _delink_body(self) -> dict[str, Any]:
+        """Return the body of a delink, with placeholders.
+
+        :raises RobofyConfigError: The connection has none.
+        """
+        body = self.hook.connection.settings.delink_body
+        if body is None:
             raise RobofyConfigError(
                 "prune=True needs the body of Delink Asset, which Robofy documents nowhere, and a wrong one could "
                 "delink everything. Ask Robofy's support for it, and set it in the connection's extra endpoints, as in "
-                '{"delink_asset": {"path": "' + ENDPOINTS["delink_asset"][1] + '", "body": {"<field>": '
-                '"{linkage_id}"}}}. Nothing was uploaded.'
+                f'{{"delink_asset": {{"path": "{ENDPOINTS["delink_asset"][1]}", "body": '
+                '{"<field>": "{linkage_id}"}}}. Nothing was delinked.'
             )
+        return body
 
     def _find(self, sources: list[Source]) -> Found:
         found = find(sources) if sources else Found(documents=[self._text_document()])
         if self.prune and found.empty:
             raise RobofyDataError(
                 f"source {found.empty[0]} has no documents, and prune=True would take that for the removal of all. "
-                "Nothing was uploaded and nothing was delinked. Check the folder, its mount and its permissions; to "
+                "Nothing was delinked. Check the folder, its mount and its permissions; to "
                 "remove everything, delete the links in Robofy and then the ledger."
             )
         return found
@@ -313,12 +281,10 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         The source is listed again and the ledger read again: while the task waited, both may have changed.
         """
         work = self._work()
-        settings = self.hook.connection.settings
-        body = settings.delink_body or {}
-        used = placeholders(body) | placeholders(settings.path_of("delink_asset"))
+        body = self._delink_body()
+        used = placeholders([body, self.hook.connection.settings.path_of("delink_asset")])
         pruned, unclosed, skipped = Pruned(), None, None
-        with LedgerLock(work.store, run_key(context)) as lock:
-            ledger = work.ledger(lock)
+        with work.locked_ledger(run_key(context)) as ledger:
             found = self._find(work.sources)
             if failed := manifest["counts"]["failed"] or len(found.refused):
                 skipped = f"failed documents: {failed}"
@@ -347,7 +313,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         manifest = with_lists(
             {**manifest, "counts": {**manifest["counts"], **counts}, "prune_skipped": skipped},
             {**lists_in(manifest), **pruned.lists()},
-            beside=work.store.beside(_lists_suffix(run_key(context))),
+            beside=work.lists_store(run_key(context)),
         )
         if error := pruned.verdict() or unclosed:
             context["ti"].xcom_push(key="manifest", value=manifest)
@@ -396,22 +362,10 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             "project_id": self.hook.project_id(self.project_id),
             "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
         }
-        sources = self._sources()
-        label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
-        return Work(ids, sources, label, self._ledger_store(**ids, label=label, sources=sources))
-
-    def _sources(self) -> list[Source]:
-        if self.source is None:
-            return []
-        given = self.source if isinstance(self.source, list | tuple) else [self.source]
-        places = [one if isinstance(one, ObjectStoragePath) else str(one).strip() for one in given]
-        if not places or not all(map(str, places)):
-            raise RobofyConfigError("source is empty: give at least one path, and no empty one.")
-        paths = [open_path(place(one, "source")) if isinstance(one, str) else one for one in places]
-        return [Source(path.fs, path.path, _sendable("source", str(path))) for path in paths]
+        return Work.of(ids, source=self.source, name=self.name, ledger_path=self.ledger_path)
 
     def _text_document(self) -> Document:
-        name = _sendable("name", str(self.name).strip())
+        name = sendable("name", str(self.name).strip())
         if kind_of(name) not in TEXTS:
             raise RobofyConfigError(f"name={name!r} must end in one of {', '.join(f'.{kind}' for kind in TEXTS)}.")
         content = str(self.text).encode(errors="surrogatepass")
@@ -421,38 +375,11 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         if self.metadata is None:
             return None
         if isinstance(self.metadata, str):
-            return _sendable("metadata", self.metadata)
+            return sendable("metadata", self.metadata)
         try:
             return json.dumps(self.metadata, sort_keys=True)
         except (TypeError, ValueError):
             raise RobofyConfigError("metadata must be text, or something that can be written as JSON.") from None
-
-    def _ledger_store(self, project_id: str, chatbot_id: str, label: str, sources: list[Source]) -> Store:
-        uri = _sendable("ledger_path", str(self.ledger_path or "").strip())
-        if uri and not uri.endswith(".json"):
-            raise RobofyConfigError(f"ledger_path must end in .json, but is {uri!r}.")
-        if uri:
-            uri = place(uri, "ledger_path")
-        else:
-            root = landing_root()
-            if not root:
-                raise RobofyConfigError(
-                    "There is no place for the ledger of uploads: set ledger_path on the operator, or landing_root in "
-                    "Airflow's config section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
-                )
-            # The last word of the source is for people; the hash keeps the ledgers of two sources apart.
-            word = re.sub(r"[^A-Za-z0-9]+", "-", label.rstrip("/*").rpartition("/")[2]).strip("-")[:40]
-            file = f"{word or 'source'}-{_hash(label)[:16]}.json"
-            folders = map(path_component, (project_id, chatbot_id))
-            uri = "/".join([root, "knowledge", *folders, file])
-        store = open_store(uri)
-        store.check_length("ledger_path", JOURNAL_SUFFIX, LOCK_SUFFIX, _lists_suffix(""))
-        if inside := [source.uri for source in sources if source.holds(store.fs, store.path)]:
-            raise RobofyConfigError(
-                f"The ledger {uri} would lie in the source {inside[0]}, and be taken for a document. Set ledger_path, "
-                "or [robofy] landing_root, to a place outside of it."
-            )
-        return store
 
 
 def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
@@ -488,28 +415,6 @@ def read_share(name: str, value: Any) -> float:
     if not 0 <= share <= 1:
         raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
     return share
-
-
-def _lists_suffix(key: str) -> str:
-    """Return what the name of the file with a run's long lists has beyond the ledger's."""
-    return f".{_hash(key)[:12]}.manifest.json"
-
-
-def _sendable(argument: str, text: str) -> str:
-    """Return a text, after checking that it can be written as UTF-8.
-
-    :raises RobofyConfigError: It has half a character, as a broken emoji or a file name in another encoding has.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        shown = text.encode(errors="backslashreplace").decode()[:100]
-        raise RobofyConfigError(f"{argument}={shown!r} has half a character, which UTF-8 cannot write.") from None
-    return text
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _now() -> str:

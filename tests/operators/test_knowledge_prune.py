@@ -374,6 +374,23 @@ def test_an_asset_that_is_linked_in_another_way_is_not_delinked_by_its_asset_id(
     assert "1.md" in linked(robofy)
 
 
+def test_a_connection_that_loses_its_body_while_the_task_is_deferred_delinks_nothing(
+    robofy, connect, docs, run, monkeypatch
+):
+    run()
+    (docs / "1.md").unlink()
+    complete = RobofyUploadKnowledgeOperator.execute_complete
+
+    def later(self, context, event=None):
+        connect(robofy, endpoints={})
+        return complete(self, context, event)
+
+    monkeypatch.setattr(RobofyUploadKnowledgeOperator, "execute_complete", later)
+    with pytest.raises(AirflowFailException, match="needs the body of Delink Asset"):
+        run(deferrable=True)
+    assert robofy.count("delink_asset") == 0
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_two_versions_with_one_link_are_delinked_by_one_request(robofy, docs, run, lost):
     """As where Robofy keeps the link of a document whose content changes, and then gives it another one."""
