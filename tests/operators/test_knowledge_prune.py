@@ -278,6 +278,15 @@ def test_an_upload_that_failed_prunes_nothing_even_if_max_failed_allows_it(robof
     assert robofy.count("delink_asset") == 0
 
 
+def test_a_document_that_robofy_refused_keeps_the_task_from_pruning_too(robofy, docs, run):
+    run()
+    (docs / "1.md").unlink()
+    (docs / "prices.pdf").write_bytes(b"x" * 11)
+    robofy.configure(max_upload_bytes=10)
+    assert run(max_failed=1)["prune_skipped"] == "failed documents: 1"
+    assert robofy.count("delink_asset") == 0
+
+
 def test_an_upload_that_is_uncertain_prunes_nothing(robofy, docs, run):
     run()
     (docs / "1.md").unlink()
@@ -458,6 +467,17 @@ def test_a_delink_that_is_answered_and_does_nothing_is_not_taken_for_done(robofy
     with pytest.raises(AirflowFailException, match=r"1 delinks may or may not .* still lists the documents: 1\.md"):
         run()
     assert robofy.count("delink_asset") == 1
+
+
+def test_one_of_several_delinks_that_does_nothing_is_found_out_at_the_end(robofy, docs, run):
+    run()
+    for number in (1, 2, 3):
+        (docs / f"{number}.md").unlink()
+    robofy.fault("wrong_shape", endpoint="delink_asset", after=1)
+    with pytest.raises(AirflowFailException, match=r"1 delinks may or may not .* still lists the documents: 2\.md"):
+        run()
+    assert [delink["names"] for delink in robofy.delinks()] == [["1.md"], ["3.md"]]
+    assert names(run(on_uncertain="resend")["lists"]["delinked"]) == ["2.md"]
 
 
 @pytest.mark.parametrize("status", [400, 403, 422])
