@@ -19,6 +19,7 @@ PYTHONS_3.2  := 3.12 3.13 3.11
 PYTHONS_3.1  := 3.12 3.13 3.11
 PYTHONS_3.0  := 3.12 3.11
 PYTHONS_2.11 := 3.11 3.12
+PYTHONS_recipes := 3.13 3.12 3.11
 
 home = .venv$(if $(filter $(NEWEST),$(1)),,-$(1))
 BIN := $(call home,$(NEWEST))/bin
@@ -56,6 +57,7 @@ $(call home,$(1))/.stamp: pyproject.toml constraints/airflow-$(1).txt
 endef
 $(eval $(call environment,$(NEWEST),--group test --group lint --group docs))
 $(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group test)))
+$(eval $(call environment,recipes,--group test --group recipes))
 
 .PHONY: servers
 servers: ## install PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
@@ -85,9 +87,14 @@ coverage: env ## run the suite on the newest Airflow and show the lines and bran
 	@sh scripts/suite.sh $(RUN) --cov --cov-append --cov-report= $(PYTEST_ARGS); status=$$?; \
 	$(RUN) scripts/coverage_table.py && exit $$status
 
+# Separate, because the providers of the warehouses are many packages, and Google's do not go with the pins of $(NEWEST).
+.PHONY: test-recipes
+test-recipes: .venv-recipes/.stamp ## test warehouses, recipes and other readers of landed files, in an environment of its own
+	.venv-recipes/bin/python -m pytest -n 2 --dist=loadfile tests/recipes tests/warehouse/test_merge.py $(PYTEST_ARGS)
+
 # Separate, because the rest of the suite needs no browser and no playwright.
 .PHONY: ui-test screenshots
-ui-test: env ## test the connection form and a DAG of the newest Airflow in a browser (make servers installs one)
+ui-test: env ## test the connection form and example DAGs of the newest Airflow in a browser (make servers installs one)
 	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group ui
 	@echo "A browser looks at an Airflow of its own; both take about a minute to come up."
 	$(RUN) -m pytest tests/ui $(PYTEST_ARGS)
@@ -130,7 +137,14 @@ demo: env ## run a real DAG that fetches leads from the emulator into a file, an
 airflow: env ## start the Airflow UI with the example DAGs and the emulator; Ctrl-C ends both
 	@$(RUN) -m scripts.airflow_ui
 
-bench: env ## measure time and memory (several minutes)
+# The others are measured as they come, without Airflow's constraints; HttpOperator alone needs an Airflow.
+.venv-bench-%/.stamp: pyproject.toml
+	@$(RUN) -m venv --clear .venv-bench-$*
+	@.venv-bench-$*/bin/python $(PIP_INSTALL) "pip>=25.1"
+	@.venv-bench-$*/bin/python $(PIP_INSTALL) $(if $(filter http,$*),--constraint constraints/airflow-$(NEWEST).txt) --group bench-$*
+	@touch $@
+
+bench: env .venv-bench-http/.stamp .venv-bench-dlt/.stamp .venv-bench-singer/.stamp ## measure time and memory, and write docs/benchmarks.md (half an hour)
 	$(RUN) -m benchmarks
 
 # ------------------------------------------------------------------------------------------------------- packaging
@@ -150,6 +164,6 @@ constraints: env ## pin the packages of every Airflow version anew
 	$(RUN) scripts/constraints.py
 
 clean: ## remove environments, caches and everything made here
-	rm -rf .venv $(addprefix .venv-,$(OLDEST) $(MATRIX)) .demo .airflow-ui build dist
+	rm -rf .venv $(addprefix .venv-,$(OLDEST) $(MATRIX) recipes) .demo .airflow-ui build dist
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

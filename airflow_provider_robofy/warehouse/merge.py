@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -46,13 +47,15 @@ _DIALECTS: Final = {
 }
 
 
-def merge_statement(resource: str, table: str, staging: str, dialect: str, fetched_at: str | datetime) -> str:
+def merge_statement(
+    resource: str, table: str, staging: str, dialect: str, fetched_at: str | datetime | Mapping[str, Any]
+) -> str:
     """Return the SQL that merges a staging table, into which one landed file was loaded, into a table of all rows.
 
     Each row is in the table once, in the version that was fetched last; an older file never takes a newer row back, and
     the same file changes nothing the second time. Usage, with ``manifest`` as a fetch task returned it::
 
-        merge_statement("leads", "robofy.leads", "robofy.leads_staging", "snowflake", manifest["started_at"])
+        merge_statement("leads", "robofy.leads", "robofy.leads_staging", "snowflake", manifest)
 
     Of several versions of one row in the file the one with the latest time is taken.
 
@@ -61,19 +64,30 @@ def merge_statement(resource: str, table: str, staging: str, dialect: str, fetch
         resource's Parquet files, and ``_fetched_at``, a time with a zone. Names are quoted, so their case counts.
     :param staging: The staging table, named likewise. It has the columns of the Parquet files.
     :param dialect: ``snowflake``, ``bigquery``, ``databricks``, ``duckdb``, ``postgres`` (15 or newer) or ``redshift``.
-    :param fetched_at: When the listing began: ``started_at`` of the manifest.
+    :param fetched_at: When the listing began: ``started_at`` of the manifest. Or the manifest, whose resource is then
+        compared with ``resource``.
     :return: A MERGE; for Redshift, whose MERGE takes no condition, a DELETE and an INSERT in one transaction.
-    :raises RobofyConfigError: A name, the dialect, the resource or the time is none of these; the message names it.
+    :raises RobofyConfigError: A name, the dialect, the resource or the time is none of these, or the manifest is one of
+        another resource; the message names it.
     """
     if dialect not in _DIALECTS:
         raise RobofyConfigError(f"dialect={str(dialect)[:40]!r} must be one of {', '.join(_DIALECTS)}.")
     kind, columns = _DIALECTS[dialect], table_of(resource)
+    at: Any = fetched_at
+    if isinstance(at, Mapping):
+        landed = at.get("resource")
+        if landed != resource:
+            raise RobofyConfigError(
+                f"fetched_at: the manifest is one of {str(landed)[:40]!r}, and resource is {resource!r}. Load files of "
+                f"{resource} into this table."
+            )
+        at = at.get("started_at")
 
     def quoted(name: str) -> str:
         return f"{kind.quote}{name.replace(kind.quote, kind.quote * 2)}{kind.quote}"
 
     target, source = (_path(what, given, dialect, quoted) for what, given in (("table", table), ("staging", staging)))
-    time = f"CAST('{_moment(fetched_at)}' AS {kind.time})"
+    time = f"CAST('{_moment(at)}' AS {kind.time})"
     names = [quoted(name) for name in columns.names]
     keys = [quoted(name) for name in (PROJECT_ID, CHATBOT_ID, columns.resource.key)]
     fetched, number = quoted(_FETCHED_AT), quoted(_NUMBER)
@@ -136,6 +150,6 @@ def _moment(fetched_at: Any) -> str:
         utc = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (TypeError, ValueError, OverflowError):
         raise RobofyConfigError(
-            f"fetched_at={str(fetched_at)[:40]!r} is no time in ISO 8601. Give started_at of the file's manifest."
+            f"fetched_at={str(fetched_at)[:40]!r} is no time in ISO 8601. Give the file's manifest, or its started_at."
         ) from None
     return utc.isoformat(" ", "microseconds")

@@ -119,10 +119,11 @@ def arm(step: str, fs: Any) -> None:  # noqa: C901 (a branch a step)
     elif step == "after_manifest":
         publish = Store.publish
 
-        def deadly(self: Store, spooled: Path, size: int) -> None:
-            publish(self, spooled, size)
+        def deadly(self: Store, spooled: Path, size: int) -> tuple[object, ...]:
+            version = publish(self, spooled, size)
             if self.path.endswith(".manifest.json"):
                 die()
+            return version
 
         Store.publish = deadly  # type: ignore[method-assign]
     elif step == "data_half_sent":

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from threading import Barrier, Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,6 @@ from tests.extract.conftest import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from airflow_provider_robofy.api.client import Page
 
@@ -34,11 +34,11 @@ def before_publishing(monkeypatch: pytest.MonkeyPatch, ending: str, meanwhile: C
     publish = Store.publish
     done: list[str] = []
 
-    def held(self: Store, spooled: Path, size: int) -> None:
+    def held(self: Store, spooled: Path, size: int) -> Any:
         if self.path.endswith(ending) and not done:
             done.append(self.path)
             meanwhile()
-        publish(self, spooled, size)
+        return publish(self, spooled, size)
 
     monkeypatch.setattr(Store, "publish", held)
 
@@ -107,12 +107,12 @@ def test_a_try_whose_put_is_held_leaves_a_pair_that_agrees_and_fails_with_both_t
 
 def test_a_try_that_was_frozen_between_data_and_manifest_leaves_the_newer_pair(run, pages, target, monkeypatch):
     landed = []
-    # The second version is asked for directly before the manifest goes out.
+    # The version is asked for for the first time directly before the manifest goes out.
     version, asked = Store.version, []
 
     def held(self: Store) -> Any:
         asked.append(self)
-        if len(asked) == 2:
+        if len(asked) == 1:
             landed.append(run(target.store())(pages([lead("a"), lead("b")])))
         return version(self)
 
@@ -137,6 +137,39 @@ def test_a_try_whose_manifest_is_held_does_not_leave_it_beside_newer_data(run, p
     monkeypatch.undo()
     run(target.store())(pages([lead("a"), lead("b"), lead("c")]))
     assert check_pair(target)["rows"] == 3
+
+
+@pytest.mark.parametrize("target", ["local", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
+def test_a_try_does_not_take_a_file_that_was_put_in_the_same_moment_for_its_own(run, pages, target, monkeypatch):
+    landed: list[Any] = []
+    owner, name = (target.fs, "put_file") if target.kind == "s3" else (Path, "replace")
+    put = getattr(owner, name)
+
+    def overtaken(*args: Any) -> Any:
+        done = put(*args)
+        if str(args[-1]).endswith("leads.jsonl") and not landed:
+            landed.append(None)
+            landed.append(run(target.store())(pages([lead("b")])))
+        return done
+
+    monkeypatch.setattr(owner, name, overtaken)
+
+    with pytest.raises(RobofyLandingError, match="another try has landed there"):
+        run(target.store())(pages([lead("a")]))
+
+    assert check_pair(target)["try_id"] == landed[1].try_id
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("target", ["s3"], indirect=True)
+def test_an_etag_that_is_no_md5_of_the_file_is_followed_by_a_look_at_the_content(run, pages, target, monkeypatch):
+    info = Store._info
+    other = f'"{"0" * 32}"'
+    monkeypatch.setattr(Store, "_info", lambda self: (found := info(self)) and found | {"ETag": other})
+
+    assert run(target.store())(pages([lead("a")])).rows == 1
+
+    check_pair(target)
 
 
 @pytest.mark.parametrize("target", ["local", "memory", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
@@ -182,17 +215,18 @@ def test_two_runs_that_save_one_cursor_at_once_leave_a_whole_one(local_target, m
 
 def test_a_save_that_another_one_replaced_before_it_was_checked_names_both_runs(local_target, monkeypatch, caplog):
     first, second = (make_cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
-    size = Store.size
+    replace = Path.replace
     done: list[int] = []
 
-    def held(self: Store) -> int | None:
+    def overtaken(self: Path, target: str) -> Path:
+        path = replace(self, target)
         if not done:
             done.append(1)
             # It had looked at the cursor before the first one wrote it.
-            FileCursorStore(self).save(second.after(NOW).encode(IDENTITY))
-        return size(self)
+            FileCursorStore(local_target.store("cursor.json")).save(second.after(NOW).encode(IDENTITY))
+        return path
 
-    monkeypatch.setattr(Store, "size", held)
+    monkeypatch.setattr(Path, "replace", overtaken)
 
     assert not first.move(NOW)
 

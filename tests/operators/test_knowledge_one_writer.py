@@ -88,7 +88,7 @@ def test_the_lock_is_renewed_through_an_upload_that_takes_long(robofy, context, 
 def test_an_attempt_whose_lock_is_taken_over_stops_and_its_successor_has_every_answer(robofy, context, docs):
     """A try that Airflow believes dead, and its retry, which has the same run key, at the same time."""
     robofy.configure(latency=0.4)
-    errors = []
+    errors: list[str] = []
     thread = started(upload(docs), of_run(context, "one"), errors)
     while not robofy.count("add_text_content") and thread.is_alive():
         time.sleep(0.01)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
@@ -101,6 +102,22 @@ def test_a_replaced_version_and_a_removed_document_are_delinked_and_nothing_else
     again = run()
     assert (again["counts"]["delinked"], again["counts"]["removed"]) == (0, 0)
     assert robofy.count("delink_asset") == 0, "the ledger remembers"
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_an_agent_cites_a_removed_document_until_it_is_pruned(robofy, docs, run, prune):
+    (docs / "old.md").write_text("Opening hours: closed on Tuesdays")
+    run()
+    (docs / "old.md").unlink()
+    run(prune=prune)
+    body = {"query": "What are the opening hours?", "pid": "24017", "chatbot_id": robofy.chatbot_ids[0]}
+    answer = requests.post(
+        f"{robofy.url}/v1/ai-agent/chat",
+        json={**body, "user_context": {}},
+        headers={"Authorization": f"Bearer {robofy.api_key}"},
+        timeout=5,
+    )
+    assert ("Tuesdays" in answer.json()["data"]["answer"]) is not prune
 
 
 def test_a_retry_of_the_run_reports_what_the_attempt_before_has_delinked(robofy, docs, run):
@@ -496,8 +513,6 @@ def test_404_means_gone_where_the_listing_shows_no_link_either(robofy, connect, 
     run()
     (docs / "1.md").unlink()
     [link] = [asset["linkage_id"] for asset in robofy.linked() if asset["name"] == "1.md"]
-    import requests
-
     somebody = {"Authorization": f"Bearer {robofy.api_key}"}
     body = {"bot": robofy.chatbot_ids[0], "links": [{"link_id": link}]}
     assert requests.delete(robofy.url + PATH, json=body, headers=somebody, timeout=5).status_code == 200

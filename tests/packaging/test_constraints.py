@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = sorted((ROOT / "constraints").glob("airflow-*.txt"))
+FILES = sorted((ROOT / "constraints").glob("airflow-[0-9]*.txt"))
 PIN = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)==(?P<version>[A-Za-z0-9.!+_-]+)(?: ; [^/\\]+)?")
 
 

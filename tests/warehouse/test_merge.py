@@ -161,8 +161,10 @@ def test_every_dialect_can_be_parsed(dialect: str, resource: str) -> None:
         ({"table": "ü" * 32}, "has 64 bytes; a name in postgres has 63 at most"),
         ({"table": "a`b", "dialect": "bigquery"}, "table: 'a`b' holds '`'"),
         ({"staging": "a\0b"}, "staging: .* which no name may"),
-        ({"fetched_at": "today"}, "fetched_at='today' is no time in ISO 8601. Give started_at"),
+        ({"fetched_at": "today"}, "fetched_at='today' is no time in ISO 8601. Give the file's manifest"),
         ({"fetched_at": None}, "fetched_at='None' is no time"),
+        ({"fetched_at": {"resource": "leads"}}, "fetched_at='None' is no time"),
+        ({"fetched_at": {"resource": "sessions"}}, "the manifest is one of 'sessions', and resource is 'leads'"),
     ],
 )
 def test_what_no_warehouse_can_hold_is_refused_by_name(arguments: dict[str, Any], words: str) -> None:
