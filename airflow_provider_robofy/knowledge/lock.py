@@ -45,7 +45,7 @@ class LedgerLockedError(RobofyLedgerError):
 
 
 class LedgerLock:
-    """Hold the lock of a ledger while a ``with`` statement runs.
+    """Lock a ledger while a ``with`` statement runs.
 
     Usage::
 
@@ -276,7 +276,7 @@ def _create(store: Store, content: bytes) -> bool:
 
 @contextlib.contextmanager
 def _alone(store: Store) -> Iterator[None]:
-    """Keep other processes of this machine from replacing a local file meanwhile."""
+    """Prevent other processes of this machine from replacing a local file meanwhile."""
     descriptor = _lock_inode(Path(store.path)) if store.is_local else None
     try:
         yield
