@@ -25,7 +25,7 @@ from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOpe
     schedule="@daily",
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
-    # Two runs with one ledger at the same time would not see each other's uploads.
+    # A second run at the same time would fail: the ledger has one writer.
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
     params={"docs": "documents", "site": "https://example.com"},

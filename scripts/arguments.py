@@ -55,7 +55,9 @@ ENTRIES: Final = {
         (), "moves the cursor", "a fetch with `advance_cursor=False`"
     ),
     "operators.knowledge.RobofyUploadKnowledgeOperator": Entry(
-        ("add_file", "add_text_content", "list_linked_assets"), "ledger", "for `deferrable`: triggerer"
+        ("add_file", "add_text_content", "list_linked_assets", "delink_asset"),
+        "ledger",
+        "for `prune`: `endpoints.delink_asset` with a body; for `deferrable`: triggerer",
     ),
     "operators.crawl.RobofyCrawlWebsiteOperator": Entry(
         ("add_website", "get_crawl_status"), "none", "for `deferrable`: triggerer"

@@ -351,7 +351,7 @@ class RobofyClient:
         elif call.json is not None:
             headers["Content-Type"] = "application/json"
             body = codec.dump_line(call.json)
-        url = settings.base_url + call.target(settings.endpoints.get(call.endpoint))
+        url = settings.base_url + call.target(settings.path_of(call.endpoint))
         return Request(call.method, url, headers, body)
 
     def _wait_for_turn(self) -> float:

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from airflow_provider_robofy import __version__
@@ -102,7 +102,8 @@ class Settings:
     :param max_parallel_pages: Pages of one listing that may be asked for at a time, where page tokens can be foreseen;
         1 asks for one after another.
     :param requests_per_minute: What this process may send, or None for no limit of our own.
-    :param endpoints: Endpoint name to the path template that replaces the built-in one.
+    :param endpoints: Endpoint name to the path template that replaces the built-in one; for ``delink_asset`` also an
+        object with ``path`` and ``body``.
     :param backoff: Seconds; before attempt n+1 the client waits a random time up to ``backoff * 2**(n-1)``, 60 at most.
     :param user_agent: Value of the User-Agent header.
     :raises RobofyConfigError: A value cannot be used; the message names the connection field.
@@ -117,7 +118,7 @@ class Settings:
     max_response_mb: float = 64.0
     max_parallel_pages: int = 8
     requests_per_minute: float | None = None
-    endpoints: Mapping[str, str] = field(default_factory=dict, hash=False)  # a dict has no hash
+    endpoints: Mapping[str, Any] = field(default_factory=dict, hash=False)  # a dict has no hash
     backoff: float = 1.0
     user_agent: str = field(default_factory=user_agent)
 
@@ -158,6 +159,21 @@ class Settings:
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
+
+    def path_of(self, endpoint: str) -> str | None:
+        """Return the path template that replaces an endpoint's built-in one, or None.
+
+        :param endpoint: Name of the endpoint.
+        """
+        given = self.endpoints.get(endpoint)
+        path: str | None = given["path"] if isinstance(given, dict) else given
+        return path
+
+    @property
+    def delink_body(self) -> dict[str, Any] | None:
+        """Return the body of a delink, with placeholders; None where the connection sets none."""
+        given = self.endpoints.get("delink_asset")
+        return given["body"] if isinstance(given, dict) else None
 
     @property
     def max_bytes(self) -> int:

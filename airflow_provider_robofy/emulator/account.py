@@ -67,6 +67,8 @@ class World:
         self.agents: dict[str, Agent] = {}
         self.assets: list[Record] = []
         self.crawls: list[Record] = []
+        #: Every delink request with a body that can be read: `body`, and the `names` of the assets that it delinked.
+        self.delinks: list[dict[str, Any]] = []
         self.tokens = Tokens(settings)
         self.error_shapes = cycle("12")
         self._made = 0

@@ -141,6 +141,16 @@ class Control:
         """Return every file and text taken in, with name, size and hash; delinked ones too."""
         return [dict(asset.shown) for asset in self._server.world.assets]
 
+    @_operation("GET linked", "linked")
+    def linked(self) -> list[dict[str, Any]]:
+        """Return the assets that are linked to an agent now."""
+        return [asset for asset in self.assets() if asset["linkage_id"] is not None]
+
+    @_operation("GET delinks", "delinks")
+    def delinks(self) -> list[dict[str, Any]]:
+        """Return every delink that was understood: its `body`, and the `names` of the assets that it delinked."""
+        return [dict(delink) for delink in self._server.world.delinks]
+
     @_operation("GET crawls", "crawls")
     def crawls(self) -> list[dict[str, Any]]:
         """Return every crawl started, with the request that asked for it."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.emulator.account import World
     from airflow_provider_robofy.emulator.wire import ApiRequest
 
+_PLACEHOLDER = re.compile(r"\{(linkage_id|asset_id|chatbot_id|project_id)\}")
 #: Short words such as "the" and "is" are in every text.
 _WORD = re.compile(r"\w{4,}")
 _FILE_TYPES = ("pdf", "docx", "doc", "xls", "xlsx", "txt", "html", "md", "markdown", "json")
@@ -165,18 +166,50 @@ async def list_linked_assets(world: World, request: ApiRequest) -> Any:
 
 
 async def delink_asset(world: World, request: ApiRequest) -> Any:
-    """Answer Delink Asset; takes `linkage_id`, or `asset_id` with `chatbot_id`, in the query or the body."""
+    """Answer Delink Asset; by default it takes `linkage_id`, or `asset_id` with `chatbot_id`, in the query or body."""
+    settings = world.settings
     given: dict[str, Any] = dict(request.query)
     if request.http is not None and request.http.can_read_body:
         given |= await request.json_object()
-    names = ("linkage_id",) if "linkage_id" in given else ("asset_id", "chatbot_id")
-    if not all(name in given for name in names):
-        raise bad_request("Give linkage_id, or asset_id and chatbot_id.", "linkage_id")
-    for asset in (record.shown for record in world.assets):
-        if asset["linkage_id"] is not None and all(str(asset[name]) == str(given[name]) for name in names):
-            asset["linkage_id"] = None
-            return success("Asset delinked successfully.", {"asset_id": asset["asset_id"]})
-    raise not_found("The asset link does not exist.", "linkage_id", "ASSET_NOT_FOUND")
+    found = given if settings.delink_body is None else _values(settings.delink_body, given)
+    if found is not None and "project_id" in found:
+        world.check_project(found["project_id"])
+    names = [name for name in ("linkage_id", "asset_id", "chatbot_id") if name in (found or {})]
+    if settings.delink_body is None:
+        names = ["linkage_id"] if "linkage_id" in names else names
+        found = found if names in (["linkage_id"], ["asset_id", "chatbot_id"]) else None
+    if found is None and settings.delink_otherwise == "refuse":
+        expected = settings.delink_body or "linkage_id, or asset_id and chatbot_id"
+        raise bad_request(f"The body must be {expected}.", "linkage_id")
+    linked = [record.shown for record in world.assets if record.shown["linkage_id"] is not None]
+    if found is None:
+        chosen = linked if settings.delink_otherwise == "all" else []
+    else:
+        chosen = [asset for asset in linked if all(str(asset[name]) == str(found[name]) for name in names)]
+    world.delinks.append({"body": given, "names": [asset["name"] for asset in chosen]})
+    if found is not None and not chosen:
+        raise not_found("The asset link does not exist.", "linkage_id", "ASSET_NOT_FOUND")
+    for asset in chosen:
+        asset["linkage_id"] = None
+    return success("Asset delinked successfully.", {"asset_id": chosen[0]["asset_id"] if chosen else None})
+
+
+def _values(template: Any, body: Any) -> dict[str, str] | None:
+    """Return what a body has in place of a template's placeholders, or None if it has another form."""
+    if isinstance(template, dict):
+        if not isinstance(body, dict) or body.keys() != template.keys():
+            return None
+        pairs = [(template[name], body[name]) for name in template]
+    elif isinstance(template, list):
+        if not isinstance(body, list) or len(body) != len(template):
+            return None
+        pairs = list(zip(template, body, strict=True))
+    elif isinstance(template, str) and (name := _PLACEHOLDER.fullmatch(template)):
+        return {name[1]: str(body)} if isinstance(body, str | int) else None
+    else:
+        return {} if template == body else None
+    found = [_values(*pair) for pair in pairs]
+    return None if None in found else {name: value for one in found if one for name, value in one.items()}
 
 
 async def add_website(world: World, request: ApiRequest) -> Any:

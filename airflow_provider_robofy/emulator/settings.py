@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from copy import copy
@@ -100,6 +101,16 @@ def _path(value: Any) -> str:
     return value
 
 
+def _body(value: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, Mapping) or not found:
+        raise ValueError(f"must be a JSON object with at least one field, not {value!r}")
+    return dict(found)
+
+
 def _by_endpoint(inner: Callable[[Any], str]) -> Option:
     def check(value: Any) -> dict[str, str]:
         if not isinstance(value, Mapping):
@@ -156,6 +167,8 @@ class SettingsOptions(TypedDict, total=False):
     crawl_idle: Annotated[str | None, _text(None)]
     processing_seconds: Annotated[float, _number(0.0, 0, 86_400, float)]
     processing_result: Annotated[str, _text("Linked")]
+    delink_body: Annotated[dict[str, Any] | None, Option(None, _body)]
+    delink_otherwise: Annotated[str, _choice("refuse", ("refuse", "all", "ignore"))]
     max_upload_bytes: Annotated[int, _number(10 * 1024 * 1024, 1, 2**31)]
     cache_mb: Annotated[int, _number(128, 0, 4_096)]
 
@@ -213,6 +226,10 @@ class Settings(SimpleNamespace):
     :param crawl_idle: Status word of an agent that was never crawled; None answers 404.
     :param processing_seconds: How long an uploaded asset stays in processing.
     :param processing_result: Status word of an asset afterwards.
+    :param delink_body: The body that Delink Asset takes, with `{linkage_id}`, `{asset_id}`, `{chatbot_id}` and
+        `{project_id}` where a value is. None takes `linkage_id`, or `asset_id` with `chatbot_id`, in body or query.
+    :param delink_otherwise: What a body of another form does: refuse answers 400, all delinks every asset of every
+        agent, ignore answers 200 and delinks nothing.
     :param max_upload_bytes: The largest file that Add File takes.
     :param cache_mb: Megabytes of memory for rendered pages.
     :raises SettingsError: A name is unknown or a value cannot be used.

@@ -9,18 +9,19 @@ import stat
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
+from fsspec import AbstractFileSystem
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from fsspec import AbstractFileSystem
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 #: The largest document, in bytes. Robofy documents it for Add File; texts obey it too.
 MAX_BYTES: Final = 10 * 1024 * 1024
@@ -43,6 +44,7 @@ LEADS_OUT: Final = "it is a link that leads out of the folder"
 NO_FILE: Final = "it is not a regular file"
 NAME_NOT_UTF8: Final = "its name is not UTF-8"
 HIDDEN: Final = "it is hidden"
+_CLOSED: Final = "it is a folder that cannot be read"
 
 _MAGIC = re.compile(r"[*?[]")
 #: Beginnings of names that are left out: hidden files and folders, and the lock files of an open Office document.
@@ -112,11 +114,13 @@ class Found:
     :param documents: Documents that can be uploaded, sorted by name.
     :param refused: Documents with a fault, sorted by name.
     :param hidden: Number of files that were left out because they, or a folder above them, are hidden.
+    :param empty: Addresses of the sources without any file, hidden ones left out.
     """
 
     documents: list[Document] = field(default_factory=list)
     refused: list[Document] = field(default_factory=list)
     hidden: int = 0
+    empty: list[str] = field(default_factory=list, compare=False)
 
 
 def find(sources: Iterable[Source]) -> Found:
@@ -135,11 +139,16 @@ def find(sources: Iterable[Source]) -> Found:
         raise RobofyConfigError("source is an empty list: give at least one path.")
     found = Found()
     by_uri: dict[str, Document] = {}
-    for document in (document for source in sources for document in source.documents()):
-        if document.fault == HIDDEN:
-            found.hidden += 1
-        else:
-            by_uri.setdefault(document.uri, document)
+    for source in sources:
+        is_empty = True
+        for document in source.documents():
+            if document.fault == HIDDEN:
+                found.hidden += 1
+            else:
+                is_empty = False
+                by_uri.setdefault(document.uri, document)
+        if is_empty:
+            found.empty.append(source.uri)
     by_name = defaultdict(list)
     for document in sorted(by_uri.values(), key=lambda one: (one.name, one.uri)):
         if document.fault is None:
@@ -230,6 +239,29 @@ class Source:
             name = path.removeprefix(folder).lstrip("/")
             fault = _hidden(name) or (LEADS_OUT if self.is_local and leads_out(path) else None)
             yield self._document(path, name, info, fault)
+        yield from self._closed_folders(folder)
+
+    def _closed_folders(self, folder: str) -> Iterator[Document]:
+        """Yield the folders that cannot be read, which fsspec leaves out: what is in them would count as removed."""
+        pattern = None if folder == self.path.rstrip("/") else self.path[len(folder) :].strip("/").split("/")
+        if pattern is None and _lists_in_one(self.fs):
+            return
+        folders = [""]
+        while folders:
+            below = folders.pop()
+            try:
+                infos = self.fs.ls(f"{folder}/{below}".rstrip("/") or "/", detail=True)
+            except OSError as error:
+                yield self._document(
+                    f"{folder}/{below}", below, {}, _hidden(below) or f"{_CLOSED} ({type(error).__name__})"
+                )
+                continue
+            for info in infos:
+                name = info["name"].rstrip("/").removeprefix(folder).lstrip("/")
+                # A link inside leads to a folder that is listed where it really is.
+                is_folder = info["type"] == "directory" and not info.get("islink") and name != below
+                if is_folder and (pattern is None or _may_match(name.split("/"), pattern)):
+                    folders.append(name)
 
     def _local_folder(self) -> Iterator[Document]:
         leads_out = _links_out_of(self.path)
@@ -242,12 +274,11 @@ class Source:
                     below = os.path.relpath(path, self.path)
                     yield self._document(path, below, {}, _hidden(below) or fault)
         for error in closed:
-            reason = f"cannot be read ({type(error).__name__})"
             if error.filename == self.path:
-                raise RobofyDataError(f"source {self.uri} {reason}.")
+                raise RobofyDataError(f"source {self.uri} cannot be read ({type(error).__name__}).")
             # Without this its documents would be reported as removed.
             below = os.path.relpath(error.filename, self.path)
-            yield self._document(error.filename, below, {}, _hidden(below) or f"it is a folder that {reason}")
+            yield self._document(error.filename, below, {}, _hidden(below) or f"{_CLOSED} ({type(error).__name__})")
 
     def _document(self, path: str, below: str, info: dict[str, Any], fault: str | None = None) -> Document:
         size = None if self.is_local else info.get("size")
@@ -278,6 +309,23 @@ class Source:
         # The part before an @ is the id of an Airflow connection, which only the URI has.
         conn, at, _ = rest.partition("/")[0].rpartition("@")
         return f"{scheme}://{conn}{at}{path}"
+
+
+def _lists_in_one(fs: AbstractFileSystem) -> bool:
+    """Return whether a store lists a folder with all below it in one go, as object stores do, and not by walking."""
+    if isinstance(fs, AsyncFileSystem):
+        return type(fs)._find is not AsyncFileSystem._find  # noqa: SLF001 - fsspec's own interface for stores
+    return type(fs).find is not AbstractFileSystem.find
+
+
+def _may_match(below: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Return whether a glob may match something in a folder, both given from the glob's folder on."""
+    for position, name in enumerate(below):
+        if position < len(pattern) and "**" in pattern[position]:
+            return True
+        if position >= len(pattern) - 1 or not fnmatchcase(name, pattern[position]):
+            return False
+    return True
 
 
 def _links_out_of(folder: str) -> Callable[[str], bool]:

@@ -8,21 +8,27 @@ square of the number of files, so a change writes the journal, and only every hu
 from __future__ import annotations
 
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyLedgerError
-from airflow_provider_robofy.extract.files import Spool
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from airflow_provider_robofy.extract.files import Store
+
+    Guard = Callable[[], AbstractContextManager[None]]
 
 SCHEMA_VERSION: Final = 1
 JOURNAL_SUFFIX: Final = ".journal.json"
 UPLOADED: Final = "uploaded"
 INTENDED: Final = "intended"
+#: States of a version's delink: it may or may not have arrived, or it is done.
+DELINKING: Final = "delinking"
+DELINKED: Final = "delinked"
 
 #: Number of changes in the journal after which the snapshot is written.
 FOLD_AT = 100
@@ -48,10 +54,12 @@ class Ledger:
 
     :param store: File of the snapshot; the journal is in the same folder.
     :param identity: Agent and source of the ledger. One of another agent or source is refused.
+    :param guard: Returns a context to write in; it raises if the run must not write any more. Default: none.
     """
 
-    def __init__(self, store: Store, identity: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, identity: Mapping[str, str], guard: Guard = nullcontext) -> None:
         self.store = store
+        self._guard = guard
         #: By document name. ``state`` is ``uploaded``, or ``intended`` while a request is or was under way.
         self.entries: dict[str, Entry] = {}
         self._identity = dict(identity)
@@ -124,7 +132,7 @@ class Ledger:
                 try:
                     self._journal.remove()
                 except OSError as error:
-                    raise _storage_error(self._journal, "removed", error) from None
+                    raise storage_error(self._journal, "removed", error) from None
                 self._has_journal = False
 
     def _set(self, name: str, entry: Entry | None) -> None:
@@ -149,7 +157,8 @@ class Ledger:
             if fold:
                 self._changed = {}
         try:
-            write(self.store if fold else self._journal, content)
+            with self._guard():
+                write(self.store if fold else self._journal, content)
         except BaseException:
             with self._state:
                 self._changed = written | self._changed  # the journal must still have them
@@ -163,7 +172,7 @@ class Ledger:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _storage_error(store, "read", error) from None
+            raise storage_error(store, "read", error) from None
         try:
             ledger: Any = codec.loads(content)
         except ValueError:
@@ -193,6 +202,15 @@ class Ledger:
         )
 
 
+def delink_state(link: Mapping[str, Any]) -> str | None:
+    """Return how far the delink of a version is: None, :data:`DELINKING` or :data:`DELINKED`.
+
+    :param link: An entry, or one of its superseded versions.
+    """
+    state: str | None = link.get("delink", {}).get("state")
+    return state
+
+
 def write(store: Store, content: bytes) -> None:
     """Replace a file, so that at any moment it has either the old content or the new one.
 
@@ -201,15 +219,18 @@ def write(store: Store, content: bytes) -> None:
     :raises LedgerStorageError: The file cannot be written.
     """
     try:
-        with Spool(store.spool_path(), compress=False) as spool:
-            spool.write(content)
-            spool.finish()
-            store.publish(spool.path, spool.bytes)
+        store.write(content)
     except OSError as error:
-        raise _storage_error(store, "written", error) from None
+        raise storage_error(store, "written", error) from None
 
 
-def _storage_error(store: Store, verb: str, error: OSError) -> LedgerStorageError:
+def storage_error(store: Store, verb: str, error: OSError) -> LedgerStorageError:
+    """Return the error for a file that could not be used.
+
+    :param store: The file.
+    :param verb: What could not be done, such as ``written``.
+    :param error: Why.
+    """
     return LedgerStorageError(
         f"{store.uri} cannot be {verb} ({type(error).__name__}: {error}). Check the free space and the permissions "
         "there. The ledger has what was written before, and the next attempt continues from that."
@@ -225,6 +246,17 @@ def _are_entries(ledger: dict[str, Any]) -> bool:
             and entry.get("state") in {UPLOADED, INTENDED}
             and isinstance(entry.get("sha256"), str)
             and isinstance(entry.get("size"), int)
+            and _are_links([entry, entry.get("before") or {}])
         )
         for entry in entries.values()
+    )
+
+
+def _are_links(links: Any) -> bool:
+    return isinstance(links, list) and all(
+        isinstance(link, dict)
+        and isinstance(delink := link.get("delink", {"state": DELINKED}), dict)
+        and delink.get("state") in {DELINKING, DELINKED}
+        and _are_links(link.get("superseded", []))
+        for link in links
     )

@@ -29,7 +29,7 @@ from airflow_provider_robofy.api.errors import (
 from airflow_provider_robofy.api.models import KnowledgeLink, parse
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.knowledge.documents import FILES, NOT_UTF8, TEXTS, UnusableError
-from airflow_provider_robofy.knowledge.ledger import INTENDED, UPLOADED, write
+from airflow_provider_robofy.knowledge.ledger import DELINKED, INTENDED, UPLOADED, delink_state, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -120,10 +120,7 @@ class Report:
             "counts": {"found": found, **counts, "not_tried": found - accounted},
             "bytes_uploaded": sum(item["size"] for item in self.uploaded),
         }
-        if sum(counts.values()) <= LONGEST_IN_XCOM:
-            return {**manifest, "lists": lists, "lists_uri": None}
-        write(beside, codec.dump_pretty({**manifest, **lists}))
-        return {**manifest, "lists": None, "lists_uri": beside.uri}
+        return with_lists(manifest, lists, beside=beside)
 
     def verdict(self, *, max_failed: int) -> RobofyError | None:
         """Return the error that the task fails with, or None.
@@ -232,6 +229,8 @@ class Uploader:
                 self._doubt(document, entry, _FOUND)
                 return
             before, known = entry["before"], None
+        if known is not None and delink_state(known) is not None:
+            known = None  # it was removed, is or may be delinked, and is back
         try:
             if known is not None and _has_known_etag(document, known):
                 self.report.unchanged.append(_item(document.name, known))
@@ -285,7 +284,8 @@ class Uploader:
                 self.ledger.record(document.name, before)
             raise
         except RobofyCallError as error:
-            if _may_have_arrived(error):
+            # What a server answers to a body that it has not read whole, it has not carried out.
+            if may_have_arrived(error) and (call.body is None or call.body.whole):
                 _log.warning("%s: %s. %s", document.name, _LOST, error)
                 self._doubt(document, intended, f"{_LOST} ({type(error).__name__})")
                 self._count_unanswered(error)
@@ -311,9 +311,10 @@ class Uploader:
 
     def _keep(self, document: Document, intended: Entry, link: KnowledgeLink) -> None:
         before = intended["before"] or {}
-        superseded = list(before.get("superseded", ()))
-        if before:
-            superseded.append({**{name: before.get(name) for name in _IDS}, "run_key": self.run_key})
+        superseded = [old for old in before.get("superseded", ()) if delink_state(old) != DELINKED]
+        if before and delink_state(before) != DELINKED:
+            kept = {name: before[name] for name in (*_IDS, "delink") if name in before}
+            superseded.append({**kept, "run_key": self.run_key})
         entry = {
             "state": UPLOADED,
             "sha256": intended["sha256"],
@@ -350,15 +351,34 @@ class Uploader:
         for name, entry in self.ledger.entries.items():
             for old in entry.get("superseded", ()):
                 # By run and not by attempt: a retry also reports what the attempt before it has replaced.
-                if old.get("run_key") == self.run_key:
-                    self.report.superseded.append({"name": name, **{k: v for k, v in old.items() if k != "run_key"}})
-            if name not in present:
-                known = entry if entry["state"] == UPLOADED else entry["before"]
+                if old.get("run_key") == self.run_key and delink_state(old) != DELINKED:
+                    self.report.superseded.append(_item(name, old))
+            known = entry if entry["state"] == UPLOADED else entry["before"]
+            if name not in present and (known is None or delink_state(known) != DELINKED):
                 self.report.removed.append(_item(name, known or entry))
 
 
-def _may_have_arrived(error: RobofyCallError) -> bool:
-    """Return whether Robofy may have carried out a request that failed with this error."""
+def with_lists(
+    manifest: Mapping[str, Any], lists: Mapping[str, list[dict[str, Any]]], *, beside: Store
+) -> dict[str, Any]:
+    """Return a manifest with its lists, which go to a file if they are long.
+
+    :param manifest: The manifest without lists.
+    :param lists: The lists by name.
+    :param beside: File for long lists.
+    :raises LedgerStorageError: The file cannot be written.
+    """
+    if sum(map(len, lists.values())) <= LONGEST_IN_XCOM:
+        return {**manifest, "lists": dict(lists), "lists_uri": None}
+    write(beside, codec.dump_pretty({**manifest, **lists}))
+    return {**manifest, "lists": None, "lists_uri": beside.uri}
+
+
+def may_have_arrived(error: RobofyCallError) -> bool:
+    """Return whether Robofy may have carried out a request that failed.
+
+    :param error: The error of the call.
+    """
     if error.refused:
         return False
     if isinstance(error, RobofyApiError):

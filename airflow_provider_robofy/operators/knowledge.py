@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import ObjectStoragePath
-
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS, placeholders
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
-from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
-from airflow_provider_robofy.knowledge.ledger import Ledger
+from airflow_provider_robofy.hooks.storage import open_store
+from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, find, kind_of
+from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
 from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
-from airflow_provider_robofy.knowledge.uploads import Uploader
-from airflow_provider_robofy.operators.base import (
-    RobofyBaseOperator,
-    failing_at_once,
-    path_component,
-    read_limit,
-    run_key,
-)
+from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
+from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, read_limit, run_key
+from airflow_provider_robofy.operators.ledgers import Work, sendable
 from airflow_provider_robofy.triggers.events import value_of
 from airflow_provider_robofy.triggers.knowledge import KnowledgePoll, RobofyKnowledgeTrigger
 from airflow_provider_robofy.triggers.polling import at_least, default_deferrable, wait_on_worker
@@ -39,9 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
-    from airflow_provider_robofy.extract.files import Store
+    from airflow_provider_robofy.knowledge.documents import Source
+    from airflow_provider_robofy.knowledge.ledger import Ledger
 
     Place = str | Path | ObjectStoragePath
 
@@ -72,10 +65,12 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
 
     A ledger keeps a hash of each uploaded content. A retry continues where the attempt before stopped, and a run over
     unchanged documents makes no request. A document is recorded as intended before it is sent; if its answer never
-    comes, it is not sent again unasked, but reported as uncertain. Older versions stay with Robofy until somebody
-    removes them, and are reported as superseded; documents that left the source are reported as removed.
+    comes, it is not sent again unasked, but reported as uncertain. Older versions stay with Robofy and are
+    reported as superseded; documents that left the source stay too and are reported as removed. With ``prune=True``
+    both are delinked.
 
-    Two runs must not use one ledger at the same time: set ``max_active_runs=1``, or ``max_active_tis_per_dag=1``.
+    While a run uploads it holds the ledger's lock; a second run at the same time fails, names the first, and may be
+    retried. Set ``max_active_runs=1``, so that runs wait for each other instead.
 
     :param source: Path, glob, folder or a list of those; anything that Airflow's ``ObjectStoragePath`` opens. A
         relative path lies below ``[robofy] landing_root``. Hidden files and Office's lock files are left out. The name
@@ -90,9 +85,15 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         ``[robofy] landing_root`` in ``knowledge/``, by project, agent and source. (templated)
     :param max_failed: Largest number of failed documents that does not fail the task; all others are uploaded in any
         case. Default 0.
-    :param on_uncertain: What to do with documents that may or may not have arrived: ``fail``, which is the default,
-        names them and fails the task; ``resend`` uploads them again, perhaps for the second time. (templated)
+    :param on_uncertain: What to do with uploads and delinks that may or may not have arrived: ``fail``, which is the
+        default, names them and fails the task; ``resend`` sends them again, perhaps for the second time. (templated)
     :param wait: True waits until Robofy lists every document of the source as ready. Default False.
+    :param prune: True waits as ``wait`` does and then delinks, by the id that Robofy gave: an old version when its
+        successor is ready, and a document that has left the source when all are ready. Needs ``endpoints.delink_asset``
+        with a body in the connection. Nothing is pruned after a failed upload; an empty source fails the task. Default
+        False.
+    :param prune_limit: Largest share of the ledger's documents that is pruned at once, from 0 to 1; three are allowed
+        in any case. More fail the task before the first delink. Default 0.2. (templated)
     :param deferrable: True waits in the triggerer, without a worker. Default: ``[operators] default_deferrable``.
     :param poll_interval: Time between two polls, as a timedelta or in seconds; at least ten seconds when deferred.
         Default 30.
@@ -101,8 +102,9 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
     :param robofy_conn_id: Id of the Robofy connection. (templated)
     :return: The manifest: ids, ``ledger_uri``, ``counts``, ``bytes_uploaded``, ``requests``, and under ``lists`` the
         documents ``uploaded``, ``unchanged``, ``superseded``, ``failed``, ``uncertain`` and ``removed``, with names,
-        ids, sizes and hashes. With more than 50 of them ``lists`` is None and ``lists_uri`` names a file beside the
-        ledger. If the task fails, the manifest is in XCom as ``manifest``.
+        ids, sizes and hashes; with ``prune`` also ``delinked`` and ``not_delinked``. With more than 50 of them
+        ``lists`` is None and ``lists_uri`` names a file beside the ledger. If the task fails, the manifest is in XCom
+        as ``manifest``.
     :raises AirflowFailException: Key, ids, connection, source or ledger are wrong, or uploads are uncertain: a retry
         cannot help.
     :raises RobofyError: The API failed, the ledger cannot be written, more documents than ``max_failed`` failed, or a
@@ -118,6 +120,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         "metadata",
         "ledger_path",
         "on_uncertain",
+        "prune_limit",
         "robofy_conn_id",
     )
 
@@ -134,6 +137,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         max_failed: int = 0,
         on_uncertain: str = "fail",
         wait: bool = False,
+        prune: bool = False,
+        prune_limit: float | str = 0.2,
         deferrable: bool | None = None,
         poll_interval: timedelta | float = 30,
         timeout: timedelta | float = 3600,
@@ -155,71 +160,34 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.max_failed = read_limit("max_failed", max_failed)
         self.on_uncertain = on_uncertain
         self.wait = wait
+        self.prune = prune
+        self.prune_limit = prune_limit
+        if not isinstance(prune_limit, str):
+            read_share("prune_limit", prune_limit)
         self.deferrable = default_deferrable() if deferrable is None else deferrable
         self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
         self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Upload what is new or changed and return the manifest."""
+        """Upload what is new or changed, wait for it and prune as far as asked for, and return the manifest."""
         with failing_at_once():
             context = self.checked(context)
             if self.on_uncertain not in CHOICES:
                 raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
-            project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
-            ids = {"project_id": project_id, "chatbot_id": chatbot_id}
-            sources = self._sources()
-            label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
-            store = self._ledger_store(project_id, chatbot_id, label, sources)
-            ledger = Ledger(store, {**ids, "source": label})
-            ledger.load()
-            started_at = _now()
-            found = find(sources) if sources else Found(documents=[self._text_document()])
-            for source in sources:
-                self.lineage.read(Location.of(source.folder_uri()))
-            uploader = Uploader(
-                **ids,
-                metadata=self._metadata(),
-                ledger=ledger,
-                client=lambda: RobofyClient(self.hook.connection.settings),
-                run_key=run_key(context),
-                resend=self.on_uncertain == "resend",
-            )
-            try:
-                report = self.ending_when_killed(uploader).run(found.documents, found.refused)
-            finally:
-                ledger.close()
-            about = {
-                **ids,
-                "source": label.split("\n"),
-                "ledger_uri": store.uri,
-                "run_key": run_key(context),
-                "hidden": found.hidden,
-                "requests": uploader.requests,
-                "started_at": started_at,
-                "finished_at": _now(),
-            }
-            manifest = report.manifest(
-                about,
-                found=len(found.documents) + len(found.refused),
-                beside=store.beside(f".{_hash(run_key(context))[:12]}.manifest.json"),
-            )
-            uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
-            self.lineage.wrote(self.location_of("knowledge", project_id, chatbot_id), uploaded)
-            count_uploads(manifest["counts"], tags_of(self))
-            self.log.info("%s; knowledge of agent %s", manifest["counts"], chatbot_id)
-            if not manifest["counts"]["found"]:
-                self.log.warning("The source exists, but has no documents.")
-            if error := report.verdict(max_failed=self.max_failed):
+            if self.prune:
+                read_share("prune_limit", self.prune_limit)
+                self._delink_body()
+            manifest, documents = self._upload(context)
+            if self.wait or self.prune:
                 context["ti"].xcom_push(key="manifest", value=manifest)
-                raise error
-            if self.wait:
-                context["ti"].xcom_push(key="manifest", value=manifest)
-                self._wait(ids, documents_of(report.lists()))
+                self._wait(manifest, documents)
+            if self.prune:
+                manifest = self._prune(context, manifest)
         return manifest
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the manifest if the trigger found every document ready, or raise its error."""
+        """Return the manifest if the trigger found every document ready, after pruning, or raise its error."""
         ti = context["ti"]
         with failing_at_once():
             # A deferral keeps no arguments under ``airflow dags test``, so the manifest is in XCom.
@@ -232,12 +200,140 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                     raise self._too_long(watch.waiting_for())
             else:
                 value_of(event, on_timeout=self._too_long("its trigger has timed out"))
-        return dict(manifest)
+            return self._prune(context, dict(manifest)) if self.prune else dict(manifest)
 
-    def _wait(self, ids: dict[str, str], documents: list[dict[str, Any]]) -> None:
+    def _upload(self, context: Context) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Upload what is new or changed, and return the manifest and the documents that Robofy should have.
+
+        :raises RobofyError: The run was stopped, uploads are uncertain, or too many failed.
+        """
+        work, started_at = self._work(), _now()
+        with work.locked_ledger(run_key(context)) as ledger:
+            found = self._find(work.sources)
+            for source in work.sources:
+                self.lineage.read(Location.of(source.folder_uri()))
+            uploader = Uploader(
+                **work.ids,
+                metadata=self._metadata(),
+                ledger=ledger,
+                client=lambda: RobofyClient(self.hook.connection.settings),
+                run_key=run_key(context),
+                resend=self.on_uncertain == "resend",
+            )
+            try:
+                report = self.ending_when_killed(uploader).run(found.documents, found.refused)
+            finally:
+                unclosed = self._close(ledger)
+        about = {
+            **work.ids,
+            "source": work.label.split("\n"),
+            "ledger_uri": work.store.uri,
+            "run_key": run_key(context),
+            "hidden": found.hidden,
+            "requests": uploader.requests,
+            "started_at": started_at,
+            "finished_at": _now(),
+        }
+        manifest = report.manifest(
+            about,
+            found=len(found.documents) + len(found.refused),
+            beside=work.lists_store(run_key(context)),
+        )
+        uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
+        self.lineage.wrote(self.location_of("knowledge", **work.ids), uploaded)
+        count_uploads(manifest["counts"], tags_of(self))
+        self.log.info("%s; knowledge of agent %s", manifest["counts"], work.ids["chatbot_id"])
+        if not manifest["counts"]["found"]:
+            self.log.warning("The source exists, but has no documents.")
+        if error := report.verdict(max_failed=self.max_failed) or unclosed:
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            raise error
+        return manifest, documents_of(report.lists())
+
+    def _delink_body(self) -> dict[str, Any]:
+        """Return the body of a delink, with placeholders.
+
+        :raises RobofyConfigError: The connection has none.
+        """
+        body = self.hook.connection.settings.delink_body
+        if body is None:
+            raise RobofyConfigError(
+                "prune=True needs the body of Delink Asset, which Robofy documents nowhere, and a wrong one could "
+                "delink everything. Ask Robofy's support for it, and set it in the connection's extra endpoints, as in "
+                f'{{"delink_asset": {{"path": "{ENDPOINTS["delink_asset"][1]}", "body": '
+                '{"<field>": "{linkage_id}"}}}. Nothing was delinked.'
+            )
+        return body
+
+    def _find(self, sources: list[Source]) -> Found:
+        found = find(sources) if sources else Found(documents=[self._text_document()])
+        if self.prune and found.empty:
+            raise RobofyDataError(
+                f"source {found.empty[0]} has no documents, and prune=True would take that for the removal of all. "
+                "Nothing was delinked. Check the folder, its mount and its permissions; to "
+                "remove everything, delete the links in Robofy and then the ledger."
+            )
+        return found
+
+    def _prune(self, context: Context, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Delink what the source has left behind, and return the manifest with what became of it.
+
+        The source is listed again and the ledger read again: while the task waited, both may have changed.
+        """
+        work = self._work()
+        body = self._delink_body()
+        used = placeholders([body, self.hook.connection.settings.path_of("delink_asset")])
+        pruned, unclosed, skipped = Pruned(), None, None
+        with work.locked_ledger(run_key(context)) as ledger:
+            found = self._find(work.sources)
+            if failed := manifest["counts"]["failed"] or len(found.refused):
+                skipped = f"failed documents: {failed}"
+                self.log.warning("Nothing is pruned, because not all documents are known to be there: %s.", skipped)
+            else:
+                pruner = Pruner(
+                    ledger=ledger,
+                    client=self.client,
+                    list_assets=lambda: KnowledgePoll(**work.ids)(self.client, [None])[None],
+                    ids=work.ids,
+                    body=body,
+                    needed=[name for name in ASSET_IDS if name in used],
+                    limit=read_share("prune_limit", self.prune_limit),
+                    run_key=run_key(context),
+                    resend=self.on_uncertain == "resend",
+                )
+                # Removed is what neither listing of the source had.
+                uploaded = {item["name"] for item in documents_in(manifest)}
+                try:
+                    pruned = pruner.run(uploaded | {document.name for document in found.documents})
+                finally:
+                    unclosed = self._close(ledger)
+        counts = {name: len(items) for name, items in pruned.lists().items()}
+        count_uploads(counts, tags_of(self))
+        self.log.info("%s; knowledge of agent %s", counts, work.ids["chatbot_id"])
+        manifest = with_lists(
+            {**manifest, "counts": {**manifest["counts"], **counts}, "prune_skipped": skipped},
+            {**lists_in(manifest), **pruned.lists()},
+            beside=work.lists_store(run_key(context)),
+        )
+        if error := pruned.verdict() or unclosed:
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            raise error
+        return manifest
+
+    def _close(self, ledger: Ledger) -> RobofyError | None:
+        """Close the ledger, and return the error instead of raising it, so that it replaces no other."""
+        try:
+            ledger.close()
+        except RobofyError as error:
+            self.log.warning("The ledger could not be closed: %s", error)
+            return error
+        return None
+
+    def _wait(self, manifest: dict[str, Any], documents: list[dict[str, Any]]) -> None:
         """Wait until the documents are ready: on the worker, or deferred."""
         if not documents:
             return
+        ids = {name: manifest[name] for name in ("project_id", "chatbot_id")}
         watch, deadline = ReadyWatch(documents), time.time() + self.timeout
         if self.deferrable:
             self.defer(
@@ -261,56 +357,29 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             "retry waits for them; or raise timeout."
         )
 
-    def _sources(self) -> list[Source]:
-        if self.source is None:
-            return []
-        given = self.source if isinstance(self.source, list | tuple) else [self.source]
-        places = [one if isinstance(one, ObjectStoragePath) else str(one).strip() for one in given]
-        if not places or not all(map(str, places)):
-            raise RobofyConfigError("source is empty: give at least one path, and no empty one.")
-        paths = [open_path(place(one, "source")) if isinstance(one, str) else one for one in places]
-        return [Source(path.fs, path.path, str(path)) for path in paths]
+    def _work(self) -> Work:
+        ids = {
+            "project_id": self.hook.project_id(self.project_id),
+            "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
+        }
+        return Work.of(ids, source=self.source, name=self.name, ledger_path=self.ledger_path)
 
     def _text_document(self) -> Document:
-        name = str(self.name).strip()
+        name = sendable("name", str(self.name).strip())
         if kind_of(name) not in TEXTS:
             raise RobofyConfigError(f"name={name!r} must end in one of {', '.join(f'.{kind}' for kind in TEXTS)}.")
         content = str(self.text).encode(errors="surrogatepass")
         return Document(name=name, uri="text=", size=len(content), load=lambda: content)
 
     def _metadata(self) -> str | None:
-        if self.metadata is None or isinstance(self.metadata, str):
-            return self.metadata
+        if self.metadata is None:
+            return None
+        if isinstance(self.metadata, str):
+            return sendable("metadata", self.metadata)
         try:
             return json.dumps(self.metadata, sort_keys=True)
         except (TypeError, ValueError):
             raise RobofyConfigError("metadata must be text, or something that can be written as JSON.") from None
-
-    def _ledger_store(self, project_id: str, chatbot_id: str, label: str, sources: list[Source]) -> Store:
-        uri = str(self.ledger_path or "").strip()
-        if uri and not uri.endswith(".json"):
-            raise RobofyConfigError(f"ledger_path must end in .json, but is {uri!r}.")
-        if uri:
-            uri = place(uri, "ledger_path")
-        else:
-            root = landing_root()
-            if not root:
-                raise RobofyConfigError(
-                    "There is no place for the ledger of uploads: set ledger_path on the operator, or landing_root in "
-                    "Airflow's config section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
-                )
-            # The last word of the source is for people; the hash keeps the ledgers of two sources apart.
-            word = re.sub(r"[^A-Za-z0-9]+", "-", label.rstrip("/*").rpartition("/")[2]).strip("-")[:40]
-            file = f"{word or 'source'}-{_hash(label)[:16]}.json"
-            folders = map(path_component, (project_id, chatbot_id))
-            uri = "/".join([root, "knowledge", *folders, file])
-        store = open_store(uri)
-        if inside := [source.uri for source in sources if source.holds(store.fs, store.path)]:
-            raise RobofyConfigError(
-                f"The ledger {uri} would lie in the source {inside[0]}, and be taken for a document. Set ledger_path, "
-                "or [robofy] landing_root, to a place outside of it."
-            )
-        return store
 
 
 def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
@@ -319,11 +388,33 @@ def documents_in(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     :param manifest: The upload's manifest, whose lists are in it or in the file that it names.
     :raises OSError: That file cannot be read.
     """
-    return documents_of(manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read()))
+    return documents_of(lists_in(manifest))
 
 
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
+def lists_in(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return the lists of an upload's manifest by name.
+
+    :param manifest: As for :func:`documents_in`.
+    :raises OSError: The file that it names cannot be read.
+    """
+    lists = manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read())
+    return {name: value for name, value in lists.items() if name in manifest["counts"]}
+
+
+def read_share(name: str, value: Any) -> float:
+    """Return a share, after checking that it is a number from 0 to 1.
+
+    :param name: Name of the argument, for the error.
+    :param value: The share that the user gave; a rendered template is text.
+    :raises RobofyConfigError: It is anything else.
+    """
+    try:
+        share = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
+    return share
 
 
 def _now() -> str:

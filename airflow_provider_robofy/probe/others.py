@@ -12,7 +12,7 @@ from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.probe.findings import SET_PATH, Finding
 from airflow_provider_robofy.probe.shapes import Failure, ids_of
 from airflow_provider_robofy.probe.times import SLACK, said_span
-from airflow_provider_robofy.probe.words import ID_NAMES, counted, with_counts
+from airflow_provider_robofy.probe.words import ID_NAMES, STATUSES, counted, with_counts, word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,10 @@ def _outside(endpoint: str, shape: Shape, names: Names) -> Finding:
     if shape.rows is not None:
         parts.append(f"{counted(len(shape.rows.items), 'row')} on the first page")
     parts.append(f"fields: {', '.join(fields)}" if fields else "no fields")
+    if endpoint == "list_linked_assets" and shape.rows is not None and shape.rows.items:
+        # What the wait for uploads and pruning rest on.
+        statuses = (row.get("status") for row in shape.rows.items if isinstance(row, dict))
+        parts.append(f"statuses: {with_counts(Counter(word(one, STATUSES) or 'another word' for one in statuses))}")
     if _SECRET in shape.names:
         parts.append(f"the value of {_SECRET} was dropped on receipt")
     if shape.status is not None:

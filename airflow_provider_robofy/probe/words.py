@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_robofy.api.endpoints import ASSET_IDS
 from airflow_provider_robofy.api.envelopes import TOKEN_NAMES
 from airflow_provider_robofy.api.models import Agent, Message, Project
 from airflow_provider_robofy.resources import RESOURCES
@@ -29,7 +30,11 @@ def _aliases(model: Any, field: str) -> tuple[str, ...]:
 
 
 #: Where an id, a time, a text or a speaker is looked for where no field is documented, the likeliest first.
-ID_NAMES: Final = {"list_agents": _aliases(Agent, "chatbot_id"), "list_projects": _aliases(Project, "project_id")}
+ID_NAMES: Final = {
+    "list_agents": _aliases(Agent, "chatbot_id"),
+    "list_projects": _aliases(Project, "project_id"),
+    "list_linked_assets": ASSET_IDS,
+}
 MESSAGE_IDS: Final = ("id", "message_id", "_id", "uuid")
 MESSAGE_TIMES: Final = _aliases(Message, "created_at")
 MESSAGE_TEXTS: Final = _aliases(Message, "text")
