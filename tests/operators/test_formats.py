@@ -6,11 +6,9 @@ import csv
 import gzip
 import io
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from pyarrow import parquet
 
 from airflow_provider_robofy.extract.landed import rows
@@ -87,13 +85,3 @@ def test_formulas_are_defused_unless_the_operator_is_given_false(robofy, context
     for given, defused in (({}, True), ({"defuse_formulas": False}, False)):
         manifest = fetch(operator, context, output_path=str(tmp_path / f"{defused}.csv"), **given, **more)
         assert manifest["formulas_defused"] is defused
-
-
-def test_without_pyarrow_the_task_fails_at_once_and_asks_robofy_nothing(robofy, context, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-
-    with pytest.raises(AirflowFailException, match=r"pip install 'airflow-provider-robofy\[parquet\]'"):
-        fetch(RobofyFetchLeadsOperator, context, output_path=str(tmp_path / "out" / "x.parquet"))
-
-    assert robofy.requests == []
-    assert list(tmp_path.iterdir()) == []

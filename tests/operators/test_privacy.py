@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.extract.privacy import Pseudonyms
 from airflow_provider_robofy.extract.rows import fingerprint
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from tests.operators.conftest import lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "planted-pseudonym-key-77aa"
 EMAIL, PHONE, NAME, SAID = "ann.planted@example.com", "+4915155501234", "Ann Planted-Person", "planted words of mine"
@@ -46,10 +48,6 @@ def robofy(robofy_emulator_factory, connect):
     robofy.add_session(PHONE, user_profile_name=NAME)
     robofy.add_message(PHONE, SAID)
     return connect(robofy, privacy=POLICY, pseudonym_secret=KEY)
-
-
-def lines(path) -> list[dict]:
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
 def written(folder: Path, *but: str) -> str:
@@ -148,13 +146,6 @@ def test_a_failed_session_is_named_by_its_hash_only(robofy, context, ti, tmp_pat
     assert PHONE[1:] not in written(tmp_path, "sessions.jsonl")
 
 
-def test_session_ids_may_be_kept_on_purpose(robofy, context, tmp_path):
-    landed = sessions(context, tmp_path, privacy={"session_id": "keep"})
-    manifest = messages(context, tmp_path, landed, privacy={"session_id": "keep"})
-    assert "_session_key" not in lines(landed["uri"])[0]
-    assert PHONE in {row["_session_id"] for row in lines(manifest["uri"])}
-
-
 def test_a_cursor_holds_no_hash_that_tells_what_was_dropped(robofy, connect, monkeypatch, tmp_path):
     """The address is the only thing dropped: a hash of the whole row could be found out by trying all addresses."""
     connect(robofy, privacy={"ip_address": "drop", "id": "hash"}, pseudonym_secret=KEY)
@@ -197,11 +188,3 @@ def test_a_wrong_policy_of_the_connection_fails_before_the_first_request(  # noq
         leads(context, tmp_path)
     assert len(robofy.requests) == before
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("operator", [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator])
-def test_a_wrong_policy_of_the_task_fails_when_the_dag_is_parsed(operator):
-    with pytest.raises(RobofyConfigError, match="privacy: the action of 'x'"):
-        operator(task_id="t", privacy={"x": "y"})
-    with pytest.raises(RobofyConfigError, match="privacy: the action of 'x'"):
-        RobofyFetchMessagesOperator(task_id="t", sessions="s", privacy={"x": "y"})
