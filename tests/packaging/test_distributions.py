@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import email
 import re
 import subprocess
@@ -154,11 +153,3 @@ def test_classifiers_exist_and_fit_what_is_required_and_pinned(metadata):
     minors = sorted(tuple(map(int, found[1].split("."))) for one in given if (found := PYTHON.fullmatch(one)))
     assert minors[0] == tuple(map(int, least.split(".")))
     assert minors == [(3, minor) for minor in range(minors[0][1], minors[-1][1] + 1)]
-
-
-def test_the_entry_point(wheel):
-    points = configparser.ConfigParser()
-    points.read_string(wheel.read(f"{NAME}.dist-info/entry_points.txt").decode())
-    assert dict(points["apache_airflow_provider"]) == {
-        "provider_info": f"{PACKAGE}.get_provider_info:get_provider_info",
-    }
