@@ -15,64 +15,6 @@ def status_path(wire):
     return f"/v1/ai-agent/crawl_status/24017/{wire.agent}"
 
 
-def test_text_content_gets_the_documented_bare_answer(wire):
-    chatbot_id = wire.emulator.chatbot_ids[0]
-    body = {"chatbot_id": chatbot_id, "content": "Größe", "file_name": "support-policy.txt"}
-    answer = wire.call("POST", TEXT, json=body)
-    content = answer.json()
-    assert answer.status_code == 200
-    assert content == {
-        "linkage_id": content["linkage_id"],
-        "llm_source": "document/support-policy.txt",
-        "chatbot_id": chatbot_id,
-        "asset_id": content["asset_id"],
-        "status": "active",
-    }
-    [asset] = wire.emulator.assets()
-    assert asset["sha256"] == hashlib.sha256("Größe".encode()).hexdigest()
-    assert (asset["name"], asset["kind"], asset["size"]) == ("support-policy.txt", "text", 7)
-
-
-def test_a_linked_file_gets_the_documented_answer(wire):
-    chatbot_id = wire.emulator.chatbot_ids[2]
-    content = bytes(range(256)) * 4000
-    answer = wire.call(
-        "POST",
-        UPLOAD,
-        files={"file": ("prices ü.pdf", content, "application/pdf")},
-        data={"chatbot_id": chatbot_id, "metadata": '{"team": "sales"}'},
-    ).json()
-    assert answer == {
-        "message": "Chatbot asset linkage initiated.",
-        "data": {
-            "linkage_id": answer["data"]["linkage_id"],
-            "chatbot_id": chatbot_id,
-            "asset_id": answer["data"]["asset_id"],
-            "status": "Processing",
-        },
-    }
-    [asset] = wire.emulator.assets()
-    assert asset["sha256"] == hashlib.sha256(content).hexdigest()
-    assert (asset["size"], asset["chatbot_id"], asset["metadata"]) == (1_024_000, chatbot_id, '{"team": "sales"}')
-    assert asset["name"] == "prices ü.pdf"
-
-
-def test_a_file_for_no_agent_is_only_uploaded(wire):
-    answer = wire.call("POST", UPLOAD, files={"file": ("a.txt", b"x")}).json()
-    assert answer["message"] == "File uploaded successfully"
-    assert answer["data"]["status"] == "Uploaded"
-    assert answer["data"]["asset_url"].startswith("https://")
-    assert wire.emulator.assets()[0]["linkage_id"] is None
-
-
-def test_a_chunked_upload_is_read_like_any_other(wire):
-    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n# Title\r\n--b--\r\n'
-    pieces = (body[at : at + 7] for at in range(0, len(body), 7))
-    answer = wire.call("POST", UPLOAD, data=pieces, headers={"Content-Type": "multipart/form-data; boundary=b"})
-    assert answer.status_code == 200
-    assert wire.emulator.assets()[0]["sha256"] == hashlib.sha256(b"# Title").hexdigest()
-
-
 def test_ten_megabytes_are_taken_and_one_byte_more_is_not(wire):
     limit = 10 * 1024 * 1024
     assert wire.call("POST", UPLOAD, files={"file": ("a.pdf", bytes(limit))}).status_code == 200
@@ -140,6 +82,8 @@ def test_linked_assets_are_processed_then_linked_then_delinked(serve):
 
 
 def test_a_crawl_runs_for_its_time_and_then_is_complete(serve):
+    wire = serve(crawl_idle="not_started")
+    assert wire.json(status_path(wire))["data"]["status"] == "not_started"
     wire = serve(crawl_seconds=60, crawl_running="Crawling", crawl_result="COMPLETED")
     assert wire.get(status_path(wire)).status_code == 404
     body = {"start_urls": [{"url": "https://example.com"}], "chatbot_id": wire.emulator.chatbot_ids[0]}
@@ -151,11 +95,6 @@ def test_a_crawl_runs_for_its_time_and_then_is_complete(serve):
     done = wire.json(status_path(wire))["data"]
     assert (done["status"], done["run_id"]) == ("COMPLETED", "crawl_run_12345")
     assert [crawl["request"] for crawl in wire.emulator.crawls()] == [body]
-
-
-def test_an_agent_never_crawled_may_have_a_status_word(serve):
-    wire = serve(crawl_idle="not_started")
-    assert wire.json(status_path(wire))["data"]["status"] == "not_started"
 
 
 @pytest.mark.parametrize(
@@ -203,3 +142,44 @@ def test_a_required_field_that_is_missing_is_named(wire, path, missing):
     answer = wire.call("POST", path, json=body)
     assert answer.status_code == 400
     assert missing in answer.json()["error"]["detail"]
+
+
+def test_text_content_gets_the_documented_bare_answer(wire):
+    chatbot_id = wire.emulator.chatbot_ids[0]
+    body = {"chatbot_id": chatbot_id, "content": "Größe", "file_name": "support-policy.txt"}
+    answer = wire.call("POST", TEXT, json=body).json()
+    [asset] = wire.emulator.assets()
+    assert answer == {
+        "linkage_id": asset["linkage_id"],
+        "llm_source": "document/support-policy.txt",
+        "chatbot_id": chatbot_id,
+        "asset_id": asset["asset_id"],
+        "status": "active",
+    }
+    assert asset["sha256"] == hashlib.sha256("Größe".encode()).hexdigest()
+    assert (asset["name"], asset["kind"], asset["size"]) == ("support-policy.txt", "text", 7)
+
+
+def test_a_file_gets_the_documented_answer_linked_or_only_uploaded(wire):
+    chatbot_id = wire.emulator.chatbot_ids[2]
+    content = bytes(range(256)) * 4000
+    files = {"file": ("prices ü.pdf", content, "application/pdf")}
+    data = {"chatbot_id": chatbot_id, "metadata": '{"team": "sales"}'}
+    linked = wire.call("POST", UPLOAD, files=files, data=data).json()
+    only_uploaded = wire.call("POST", UPLOAD, files={"file": ("a.txt", b"x")}).json()
+    asset, other = wire.emulator.assets()
+    ids = {name: asset[name] for name in ("linkage_id", "chatbot_id", "asset_id")}
+    assert linked == {"message": "Chatbot asset linkage initiated.", "data": {**ids, "status": "Processing"}}
+    assert asset["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (asset["name"], asset["size"], asset["chatbot_id"]) == ("prices ü.pdf", 1_024_000, chatbot_id)
+    assert asset["metadata"] == '{"team": "sales"}'
+    assert (only_uploaded["message"], only_uploaded["data"]["status"]) == ("File uploaded successfully", "Uploaded")
+    assert only_uploaded["data"]["asset_url"].startswith("https://")
+    assert other["linkage_id"] is None
+
+
+def test_a_chunked_upload_is_read_like_any_other(wire):
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n# Title\r\n--b--\r\n'
+    pieces = (body[at : at + 7] for at in range(0, len(body), 7))
+    wire.call("POST", UPLOAD, data=pieces, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert wire.emulator.assets()[0]["sha256"] == hashlib.sha256(b"# Title").hexdigest()

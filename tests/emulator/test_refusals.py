@@ -2,34 +2,6 @@ import pytest
 import requests
 
 
-def test_a_missing_or_wrong_key_gets_the_first_documented_error_shape(wire):
-    for headers in ({"Authorization": "Bearer wrong"}, {"Authorization": "demo-key"}, {"Authorization": None}):
-        answer = wire.get(wire.leads_path, headers=headers)
-        assert answer.status_code == 401
-        assert answer.json() == {
-            "message": "Unauthorized",
-            "error": {"code": "UNAUTHORIZED", "detail": "Authentication token is missing or invalid."},
-        }
-
-
-def test_the_second_documented_shape_is_there_when_asked_for(serve):
-    wire = serve(error_shape="2")
-    error = wire.get(wire.leads_path, headers={"Authorization": "Bearer wrong"}).json()
-    assert error == {
-        "error": {
-            "code": "unauthorized",
-            "message": "Authentication token is missing or invalid.",
-            "details": {"field": "Authorization"},
-        }
-    }
-
-
-def test_the_shapes_can_take_turns(serve):
-    wire = serve(error_shape="alternate")
-    shapes = ["message" in wire.get("/v1/projects/1").json() for _ in range(4)]
-    assert shapes == [True, False, True, False]
-
-
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [
@@ -74,3 +46,18 @@ def test_a_failure_of_the_emulator_itself_is_a_500(wire, monkeypatch, caplog):
     answer = wire.get("/v1/projects")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "INTERNAL_SERVER_ERROR")
     assert "ZeroDivisionError" in caplog.text
+
+
+DETAIL = "Authentication token is missing or invalid."
+FIRST = {"message": "Unauthorized", "error": {"code": "UNAUTHORIZED", "detail": DETAIL}}
+SECOND = {"error": {"code": "unauthorized", "message": DETAIL, "details": {"field": "Authorization"}}}
+
+
+@pytest.mark.parametrize(
+    ("shape", "shown"), [("1", [FIRST] * 3), ("2", [SECOND] * 3), ("alternate", [FIRST, SECOND, FIRST])]
+)
+def test_a_missing_or_wrong_key_gets_the_documented_error_shape_that_is_set(serve, shape, shown):
+    wire = serve(error_shape=shape)
+    answers = [wire.get("/v1/projects", headers={"Authorization": key}) for key in ("Bearer wrong", "demo-key", None)]
+    assert [answer.status_code for answer in answers] == [401] * 3
+    assert [answer.json() for answer in answers] == shown
