@@ -31,9 +31,7 @@ def test_leads_sessions_and_messages_join_as_the_api_has_them(
     connection = json.loads(robofy.connection_json())
     connection["extra"].update(pseudonym_secret=SECRET, privacy=privacy)
     warehouse = airflow_home.folder / f"conversations{len(privacy)}.db"
-    done = airflow_home.airflow(
-        "dags",
-        "test",
+    written = airflow_home.test_dag(
         "robofy_conversations_to_sql",
         "2025-06-01",
         AIRFLOW_CONN_ROBOFY_DEFAULT=json.dumps(connection),
@@ -52,4 +50,4 @@ def test_leads_sessions_and_messages_join_as_the_api_has_them(
     assert sorted((lead, count) for _, lead, count in found) == sorted(expected)
     assert len(expected) > 20
     assert (AWKWARD in {session for session, _, _ in found}) == (not privacy)
-    assert AWKWARD not in done.stdout + done.stderr + airflow_home.everything_written()
+    assert AWKWARD not in written + airflow_home.everything_written()

@@ -26,6 +26,9 @@ class TaskInstance:
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         self.pushed[key] = value
 
+    def xcom_pull(self, *, key: str, **_: Any) -> Any:
+        return self.pushed[key]
+
 
 @pytest.fixture
 def ti() -> TaskInstance:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from airflow_provider_robofy.operators import crawl as module
 from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
 from airflow_provider_robofy.triggers import polling
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+from tests.waiting import payloads, rebuilt
 
 SITE = "https://example.com"
 
@@ -211,11 +211,10 @@ def test_deferred_it_ends_as_it_does_without(robofy, context, ti, monkeypatch):
     with pytest.raises(TaskDeferred) as deferred:
         one.execute(context)
     assert ti.pushed["run_id"] == robofy.crawls()[0]["run_id"]
-    path, arguments = deferred.value.trigger.serialize()
-    assert path == "airflow_provider_robofy.triggers.knowledge.RobofyCrawlTrigger"
+    assert isinstance(deferred.value.trigger, RobofyCrawlTrigger)
     assert deferred.value.timeout > timedelta(seconds=one.timeout)
 
-    event = asyncio.run(_first(RobofyCrawlTrigger(**json.loads(json.dumps(arguments)))))
+    [event] = payloads(rebuilt(deferred.value.trigger))
 
     result = one.resume_execution(deferred.value.method_name, {"event": event}, context)
     assert result == {"status": "COMPLETED", "run_id": ti.pushed["run_id"], "started_at": result["started_at"]}
@@ -248,9 +247,3 @@ def test_the_default_of_deferrable_is_airflows_own(monkeypatch):
 def test_what_a_trigger_met_fails_the_task_in_the_same_way(robofy, context, event, kind, words):
     with pytest.raises(kind, match=words):
         task().execute_complete(context, event)
-
-
-async def _first(trigger):
-    async for event in trigger.run():
-        return event.payload
-    return None

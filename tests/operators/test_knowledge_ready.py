@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_robofy.api.errors import RobofyDataError, RobofyError
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
 from airflow_provider_robofy.sensors.knowledge import RobofyKnowledgeSensor
 from airflow_provider_robofy.triggers import polling
-from airflow_provider_robofy.triggers.knowledge import RobofyKnowledgeTrigger
+from tests.waiting import finish
 
 
 @pytest.fixture(autouse=True)
@@ -29,22 +27,6 @@ def robofy(robofy_emulator_factory, connect):
 def upload(docs, **arguments):
     usual = {"wait": True, "deferrable": False, "poll_interval": 0.05, "timeout": 5}
     return RobofyUploadKnowledgeOperator(task_id="docs", source=str(docs), **{**usual, **arguments})
-
-
-def finish(one, context):
-    """Run a task to its end, through a deferral and its trigger where it defers."""
-    try:
-        return one.execute(context)
-    except TaskDeferred as deferred:
-        _, arguments = deferred.trigger.serialize()
-
-        async def event():
-            return [e.payload async for e in RobofyKnowledgeTrigger(**json.loads(json.dumps(arguments))).run()]
-
-        [payload] = asyncio.run(event())
-        pushed = context["ti"].pushed
-        type(context["ti"]).xcom_pull = lambda self, *, task_ids, key, map_indexes: pushed[key]
-        return one.resume_execution(deferred.method_name, {"event": payload}, context)
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferred"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 import time
@@ -16,19 +15,17 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    TaskDeferred,
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
 from airflow_provider_robofy.triggers import polling, polls
-from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 from tests.operators.sync_world import State
+from tests.waiting import finish as finish_leg
 
 MODES = ["poke", "reschedule", "deferred"]
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -36,28 +33,14 @@ SINCE = NOW - timedelta(hours=1)
 
 
 @pytest.fixture
-def connect(monkeypatch):
-    def connect(emulator, password=None, **extra):
-        connection = json.loads(emulator.connection_json())
-        connection["extra"].update(max_attempts=1, total_timeout=20, **extra)
-        if password:
-            connection["password"] = password
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-        return emulator
-
-    return connect
-
-
-@pytest.fixture
 def robofy(robofy_emulator_factory, connect):
-    return connect(robofy_emulator_factory(leads=30, page_size=10), leads_order="newest_first")
+    return connect(robofy_emulator_factory(leads=30, page_size=10), max_attempts=1, leads_order="newest_first")
 
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
     monkeypatch.setattr(polls, "SPACING", 0.0)
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 def sensor(mode: str, **arguments) -> RobofyNewLeadsSensor:
@@ -88,21 +71,13 @@ def finish(one: RobofyNewLeadsSensor, states: dict | None = None):
     context["asset_state_store"] = states or {}
     for _ in range(200):
         try:
-            return one.execute(context)
-        except TaskDeferred as deferred:
-            _, arguments = deferred.trigger.serialize()
-            [payload] = asyncio.run(events_of(RobofyNewLeadsTrigger(**json.loads(json.dumps(arguments)))))
-            return one.resume_execution(deferred.method_name, {"event": payload}, context)
+            return finish_leg(one, context)
         except Exception as left:
             if type(left).__name__ != "AirflowRescheduleException":
                 raise
             Rescheduled.first = Rescheduled.first or datetime.now(UTC)
             time.sleep(0.1)
     pytest.fail("it never ended")
-
-
-async def events_of(trigger) -> list:
-    return [event.payload async for event in trigger.run()]
 
 
 @pytest.fixture
@@ -162,7 +137,7 @@ def test_a_timeout_fails_or_skips(robofy, mode, soft_fail):
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_a_wrong_key_fails_at_once_and_is_never_a_skip(robofy, connect, mode, soft_fail):
-    connect(robofy, password="rk_wrong_5102")
+    connect(robofy, password="rk_wrong_5102", max_attempts=1)
     with pytest.raises(AirflowFailException, match="password field") as caught:
         finish(sensor(mode, soft_fail=soft_fail))
     assert "rk_wrong_5102" not in str(caught.value)
