@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from tests.knowledge.conftest import bucket, s3_endpoint  # noqa: F401 (fixtures)
 from tests.operators.sync_world import World
 
@@ -84,3 +86,21 @@ def _short_pauses(monkeypatch):
 def lines(path) -> list[dict]:
     """Return the rows of a file of JSON lines."""
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def fetch(operator, context, path, **arguments) -> dict[str, Any]:
+    """Run a fetch operator, and return its manifest."""
+    manifest: dict[str, Any] = operator(task_id="fetch", output_path=str(path), **arguments).execute(context)
+    return manifest
+
+
+def fetch_leads(context, path, **arguments):
+    return fetch(RobofyFetchLeadsOperator, context, path, **arguments)
+
+
+def fetch_sessions(context, path, **arguments):
+    return fetch(RobofyFetchSessionsOperator, context, path, **arguments)
+
+
+def fetch_messages(context, path, sessions, **arguments):
+    return fetch(RobofyFetchMessagesOperator, context, path, sessions=sessions, **arguments)

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -15,7 +14,7 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
-from tests.operators.conftest import lines
+from tests.operators.conftest import fetch_messages, fetch_sessions, lines
 
 AWKWARD = "guest/7 a+b=c%41?ü太&#"
 
@@ -25,23 +24,11 @@ def robofy(robofy_emulator_factory, connect):
     return connect(robofy_emulator_factory(leads=0, sessions=20, sessions_page_size=8))
 
 
-def fetch_sessions(context, folder: Path, name: str = "sessions.jsonl", **arguments):
-    path = str(folder / name)
-    return RobofyFetchSessionsOperator(task_id="sessions", output_path=path, **arguments).execute(context)
-
-
-def fetch_messages(context, folder: Path, sessions, name: str = "messages.jsonl", **arguments):
-    path = str(folder / name)
-    return RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=path, **arguments).execute(
-        context
-    )
-
-
 # ------------------------------------------------------------------------------------------------- sessions
 
 
 def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, context, tmp_path):
-    manifest = fetch_sessions(context, tmp_path)
+    manifest = fetch_sessions(context, tmp_path / "sessions.jsonl")
     rows = lines(tmp_path / "sessions.jsonl")
     [agent] = robofy.chatbot_ids[:1]
     assert [row["session_id"] for row in rows] == [one.session_id for one in RobofyHook().iter_sessions()]
@@ -54,11 +41,11 @@ def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, 
 
 
 def test_since_lands_what_was_touched_at_or_after_it_and_nothing_is_too_new(robofy, context, tmp_path):
-    fetch_sessions(context, tmp_path, "all.jsonl")
+    fetch_sessions(context, tmp_path / "all.jsonl")
     rows = lines(tmp_path / "all.jsonl")
     since = sorted(row["_last_message_time"] for row in rows)[12]
     robofy.add_message(rows[-1]["session_id"], "Are you still there?", at="2030-01-01T00:00:00+00:00")
-    manifest = fetch_sessions(context, tmp_path, since=since)
+    manifest = fetch_sessions(context, tmp_path / "sessions.jsonl", since=since)
     found = {row["session_id"] for row in lines(tmp_path / "sessions.jsonl")}
     assert found == {row["session_id"] for row in rows if row["_last_message_time"] >= since} | {rows[-1]["session_id"]}
     assert (manifest["mode"], manifest["until"], manifest["outside_window"]) == ("window", None, 20 - len(found))
@@ -67,9 +54,9 @@ def test_since_lands_what_was_touched_at_or_after_it_and_nothing_is_too_new(robo
 def test_newest_first_stops_early(robofy, connect, context, tmp_path):
     connect(robofy, sessions_order="newest_first")
     robofy.configure(sessions_page_size=2)
-    fetch_sessions(context, tmp_path, "all.jsonl")
+    fetch_sessions(context, tmp_path / "all.jsonl")
     since = lines(tmp_path / "all.jsonl")[2]["_last_message_time"]
-    manifest = fetch_sessions(context, tmp_path, since=since)
+    manifest = fetch_sessions(context, tmp_path / "sessions.jsonl", since=since)
     assert (manifest["rows"], manifest["pages"], manifest["end_marker"]) == (3, 3, "early")
 
 
@@ -96,8 +83,8 @@ def test_sessions_take_no_until():
 
 
 def test_every_message_lands_in_order_with_five_fields_added(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    manifest = fetch_messages(context, tmp_path, json.loads(json.dumps(sessions)))
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    manifest = fetch_messages(context, tmp_path / "messages.jsonl", json.loads(json.dumps(sessions)))
     rows = lines(tmp_path / "messages.jsonl")
     wanted = [row["session_id"] for row in lines(tmp_path / "sessions.jsonl")]
     assert list(dict.fromkeys(row["_session_id"] for row in rows)) == wanted
@@ -117,25 +104,25 @@ def test_every_message_lands_in_order_with_five_fields_added(robofy, context, tm
 
 def test_a_relative_path_lies_below_the_landing_root(robofy, context, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path))
-    fetch_sessions(context, Path("my"))
-    manifest = fetch_messages(context, Path("my"), "my/sessions.jsonl")
+    fetch_sessions(context, "my/sessions.jsonl")
+    manifest = fetch_messages(context, "my/messages.jsonl", "my/sessions.jsonl")
     assert (manifest["uri"], manifest["sessions_read"]) == (f"{tmp_path}/my/messages.jsonl", 20)
 
 
 @pytest.mark.parametrize(("count", "drift"), [(4, False), (5, True)])
 def test_all_sessions_gone_is_drift_from_five_on(robofy, context, tmp_path, count, drift):
     robofy.configure(sessions_page_size=0)
-    fetch_sessions(context, tmp_path, "all.jsonl")
+    fetch_sessions(context, tmp_path / "all.jsonl")
     since = lines(tmp_path / "all.jsonl")[count - 1]["_last_message_time"]
-    sessions = fetch_sessions(context, tmp_path, since=since)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl", since=since)
     assert sessions["rows"] == count
     robofy.configure(paths={"list_session_messages": "/v2/conversations/{chatbotId}/{sessionId}"})
     if not drift:
-        manifest = fetch_messages(context, tmp_path, sessions)
+        manifest = fetch_messages(context, tmp_path / "messages.jsonl", sessions)
         assert (manifest["sessions_gone"], manifest["rows"]) == (count, 0)
         return
     with pytest.raises(AirflowFailException, match=rf"session_id.*all {count} sessions are gone.*'endpoints'"):
-        fetch_messages(context, tmp_path, sessions)
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
     assert not (tmp_path / "messages.jsonl").exists()
 
 
@@ -146,9 +133,9 @@ def test_a_session_that_fails_is_named_beside_the_data_and_fails_the_task_afterw
     robofy.add_session(phone)
     robofy.add_message(phone, "What I said")
     robofy.fault("status", status=500, endpoint="list_session_messages", session=phone, times=0, message=f"No {phone}")
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     with pytest.raises(RobofyDataError) as caught:
-        fetch_messages(context, tmp_path, sessions)
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
 
     manifest = ti.pushed["manifest"]
     assert (manifest["sessions_asked"], manifest["sessions_read"], manifest["sessions_failed"]) == (21, 20, 1)
@@ -160,7 +147,7 @@ def test_a_session_that_fails_is_named_beside_the_data_and_fails_the_task_afterw
     assert failed["session"] in said
     assert "max_failed_sessions is 0" in str(caught.value)
     assert phone.removeprefix("+") not in said + str(caught.value) + json.dumps(manifest)
-    assert fetch_messages(context, tmp_path, sessions, max_failed_sessions=1)["sessions_failed"] == 1
+    assert fetch_messages(context, tmp_path / "messages.jsonl", sessions, max_failed_sessions=1)["sessions_failed"] == 1
 
 
 @pytest.mark.parametrize("session_id", ["..", "half \ud83d"])
@@ -168,16 +155,21 @@ def test_an_id_that_cannot_be_sent_fails_alone(robofy, context, ti, tmp_path, se
     content = "".join(json.dumps({"session_id": one}) + "\n" for one in [AWKWARD, session_id])
     path = tmp_path / "own.jsonl"
     path.write_text(content)
-    manifest = {**fetch_sessions(context, tmp_path), "uri": str(path), "rows": 2, "bytes": len(content)}
+    manifest = {
+        **fetch_sessions(context, tmp_path / "sessions.jsonl"),
+        "uri": str(path),
+        "rows": 2,
+        "bytes": len(content),
+    }
     with pytest.raises(RobofyDataError, match="1 of 2 sessions failed"):
-        fetch_messages(context, tmp_path, manifest)
+        fetch_messages(context, tmp_path / "messages.jsonl", manifest)
     assert ti.pushed["manifest"]["sessions_read"] == 1
 
 
 def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, context, tmp_path):
-    sessions = {**fetch_sessions(context, tmp_path), "chatbot_id": "nobody"}
+    sessions = {**fetch_sessions(context, tmp_path / "sessions.jsonl"), "chatbot_id": "nobody"}
     with pytest.raises(AirflowFailException, match="CHATBOT_NOT_FOUND"):
-        fetch_messages(context, tmp_path, sessions)
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +181,7 @@ def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, 
     ],
 )
 def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, tmp_path, arguments, words):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     before = robofy.count()
     values = {"sessions": sessions, "output_path": str(tmp_path / "m.jsonl"), **arguments}
     with pytest.raises(AirflowFailException) as caught:
@@ -199,16 +191,16 @@ def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, tmp_p
 
 
 def test_rows_that_are_no_messages_fail_the_task_beyond_max_rejected(robofy, context, ti, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     robofy.fault("malformed_rows", endpoint="list_session_messages", session=AWKWARD, how="not_object", count=2)
     with pytest.raises(RobofyDataError, match=r"2 of .* rows were rejected, and max_rejected is 0"):
-        fetch_messages(context, tmp_path, sessions)
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
     assert {row["session_id"] for row in lines(ti.pushed["manifest"]["rejected_uri"])} == {AWKWARD}
-    assert fetch_messages(context, tmp_path, sessions, max_rejected=2)["rejected"] == 2
+    assert fetch_messages(context, tmp_path / "messages.jsonl", sessions, max_rejected=2)["rejected"] == 2
 
 
 def test_templates_reach_every_field_that_says_so(robofy, context, tmp_path):
-    fetch_sessions(context, tmp_path)
+    fetch_sessions(context, tmp_path / "sessions.jsonl")
     task = RobofyFetchMessagesOperator(
         task_id="messages",
         sessions=f"{tmp_path}/{{{{ params.name }}}}.jsonl",
@@ -231,7 +223,7 @@ class Terminated(BaseException):
 @pytest.mark.serial
 @pytest.mark.parametrize("how", ["raises", "goes on"])
 def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, context, tmp_path, how):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     robofy.configure(latency=0.2)
     robofy.fault("delay", seconds=60, endpoint="list_session_messages", after=10, times=0)
     before = {path.name for path in tmp_path.iterdir()}
@@ -259,7 +251,7 @@ def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, cont
 
 
 def test_a_task_killed_before_it_began_asks_nobody(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     task = RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=str(tmp_path / "m.jsonl"))
     task.on_kill()
     with pytest.raises(RobofyCancelledError):

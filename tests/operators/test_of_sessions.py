@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -12,12 +10,7 @@ from airflow_provider_robofy.emulator import leads as emulated_leads
 from airflow_provider_robofy.extract import transcript
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
-from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
-from tests.operators.conftest import lines
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.operators.conftest import fetch_leads, fetch_messages, fetch_sessions, lines
 
 AWKWARD = ["guest/7 a+b=c%41?ü太&#", "100%/+=", "😀 visitor"]
 SECRET = "a secret of more than sixteen characters"
@@ -32,21 +25,17 @@ def robofy(robofy_emulator_factory, connect):
     return emulator
 
 
-def fetch(operator, context, path: Path, **arguments):
-    return operator(task_id="task", output_path=str(path), **arguments).execute(context)
-
-
 @pytest.fixture
 def sessions(robofy, context, tmp_path):
-    return fetch(RobofyFetchSessionsOperator, context, tmp_path / "sessions.jsonl")
+    return fetch_sessions(context, tmp_path / "sessions.jsonl")
 
 
-def fetch_leads(context, path, sessions, **arguments):
-    return fetch(RobofyFetchLeadsOperator, context, path, sessions=sessions, **arguments)
+def leads_of(context, path, sessions, **arguments):
+    return fetch_leads(context, path, sessions=sessions, **arguments)
 
 
 def fetch_conversations(context, path, sessions, **arguments):
-    return fetch(RobofyFetchMessagesOperator, context, path, sessions=sessions, rows="conversations", **arguments)
+    return fetch_messages(context, path, sessions, rows="conversations", **arguments)
 
 
 def truth(sessions) -> list[tuple[str, str]]:
@@ -64,7 +53,7 @@ def truth(sessions) -> list[tuple[str, str]]:
 def test_leads_land_with_the_session_that_they_came_from(robofy, context, tmp_path, sessions, ending):
     expected = truth(sessions)
     robofy.fault("status", endpoint="list_leads", status=503, times=3)
-    manifest = fetch_leads(context, tmp_path / f"leads.{ending}", sessions)
+    manifest = leads_of(context, tmp_path / f"leads.{ending}", sessions)
     landed = list(rows(manifest))
     assert [(row["_session_id"], row["id"]) for row in landed] == expected
     assert {session_id for session_id, _ in expected} >= set(AWKWARD[1:])
@@ -76,7 +65,7 @@ def test_leads_land_with_the_session_that_they_came_from(robofy, context, tmp_pa
 
 def test_shards_together_have_the_leads_of_all_sessions(robofy, context, tmp_path, sessions):
     parts = [
-        fetch_leads(context, tmp_path / f"{index}.jsonl", sessions, shard=(index, 3), max_concurrency=2)
+        leads_of(context, tmp_path / f"{index}.jsonl", sessions, shard=(index, 3), max_concurrency=2)
         for index in range(3)
     ]
     landed = [(row["_session_id"], row["id"]) for part in parts for row in rows(part)]
@@ -85,8 +74,8 @@ def test_shards_together_have_the_leads_of_all_sessions(robofy, context, tmp_pat
 
 def test_leads_and_conversations_obey_the_policy_and_bear_the_hash_of_their_session(robofy, connect, context, tmp_path):
     connect(robofy, privacy={"ip_address": "drop", "message": "drop"}, pseudonym_secret=SECRET)
-    hashed = fetch(RobofyFetchSessionsOperator, context, tmp_path / "hashed.jsonl")
-    leads = list(rows(fetch_leads(context, tmp_path / "leads.jsonl", hashed)))
+    hashed = fetch_sessions(context, tmp_path / "hashed.jsonl")
+    leads = list(rows(leads_of(context, tmp_path / "leads.jsonl", hashed)))
     names = {row["_session_key"]: row["session_id"] for row in rows(hashed)}
     assert [(names[row["_session_id"]], row["id"]) for row in leads] == truth(hashed)
     assert not any("ip_address" in row for row in leads)
@@ -95,7 +84,7 @@ def test_leads_and_conversations_obey_the_policy_and_bear_the_hash_of_their_sess
     said = [message for row in landed for message in row["_transcript"]]
     assert said
     assert not any("message" in one for one in said)
-    kept = fetch_leads(context, tmp_path / "kept.jsonl", hashed, privacy={"session_id": "keep"})
+    kept = leads_of(context, tmp_path / "kept.jsonl", hashed, privacy={"session_id": "keep"})
     assert [(row["_session_id"], row["id"]) for row in rows(kept)] == truth(hashed)
 
 
@@ -104,14 +93,14 @@ def test_a_server_that_ignores_the_filter_is_found_out(robofy, context, tmp_path
         emulated_leads.LeadBook, "of_session", lambda book, order, *_: book.numbers(order, 0, len(book))
     )
     with pytest.raises(AirflowFailException, match="ignores the filter sessionId"):
-        fetch_leads(context, tmp_path / "leads.jsonl", sessions)
+        leads_of(context, tmp_path / "leads.jsonl", sessions)
     assert not (tmp_path / "leads.jsonl").exists()
 
 
 def test_a_session_whose_leads_cannot_be_read_fails_and_is_named(robofy, context, ti, tmp_path, sessions):
     robofy.fault("status", endpoint="list_leads", status=500, times=1000)
     with pytest.raises(RobofyDataError, match="22 of 22 sessions failed"):
-        fetch_leads(context, tmp_path / "leads.jsonl", sessions)
+        leads_of(context, tmp_path / "leads.jsonl", sessions)
     assert {one["session_id"] for one in lines(tmp_path / "leads.jsonl.failed.jsonl")} == {
         row["session_id"] for row in rows(sessions)
     }
@@ -124,7 +113,7 @@ def test_a_session_whose_leads_cannot_be_read_fails_and_is_named(robofy, context
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_a_conversation_is_one_row_with_its_messages_as_the_api_sent_them(robofy, context, tmp_path, sessions, ending):
     robofy.fault("status", endpoint="list_session_messages", status=503, times=3)
-    messages = list(rows(fetch(RobofyFetchMessagesOperator, context, tmp_path / "m.jsonl", sessions=sessions)))
+    messages = list(rows(fetch_messages(context, tmp_path / "m.jsonl", sessions)))
     manifest = fetch_conversations(context, tmp_path / f"conversations.{ending}", sessions)
     landed = list(rows(manifest))
     assert [row["_session_id"] for row in landed] == [row["session_id"] for row in rows(sessions)]
