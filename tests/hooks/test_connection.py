@@ -104,28 +104,17 @@ def test_a_connection_is_not_pickled_since_that_would_show_both_keys(protocol):
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"password": ""}, "password"),
         ({"password": None}, "password"),
-        ({"host": "http://example.com"}, "host"),
-        ({"timezone": "Nowhere/Land"}, "timezone"),
         ({"leads_order": "oldest_first"}, "leads_order"),
         ({"sessions_order": 1}, "sessions_order"),
         ({"connect_timeout": "fast"}, "connect_timeout"),
         ({"connect_timeout": True}, "connect_timeout"),
-        ({"read_timeout": 0}, "read_timeout"),
-        ({"read_timeout": "nan"}, "read_timeout"),
-        ({"total_timeout": "inf"}, "total_timeout"),
-        ({"total_timeout": -1}, "total_timeout"),
-        ({"max_attempts": 0}, "max_attempts"),
         ({"max_attempts": 2.5}, "max_attempts"),
-        ({"max_response_mb": 0}, "max_response_mb"),
-        ({"requests_per_minute": 0}, "requests_per_minute"),
         ({"requests_per_minute": "many"}, "requests_per_minute"),
         ({"project_id": ["1"]}, "project_id"),
         ({"chatbot_id": True}, "chatbot_id"),
         ({"endpoints": "no json"}, "endpoints"),
         ({"endpoints": ["list_leads"]}, "endpoints"),
-        ({"endpoints": {"list_leads": "v1/leads"}}, "list_leads"),
     ],
 )
 def test_what_cannot_be_used_is_named(fields, named):
@@ -161,8 +150,6 @@ def test_an_extra_that_is_no_object_is_refused_with_an_example(extra):
     ("host", "port", "said"),
     [
         ("127.0.0.1:8766", None, "http://127.0.0.1:8766"),
-        ("127.0.0.1", 8766, "http://127.0.0.1:8766"),
-        ("localhost:8766", None, "http://localhost:8766"),
         ("LOCALHOST", None, "http://LOCALHOST"),
         ("[::1]:8766", None, "http://[::1]:8766"),
         ("127.8.8.8", 0, "http://127.8.8.8"),
