@@ -7,6 +7,7 @@ import json
 from importlib import import_module
 from typing import Any
 
+import requests
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 
@@ -33,3 +34,11 @@ def finish(task: Any, context: Any) -> Any:
     except TaskDeferred as deferred:
         [payload] = payloads(rebuilt(deferred.trigger))
         return task.resume_execution(deferred.method_name, {"event": payload}, context)
+
+
+def start_crawl(robofy: Any) -> str:
+    """Let an emulator's first agent crawl a site, and return the run's id."""
+    body = {"start_urls": [{"url": "https://example.com"}], "chatbot_id": robofy.chatbot_ids[0]}
+    headers = {"Authorization": f"Bearer {robofy.api_key}"}
+    answer = requests.post(f"{robofy.url}/v1/ai-agent/crawl_website", json=body, headers=headers, timeout=10)
+    return str(answer.json()["run_id"])

@@ -7,13 +7,17 @@ import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.child import python
+
+if TYPE_CHECKING:
+    import subprocess
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TIMEOUT = 240
@@ -46,15 +50,8 @@ class AirflowHome:
 
     def airflow(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         # The same interpreter, so that the suite runs against the Airflow it was started with.
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        environment = {**self.environment, **environment}
+        done = python("-m", "airflow", *arguments, timeout=TIMEOUT, env=environment, cwd=self.folder)
         if check and done.returncode:
             pytest.fail(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done

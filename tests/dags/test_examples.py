@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from scripts import airflow_ui
 from scripts.local import RunningEmulator
+from tests.child import python
 from tests.lineage.conftest import PLANTED, plant
 
 pytestmark = pytest.mark.timeout(600)
@@ -115,16 +114,9 @@ for path in sorted(pathlib.Path("dags").glob("*.py")):
     exec(compile(path.read_text(), str(path), "exec"), {"__name__": path.stem, "__doc__": "x"})
     print(path.stem)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, *NEEDS_NEWER],
-        env=airflow_home.environment,
-        cwd=airflow_home.folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    home = airflow_home
+    done = python("-c", script, *NEEDS_NEWER, env=home.environment, cwd=home.folder)
     assert done.returncode == 0, done.stderr[-2000:]
-    examples = {path.stem for path in (airflow_home.folder / "dags").glob("*.py")}
+    examples = {path.stem for path in (home.folder / "dags").glob("*.py")}
     assert set(done.stdout.splitlines()) >= examples - set(NEEDS_NEWER)
     assert len(examples) >= 5

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import json
 import os
-import pkgutil
 import re
-import subprocess
-import sys
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -27,6 +23,8 @@ from airflow_provider_robofy.emulator.control import OPERATIONS
 from airflow_provider_robofy.emulator.faults import KINDS
 from airflow_provider_robofy.extract.landing import Manifest
 from airflow_provider_robofy.get_provider_info import get_provider_info
+from tests.child import python
+from tests.offered import offered
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "airflow_provider_robofy"
@@ -107,16 +105,6 @@ def test_files_that_are_named_are_there(path):
 # ----------------------------------------------------------------------------------------------------------- code
 
 
-def public_classes() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for layer in ("hooks", "operators", "sensors", "transfers", "triggers"):
-        folder = importlib.import_module(f"airflow_provider_robofy.{layer}")
-        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
-            loaded = importlib.import_module(module.name)
-            found.update((name, one) for name, one in vars(loaded).items() if name.startswith("Robofy"))
-    return found
-
-
 def keywords(one: Any) -> set[str]:
     """Return what a class takes by keyword, its bases' keywords included where it hands them on."""
     taken: set[str] = set()
@@ -128,7 +116,7 @@ def keywords(one: Any) -> set[str]:
 
 @pytest.mark.parametrize(("path", "code"), CODE)
 def test_python_uses_only_arguments_that_exist(path, code):
-    classes = public_classes()
+    classes = offered()
     wrong = []
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.Call):
@@ -177,15 +165,7 @@ print(json.dumps(found))
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "PYTHONPATH": str(ROOT),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(home / "dags")],
-        env=environment,
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    done = python("-c", script, home / "dags", env=environment, cwd=home)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found

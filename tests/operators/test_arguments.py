@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger
+from tests.child import python
 
 LISTINGS: list[Any] = [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator]
 SENSORS: list[Any] = [RobofyNewLeadsSensor, RobofyCrawlSensor]
@@ -254,8 +253,7 @@ def test_the_example_of_the_documents_passes(tmp_path):
     [code] = re.findall(r"<!-- tested: test_one_operator -->\n```python\n(.*?)```", page, re.DOTALL)
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["airflow_provider_robofy.emulator.pytest_plugin"]\n')
     (tmp_path / "test_mine.py").write_text(code)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path, cwd=tmp_path)
     assert "1 passed" in done.stdout, done.stdout[-3000:]
 
 

@@ -86,6 +86,8 @@ def test_leads_and_conversations_obey_the_policy_and_bear_the_hash_of_their_sess
     assert not any("message" in one for one in said)
     kept = leads_of(context, tmp_path / "kept.jsonl", hashed, privacy={"session_id": "keep"})
     assert [(row["_session_id"], row["id"]) for row in rows(kept)] == truth(hashed)
+    kept = fetch_messages(context, tmp_path / "messages.jsonl", hashed, privacy={"session_id": "keep"})
+    assert {row["_session_id"] for row in rows(kept)} <= set(names.values())
 
 
 def test_a_server_that_ignores_the_filter_is_found_out(robofy, context, tmp_path, sessions, monkeypatch):

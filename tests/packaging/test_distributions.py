@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import email
 import re
-import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -15,6 +13,7 @@ import pytest
 from trove_classifiers import classifiers
 
 from airflow_provider_robofy import __version__
+from tests.child import python
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "airflow_provider_robofy"
@@ -25,15 +24,7 @@ pytestmark = pytest.mark.packaging
 
 
 def build(source: Path, target: Path, *options: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *options],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = python("-m", "hatchling", "build", "--directory", target, *options, cwd=source)
     assert done.returncode == 0, done.stderr
 
 

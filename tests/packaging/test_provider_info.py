@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.resources import files
@@ -17,24 +14,10 @@ import pytest
 import airflow_provider_robofy
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import read_connection
+from tests.child import answer_of
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 [FORM] = get_provider_info()["connection-types"]
-
-
-def answer_of(code: str, **environment: str) -> Any:
-    """Run the code in a fresh interpreter; the last line that it prints, read as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_asking_for_the_metadata_imports_nothing_else():

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_robofy.probe.__main__ import _parser, main
+from tests.child import python
 from tests.probe.conftest import PLANTED, plant
 
 if TYPE_CHECKING:
+    import subprocess
+
     from airflow_provider_robofy.emulator import Emulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,16 +47,7 @@ with settings.Session() as session:
 def run(*arguments: str, code: str | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     how = ["-c", code] if code else ["-m", "airflow_provider_robofy.probe"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_CONN", "ROBOFY"))}
-    return subprocess.run(
-        [sys.executable, *how, *arguments],
-        env=clean | {"PYTHONPATH": str(ROOT)} | environment,
-        cwd="/",
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    return python(*how, *arguments, cwd="/", env=clean | {"PYTHONPATH": str(ROOT)} | environment)
 
 
 def ids(emulator: Emulator) -> list[str]:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import requests
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -19,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_robofy.api.errors import RobofyCrawlError, RobofyError
 from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
 from airflow_provider_robofy.triggers import polling
-from tests.waiting import finish, payloads, rebuilt
+from tests.waiting import finish, payloads, rebuilt, start_crawl
 
 MODES = ["poke", "deferred"]
 
@@ -36,16 +35,7 @@ def _short(monkeypatch):
 
 @pytest.fixture
 def crawl(robofy):
-    def crawl() -> str:
-        answer = requests.post(
-            f"{robofy.url}/v1/ai-agent/crawl_website",
-            json={"start_urls": [{"url": "https://example.com"}], "chatbot_id": robofy.chatbot_ids[0]},
-            headers={"Authorization": f"Bearer {robofy.api_key}"},
-            timeout=10,
-        )
-        return str(answer.json()["run_id"])
-
-    return crawl
+    return lambda: start_crawl(robofy)
 
 
 def sensor(mode: str, **arguments) -> RobofyCrawlSensor:

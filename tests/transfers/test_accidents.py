@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDatabaseError
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
 from airflow_provider_robofy.warehouse.load import Load
+from tests.child import python
 from tests.transfers.conftest import execute, lead
 
 CHILD = Path(__file__).with_name("crashing_load.py")
@@ -38,14 +38,8 @@ def test_killed_at_any_step_the_table_is_as_before_and_the_next_run_loads_all(wa
         load(old, mode, mode=mode)
     before = {mode: warehouse.rows(mode) for mode in MODES}
     options = {"kind": warehouse.kind, "connection": warehouse.connection, "manifest": manifest, "modes": MODES}
-    done = subprocess.run(
-        [sys.executable, str(CHILD), json.dumps(options)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = python(CHILD, json.dumps(options), env=environment)
     assert done.returncode == 0, done.stderr
     killed = [tuple(line.split()) for line in done.stdout.splitlines()]
     assert sorted(killed) == sorted((mode, step) for mode in MODES for step in STEPS)

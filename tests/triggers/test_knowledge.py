@@ -7,12 +7,11 @@ import json
 import time
 
 import pytest
-import requests
 
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.knowledge import CrawlPoll, RobofyCrawlTrigger
-from tests.waiting import payloads, rebuilt
+from tests.waiting import payloads, rebuilt, start_crawl
 
 
 @pytest.fixture(autouse=True)
@@ -23,16 +22,6 @@ def _polls_as_often_as_asked(monkeypatch):
 @pytest.fixture
 def robofy(robofy_emulator_factory, connect):
     return connect(robofy_emulator_factory(leads=0, crawl_seconds=0.3), max_attempts=1)
-
-
-def start_crawl(robofy) -> str:
-    answer = requests.post(
-        f"{robofy.url}/v1/ai-agent/crawl_website",
-        json={"start_urls": [{"url": "https://example.com"}], "chatbot_id": robofy.chatbot_ids[0]},
-        headers={"Authorization": f"Bearer {robofy.api_key}"},
-        timeout=10,
-    )
-    return str(answer.json()["run_id"])
 
 
 def trigger(robofy, **arguments) -> RobofyCrawlTrigger:
