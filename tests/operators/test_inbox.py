@@ -147,7 +147,9 @@ def test_a_session_that_fails_is_named_beside_the_data_and_fails_the_task_afterw
     assert failed["session"] in said
     assert "max_failed_sessions is 0" in str(caught.value)
     assert phone.removeprefix("+") not in said + str(caught.value) + json.dumps(manifest)
-    assert fetch_messages(context, tmp_path / "messages.jsonl", sessions, max_failed_sessions=1)["sessions_failed"] == 1
+    ti.run_id = "another"
+    again = fetch_messages(context, tmp_path / "again.jsonl", sessions, max_failed_sessions=1)
+    assert lines(again["failed_uri"])[0]["session"] != failed["session"], "without a secret each run has its own names"
 
 
 @pytest.mark.parametrize("session_id", ["..", "half \ud83d"])
