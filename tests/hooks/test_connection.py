@@ -7,6 +7,7 @@ import json
 import logging
 import pickle
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -53,7 +54,7 @@ def test_the_form_and_the_reader_know_the_same_extras():
 
 def test_every_extra_is_read_from_the_texts_that_a_form_sends():
     endpoints = {"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}
-    texts = {"connect_timeout": "2", "read_timeout": "10.5", "total_timeout": 60, "max_attempts": "3"}
+    texts: dict[str, Any] = {"connect_timeout": "2", "read_timeout": "10.5", "total_timeout": 60, "max_attempts": "3"}
     texts |= {"max_response_mb": "8", "requests_per_minute": "120", "endpoints": json.dumps(endpoints)}
     orders = {"leads_order": "newest_first", "sessions_order": "newest_first"}
     connection = read(
@@ -63,7 +64,7 @@ def test_every_extra_is_read_from_the_texts_that_a_form_sends():
     assert (connection.project_id, connection.chatbot_id) == ("24017", "abc")
     assert connection.times.timezone == "Europe/Berlin"
     assert {name: getattr(connection, name) for name in orders} == orders
-    wanted = {"connect_timeout": 2, "read_timeout": 10.5, "total_timeout": 60, "max_attempts": 3}
+    wanted: dict[str, Any] = {"connect_timeout": 2, "read_timeout": 10.5, "total_timeout": 60, "max_attempts": 3}
     wanted |= {"max_response_mb": 8, "requests_per_minute": 120, "endpoints": endpoints}
     assert {name: getattr(connection.settings, name) for name in wanted} == wanted
     assert (connection.pseudonym_secret, connection.privacy) == ("salt", {"ip_address": "drop"})

@@ -53,8 +53,8 @@ def test_statsd_receives_every_count_by_its_documented_name(tmp_path):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(5)
-        where = {"PORT": str(listener.getsockname()[1]), "ON": "True", "INFLUXDB_ENABLED": "True"}
-        send(tmp_path, **{f"AIRFLOW__METRICS__STATSD_{name}": value for name, value in where.items()})
+        options = {"PORT": str(listener.getsockname()[1]), "ON": "True", "INFLUXDB_ENABLED": "True"}
+        send(tmp_path, **{f"AIRFLOW__METRICS__STATSD_{name}": value for name, value in options.items()})
         received: dict[str, str] = {}
         while len(received) < 13:
             name, _, value = listener.recv(4096).decode().partition(":")

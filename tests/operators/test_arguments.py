@@ -183,7 +183,8 @@ def test_execute_works_outside_of_a_run(robofy_emulator, landing, make, argument
 def test_what_is_pushed_reaches_a_mocked_task_instance_and_needs_none(robofy_emulator, landing):
     robofy_emulator.fault("malformed_rows", count=1, endpoint="list_leads", page=1)
     ti = MagicMock()
-    for context in ({"ti": ti}, {}):
+    contexts: list[Any] = [{"ti": ti}, {}]
+    for context in contexts:
         with pytest.raises(RobofyDataError, match="rejected"):
             RobofyFetchLeadsOperator(task_id="leads").execute(context)
     assert ti.xcom_push.call_args.kwargs["value"]["rejected"] == 1

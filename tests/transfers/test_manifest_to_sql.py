@@ -310,7 +310,7 @@ def test_append_keeps_the_rows_of_each_run_and_a_run_only_once(warehouse, land, 
     load(second, mode="append")
     counts = load(first, mode="append")
     assert (counts["inserted"], counts["deleted"]) == (2, 2)
-    runs = {}
+    runs: dict[str, list[str]] = {}
     for row in sorted(warehouse.rows(), key=lambda row: row["_row"]):
         runs.setdefault(row["_run_key"], []).append(row["source"])
     assert runs == {"dag/run-1/leads": ["chatbot", "changed"], "dag/run-2/leads": ["chatbot"]}
@@ -329,7 +329,7 @@ def test_replace_deletes_what_the_listing_lacks_of_this_agent_only(warehouse, la
     for expected in ({"inserted": 1, "unchanged": 1, "deleted": 1}, {"inserted": 0, "unchanged": 2, "deleted": 0}):
         counts = load(newer, mode="replace")
         assert {name: counts[name] for name in expected} == expected
-    ids = {}
+    ids: dict[tuple[str, str], list[str]] = {}
     for row in warehouse.rows():
         ids.setdefault((row["_project_id"], row["_chatbot_id"]), []).append(row["id"])
     first, second, third = (f"lead_{number}" for number in (1, 2, 3))

@@ -38,7 +38,13 @@ class Held:
 def load(
     path: Path, rows: list[dict[str, Any]], *, agent: str = "x", number: int = 0, **arguments: Any
 ) -> dict[str, int]:
-    manifest = {"resource": "leads", "mode": "full", "project_id": None, "chatbot_id": agent, "uri": "file"}
+    manifest: dict[str, Any] = {
+        "resource": "leads",
+        "mode": "full",
+        "project_id": None,
+        "chatbot_id": agent,
+        "uri": "file",
+    }
     manifest |= {"rows": len(rows), "run_key": f"run {number}", "started_at": f"2025-01-0{number + 1}T00:00:00+00:00"}
     held: Any = Held(rows, agent)
     with open_database(lambda: sqlite3.connect(path), "Connection 'x'", lambda: None) as database:
