@@ -16,9 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_robofy import __version__
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.envelopes import Rows
-from airflow_provider_robofy.api.errors import (
-    RobofyConfigError,
-)
+from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks import robofy as module
 from airflow_provider_robofy.hooks.robofy import RobofyHook

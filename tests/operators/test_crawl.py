@@ -11,11 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_robofy.api.endpoints import list_projects
-from airflow_provider_robofy.api.errors import (
-    RobofyConnectionError,
-    RobofyCrawlError,
-    RobofyError,
-)
+from airflow_provider_robofy.api.errors import RobofyConnectionError, RobofyCrawlError, RobofyError
 from airflow_provider_robofy.operators import crawl as module
 from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
 from airflow_provider_robofy.triggers import polling
