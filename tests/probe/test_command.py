@@ -119,12 +119,14 @@ def test_the_settings_to_copy_are_accepted_by_the_connection(robofy_emulator_fac
     assert "SETTINGS TO COPY: none" in capsys.readouterr().out
 
 
-@pytest.mark.serial
+LIMITED = [None, ["rate_limit:retry_after=60,times=0"], ["--max-seconds", "3"], "HTTP 429"]
+
+
 @pytest.mark.parametrize(
     ("key", "faults", "arguments", "said"),
     [
         ("wrong-key", [], [], "the key is refused, HTTP 401 UNAUTHORIZED.*-> Copy the API key from Robofy's dashboard"),
-        (None, ["rate_limit:retry_after=60,times=0"], ["--max-seconds", "3"], "HTTP 429"),
+        pytest.param(*LIMITED, marks=pytest.mark.serial),
         (None, ["drop:times=0"], ["--max-requests", "2", "--json"], '"ended_early": "no connection, or no complete an'),
     ],
     ids=["refused", "limited", "out of reach"],
