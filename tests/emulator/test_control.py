@@ -61,6 +61,8 @@ def test_leads_are_added_changed_and_deleted(wire):
     oldest = wire.leads_rows()[-1]["id"]
     wire.control("PATCH", f"leads/{oldest}", json={"created_at": 1893456000})
     assert (wire.leads_rows()[0]["id"], wire.leads_rows()[0]["created_at"]) == (oldest, "2030-01-01 00:00:00")
+    wire.control("POST", "leads", json={"fields": {"id": "LX-1"}})
+    assert wire.control("PATCH", "leads/LX-1", json={"fields": {"source": "walk-in"}}).json()["lead"]["id"] == "LX-1"
     second = wire.emulator.chatbot_ids[1]
     [row] = wire.control("POST", "leads", json={"chatbot_id": second}).json()["leads"]
     assert wire.emulator.leads(second)[0] == row

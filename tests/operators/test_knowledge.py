@@ -213,6 +213,12 @@ def test_a_relative_path_lies_below_the_landing_root(robofy, context, landing):
     assert (manifest["source"], manifest["ledger_uri"]) == ([f"{landing}/in"], f"{landing}/ledgers/in.json")
 
 
+def test_an_empty_folder_is_warned_about_and_no_error(robofy, context, tmp_path, caplog, capfd):
+    (tmp_path / "empty").mkdir()
+    assert upload(context, tmp_path / "empty")["counts"]["found"] == 0
+    assert "has no documents" in caplog.text + "".join(capfd.readouterr())
+
+
 def test_no_content_gets_into_the_manifest_or_the_ledger(robofy, context, docs):
     (docs / "faq.md").write_text("planted secret words")
     (docs / "b.txt").write_bytes(b"planted secret words \xff")

@@ -52,7 +52,7 @@ def truth(sessions) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("ending", ["jsonl", "csv.gz", "parquet"])
 def test_leads_land_with_the_session_that_they_came_from(robofy, context, tmp_path, sessions, ending):
     expected = truth(sessions)
-    robofy.fault("status", endpoint="list_leads", status=503, times=3)
+    robofy.fault("status", endpoint="list_leads", status=503, times=1)
     manifest = leads_of(context, tmp_path / f"leads.{ending}", sessions)
     landed = list(rows(manifest))
     assert [(row["_session_id"], row["id"]) for row in landed] == expected
@@ -114,7 +114,7 @@ def test_a_session_whose_leads_cannot_be_read_fails_and_is_named(robofy, context
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_a_conversation_is_one_row_with_its_messages_as_the_api_sent_them(robofy, context, tmp_path, sessions, ending):
-    robofy.fault("status", endpoint="list_session_messages", status=503, times=3)
+    robofy.fault("status", endpoint="list_session_messages", status=503, times=1)
     messages = list(rows(fetch_messages(context, tmp_path / "m.jsonl", sessions)))
     manifest = fetch_conversations(context, tmp_path / f"conversations.{ending}", sessions)
     landed = list(rows(manifest))

@@ -176,6 +176,18 @@ def test_ids_that_cannot_be_found_out_are_asked_for(robofy_emulator_factory, pro
     assert not found.survey.complete
 
 
+def test_leads_that_change_or_vanish_are_counted(robofy_emulator, probe):
+    changed, deleted = robofy_emulator.leads()[:2]
+
+    def meanwhile():
+        robofy_emulator.change_lead(changed["id"], source="x")
+        robofy_emulator.delete_lead(deleted["id"])
+
+    change = probe(robofy_emulator, meanwhile=meanwhile)["leads", "changes"]
+    assert (change.value["changed"], change.value["vanished"]) == (1, 1)
+    assert "1 changed and 1 vanished in" in change.found
+
+
 def test_unchanged_leads_are_reported_with_the_time_between_the_reads(robofy_emulator, probe):
     change = probe(robofy_emulator, bounds=Bounds(wait=1.2))["leads", "changes"]
     assert change.value["seconds"] >= 1
@@ -261,7 +273,9 @@ NO_HINT = "status:status=403,endpoint=account_details,times=0"
          {"value": {"within": 0, "between": 3}}, {"leads_order": "newest_first"}),
         ({"message_ids": True}, {}, "", ("messages", "message id"), {"value": ["id"]}, {}),
         ({"message_ids": False}, {}, "", ("messages", "message id"), {"value": []}, {}),
-        # answers that the provider cannot read, or that lead nowhere
+        # answers that the provider cannot read, that lead nowhere, or that fail when they are asked for again
+        ({"faults": ["status:times=0,endpoint=list_leads,after=3"]}, {}, "", ("leads", "changes"),
+         {"open": True, "found": "not compared"}, {}),
         ({"faults": ["token_unknown:endpoint=list_leads"]}, {}, "", ("leads", "next page"), {"open": True}, {}),
         ({"faults": ["token_unknown:endpoint=list_leads"]}, {}, "", ("leads", "page size"),
          {"found": "100 rows, all on one page"}, {}),
