@@ -45,6 +45,15 @@ def test_a_403_for_one_endpoint_costs_that_one_only(robofy_emulator_factory, pro
     assert found["other", "list_agents"].value["answers"]
 
 
+def test_a_host_that_is_not_there_ends_it_at_once(robofy_emulator, probe):
+    url = robofy_emulator.url
+    robofy_emulator.stop()
+    found = probe(robofy_emulator, host=url, bounds=Bounds(max_requests=2, max_seconds=20), ids=False, chatbot_id="a")
+    assert found.survey.ended is not None
+    assert "no connection" in found.text
+    assert found.survey.requests <= 2
+
+
 def test_rate_limits_are_obeyed_and_reported(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory()
     emulator.fault("rate_limit", retry_after=1, endpoint="list_leads", times=2)
