@@ -108,12 +108,8 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
         for event in lines(events)
         if event["eventType"] in {"COMPLETE", "FAIL"}
     }
-    assert {task: event["eventType"] for task, event in ends.items() if task != "lineage"} == {
-        "leads": "COMPLETE",
-        "sessions": "COMPLETE",
-        "messages": "COMPLETE",
-        "refused": "FAIL",
-    }
+    tasks = {"leads": "COMPLETE", "sessions": "COMPLETE", "messages": "COMPLETE", "refused": "FAIL"}
+    assert {task: event["eventType"] for task, event in ends.items() if task != "lineage"} == tasks
     account = f"robofy://{host}"
     project = f"{robofy.project_id}/{agent}"
     for resource in ("leads", "sessions", "messages"):
@@ -122,9 +118,7 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
         assert names(event["inputs"]) == [(account, f"{project}/{resource}"), *sessions_file]
         assert names(event["outputs"]) == [("file", manifest["uri"])]
         statistics = event["outputs"][0]["outputFacets"]["outputStatistics"]
-        assert statistics["rowCount"] == manifest["rows"] == len(Path(manifest["uri"]).read_text().splitlines())
-        assert statistics["size"] == manifest["bytes"] == Path(manifest["uri"]).stat().st_size
-        assert statistics["fileCount"] == 1
+        assert (statistics["rowCount"], statistics["size"]) == (manifest["rows"], manifest["bytes"])
     assert (manifests["leads"]["rows"], manifests["sessions"]["rows"]) == (41, 13)
     assert names(ends["refused"]["inputs"]) == [(account, f"{robofy.project_id}/no-such-agent/leads")]
     assert ends["refused"]["outputs"] == []
