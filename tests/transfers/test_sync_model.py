@@ -158,7 +158,11 @@ class Sync:
             uri = self.folder / f"{sessions['run_key']}-{index}.failed.jsonl"
             names = [self.policy.session(name) if self.policy else name for name in failed]
             uri.write_bytes(b"".join(codec.dump_line({"session_id": name}) for name in names))
-            messages = {"resource": "messages", "uri": str(self.folder / "messages.jsonl"), "shard": [index, shards]}
+            messages: dict[str, Any] = {
+                "resource": "messages",
+                "uri": str(self.folder / "messages.jsonl"),
+                "shard": [index, shards],
+            }
             messages |= {"sessions_uri": sessions["uri"], "sessions_failed": len(failed), "failed_uri": str(uri)}
             manifests.append(messages)
         return manifests
