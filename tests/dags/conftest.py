@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.child import python
+
+if TYPE_CHECKING:
+    import subprocess
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 TIMEOUT = 240
@@ -44,18 +50,22 @@ class AirflowHome:
 
     def airflow(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         # The same interpreter, so that the suite runs against the Airflow it was started with.
-        done = subprocess.run(
-            [sys.executable, "-m", "airflow", *arguments],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-            check=False,
-        )
+        environment = {**self.environment, **environment}
+        done = python("-m", "airflow", *arguments, timeout=TIMEOUT, env=environment, cwd=self.folder)
         if check and done.returncode:
             pytest.fail(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done
+
+    def test_dag(self, dag_id: str, day: str, *arguments: str, check: bool = True, **environment: str) -> str:
+        """Run a DAG as ``airflow dags test`` does, and return what it printed."""
+        done = self.airflow("dags", "test", dag_id, day, *arguments, check=check, **environment)
+        return done.stdout + done.stderr
+
+    def landed(self) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """Return every manifest with the rows beside it, in the order of their starts."""
+        manifests = [json.loads(path.read_text()) for path in self.landing.rglob("*.manifest.json")]
+        manifests.sort(key=lambda manifest: manifest["started_at"])
+        return [(one, [json.loads(line) for line in Path(one["uri"]).read_text().splitlines()]) for one in manifests]
 
     def stored(self) -> str:
         """Return everything that Airflow keeps in its database, as text."""

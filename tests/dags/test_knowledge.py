@@ -31,19 +31,16 @@ def folder(tmp_path):
 
 @pytest.fixture
 def run(airflow_home, robofy, folder):
-    def run(date: str, **options):
+    def run(dag_id: str, date: str, **options):
         conf = json.dumps({"docs": str(folder), "site": "https://example.com"})
         connection = robofy.connection_json()
-        return airflow_home.airflow(
-            "dags", "test", "robofy_knowledge", date, "--conf", conf,
-            AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **options,
-        )  # fmt: skip
+        return airflow_home.test_dag(dag_id, date, "--conf", conf, AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **options)
 
     return run
 
 
 def test_documents_are_uploaded_once_over_two_nights_and_each_night_has_one_crawl(airflow_home, robofy, run, folder):
-    first = run("2025-03-01")
+    written = run("robofy_knowledge", "2025-03-01")
     assert sorted(asset["name"] for asset in robofy.assets()) == ["faq.md", "prices.pdf"]
     [crawl] = robofy.crawls()
     assert crawl["request"]["start_urls"] == [{"url": "https://example.com"}]
@@ -51,13 +48,13 @@ def test_documents_are_uploaded_once_over_two_nights_and_each_night_has_one_craw
     assert robofy.count("get_crawl_status") >= 1
 
     (folder / "faq.md").write_text(f"{WORDS}, and more")
-    second = run("2025-03-02")
+    written += run("robofy_knowledge", "2025-03-02")
     assert sorted(asset["name"] for asset in robofy.assets()) == ["faq.md", "faq.md", "prices.pdf"]
     assert len(robofy.crawls()) == 2
 
     [ledger] = (airflow_home.landing / "knowledge").rglob("docs-*.json")
     assert {entry["state"] for entry in json.loads(ledger.read_text())["entries"].values()} == {"uploaded"}
-    written = airflow_home.everything_written() + first.stdout + first.stderr + second.stdout + second.stderr
+    written += airflow_home.everything_written()
     assert "'superseded': 1" in written
     assert crawl["run_id"] in written
     for secret in (KEY, WORDS):
@@ -105,13 +102,11 @@ knowledge_waiting()
 """
 
 
-def test_tasks_wait_rescheduled_and_deferred_for_a_crawl_and_for_documents(airflow_home, robofy, folder):
+def test_tasks_wait_rescheduled_and_deferred_for_a_crawl_and_for_documents(airflow_home, robofy, run):
     Path(airflow_home.folder / "dags" / "knowledge_waiting.py").write_text(WAITING)
     robofy.configure(crawl_seconds=5, processing_seconds=5)  # less than one interval: each waits once
-    done = airflow_home.airflow(
-        "dags", "test", "knowledge_waiting", "2025-03-04", "--conf", json.dumps({"docs": str(folder)}),
-        AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),
-    )  # fmt: skip
+    written = run("knowledge_waiting", "2025-03-04")
+    assert "state=failed" not in written
     assert len(robofy.crawls()) == 1
     assert robofy.count("get_crawl_status") >= 3
     assert len(robofy.assets()) == 2
@@ -119,19 +114,14 @@ def test_tasks_wait_rescheduled_and_deferred_for_a_crawl_and_for_documents(airfl
     stored = airflow_home.stored()
     for task_id in ("rescheduled", "deferred", "upload", "ready"):
         assert f"'{task_id}','knowledge_waiting'" in stored
-    assert "state=failed" not in done.stdout
-    assert KEY not in airflow_home.everything_written() + done.stdout + done.stderr
+    assert KEY not in airflow_home.everything_written() + written
 
 
-def test_an_upload_whose_answer_was_lost_fails_the_run_without_a_second_upload(airflow_home, robofy, folder):
+def test_an_upload_whose_answer_was_lost_fails_the_run_without_a_second_upload(airflow_home, robofy, run):
     Path(airflow_home.folder / "dags" / "knowledge_uncertain.py").write_text(UNCERTAIN)
     robofy.fault("drop", endpoint="add_file")
-    done = airflow_home.airflow(
-        "dags", "test", "knowledge_uncertain", "2025-03-03", "--conf", json.dumps({"docs": str(folder)}),
-        check=False, AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),
-    )  # fmt: skip
-    written = airflow_home.everything_written() + done.stdout + done.stderr
-    assert "may or may not have arrived" in written
+    written = run("knowledge_uncertain", "2025-03-03", check=False)
+    assert "may or may not have arrived" in written + airflow_home.everything_written()
     assert robofy.count("add_file") == 1, "Airflow's retry, had it come, would not have repeated it either"
     assert robofy.count("get_crawl_status") == 0
 
@@ -142,7 +132,7 @@ def test_the_example_runs_as_it_comes_with_a_connection_in_airflows_database(air
     airflow_ui.write_documents(documents)
     airflow_home.airflow("connections", "add", "robofy_default", "--conn-json", robofy.connection_json())
     try:
-        airflow_home.airflow("dags", "test", "robofy_knowledge", "2025-03-03")
+        airflow_home.test_dag("robofy_knowledge", "2025-03-03")
     finally:
         airflow_home.airflow("connections", "delete", "robofy_default")
     assert sorted(asset["name"] for asset in robofy.assets()) == sorted(path.name for path in documents.iterdir())

@@ -23,22 +23,15 @@ def test_a_load_that_fails_for_good_is_made_good_by_the_next_run_and_nothing_lea
     robofy.add_leads(1, chatbot_id=agent, lead_data=answers)
     warehouse = airflow_home.folder / "warehouse.db"
     written = ""
-    for day, folder in (
-        ("2025-05-01", "nowhere"),
-        ("2025-05-02", airflow_home.folder),
-        ("2025-05-03", airflow_home.folder),
-    ):
-        done = airflow_home.airflow(
-            "dags",
-            "test",
+    for day, folder in enumerate(("nowhere", airflow_home.folder, airflow_home.folder), 1):
+        written += airflow_home.test_dag(
             "robofy_leads_to_sql",
-            day,
+            f"2025-05-0{day}",
             check=folder != "nowhere",
             AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),
             AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": f"{folder}/warehouse.db"}),
         )
-        written += done.stdout + done.stderr
-        if day < "2025-05-03":
+        if day < 3:
             assert warehouse.exists() == (folder != "nowhere")
             robofy.add_leads(3, chatbot_id=agent)
     with closing(sqlite3.connect(warehouse)) as database:

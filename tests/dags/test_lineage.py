@@ -10,15 +10,10 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
 
+from tests.lineage.conftest import PLANTED, plant
+
 pytest.importorskip("airflow.providers.openlineage")
 pytestmark = [pytest.mark.timeout(400), pytest.mark.dag_test]
-
-KEY = "rk_planted_key_41d7"
-EMAIL = "planted.person@example.com"
-PHONE = "+4915100099887"
-ADDRESS = "203.0.113.77"
-SAID = "My planted card number is 4711-0815"
-PSEUDONYM_KEY = "planted-pseudonym-key-6f0a"
 
 DAG = """
 from datetime import datetime
@@ -78,15 +73,7 @@ def names(datasets) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def robofy(robofy_emulator_factory):
-    robofy = robofy_emulator_factory(api_key=KEY, leads=40, sessions=12, page_size=15)
-    robofy.add_leads(
-        1,
-        ip_address=ADDRESS,
-        lead_data=[{"field_name": "email", "field_type": "email", "field_value": EMAIL}],
-    )
-    robofy.add_session(PHONE)
-    robofy.add_message(PHONE, SAID)
-    return robofy
+    return robofy_emulator_factory(api_key=PLANTED["key"], leads=40, sessions=12, page_size=15)
 
 
 def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_nobody(airflow_home, robofy, tmp_path):
@@ -97,18 +84,14 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
     }.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "lineage.py").write_text(text)
-    connection = json.loads(robofy.connection_json())
-    connection["extra"]["pseudonym_secret"] = PSEUDONYM_KEY
     events, collected = tmp_path / "events.jsonl", tmp_path / "collected.jsonl"
     asset_events_before = asset_events(airflow_home)
 
-    done = airflow_home.airflow(
-        "dags",
-        "test",
+    written = airflow_home.test_dag(
         "lineage",
         "2025-02-01",
         check=False,  # one of the tasks fails
-        AIRFLOW_CONN_ROBOFY_DEFAULT=json.dumps(connection),
+        AIRFLOW_CONN_ROBOFY_DEFAULT=plant(robofy),
         AIRFLOW__CORE__DAGS_FOLDER=str(tmp_path / "dags"),
         AIRFLOW__CORE__PLUGINS_FOLDER=str(tmp_path / "plugins"),
         AIRFLOW__OPENLINEAGE__TRANSPORT=json.dumps({"type": "file", "log_file_path": str(events), "append": True}),
@@ -118,22 +101,15 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
         COLLECTED=str(collected),
     )
 
-    assert events.exists(), done.stdout[-3000:] + done.stderr[-3000:]
-    manifests = {
-        manifest["resource"]: manifest
-        for manifest in map(json.loads, (path.read_text() for path in airflow_home.landing.rglob("*.manifest.json")))
-    }
+    assert events.exists(), written[-6000:]
+    manifests = {manifest["resource"]: manifest for manifest, _ in airflow_home.landed()}
     ends = {
         event["job"]["name"].removeprefix("lineage."): event
         for event in lines(events)
         if event["eventType"] in {"COMPLETE", "FAIL"}
     }
-    assert {task: event["eventType"] for task, event in ends.items() if task != "lineage"} == {
-        "leads": "COMPLETE",
-        "sessions": "COMPLETE",
-        "messages": "COMPLETE",
-        "refused": "FAIL",
-    }
+    tasks = {"leads": "COMPLETE", "sessions": "COMPLETE", "messages": "COMPLETE", "refused": "FAIL"}
+    assert {task: event["eventType"] for task, event in ends.items() if task != "lineage"} == tasks
     account = f"robofy://{host}"
     project = f"{robofy.project_id}/{agent}"
     for resource in ("leads", "sessions", "messages"):
@@ -142,9 +118,7 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
         assert names(event["inputs"]) == [(account, f"{project}/{resource}"), *sessions_file]
         assert names(event["outputs"]) == [("file", manifest["uri"])]
         statistics = event["outputs"][0]["outputFacets"]["outputStatistics"]
-        assert statistics["rowCount"] == manifest["rows"] == len(Path(manifest["uri"]).read_text().splitlines())
-        assert statistics["size"] == manifest["bytes"] == Path(manifest["uri"]).stat().st_size
-        assert statistics["fileCount"] == 1
+        assert (statistics["rowCount"], statistics["size"]) == (manifest["rows"], manifest["bytes"])
     assert (manifests["leads"]["rows"], manifests["sessions"]["rows"]) == (41, 13)
     assert names(ends["refused"]["inputs"]) == [(account, f"{robofy.project_id}/no-such-agent/leads")]
     assert ends["refused"]["outputs"] == []
@@ -159,7 +133,7 @@ def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_
     assert asset_events(airflow_home) == asset_events_before, "lineage starts no DAG"
 
     landed = "".join(Path(manifest["uri"]).read_text() for manifest in manifests.values())
-    assert all(person in landed for person in (EMAIL, PHONE, ADDRESS, SAID))
-    written = events.read_text() + collected.read_text() + done.stdout + done.stderr
-    for secret in (KEY, PSEUDONYM_KEY, EMAIL, PHONE, PHONE.removeprefix("+"), ADDRESS, SAID):
+    assert all(PLANTED[name] in landed for name in ("email", "phone", "address", "said"))
+    written += events.read_text() + collected.read_text()
+    for secret in (*PLANTED.values(), PLANTED["phone"].removeprefix("+")):
         assert secret not in written, f"{secret} has left Airflow with its lineage"

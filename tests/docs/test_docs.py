@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import json
 import os
-import pkgutil
 import re
-import subprocess
-import sys
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -27,6 +23,8 @@ from airflow_provider_robofy.emulator.control import OPERATIONS
 from airflow_provider_robofy.emulator.faults import KINDS
 from airflow_provider_robofy.extract.landing import Manifest
 from airflow_provider_robofy.get_provider_info import get_provider_info
+from tests.child import python
+from tests.offered import offered
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "airflow_provider_robofy"
@@ -50,16 +48,21 @@ def blocks(path: Path, language: str) -> list[str]:
     return [textwrap.dedent(code) for name, code in found if name == language]
 
 
-def column(text: str, heading: str) -> list[str]:
-    """Return the first cells of the table that begins with a heading, without backticks."""
+def cells(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of each row of the table that begins with a heading."""
     _, _, table = text.partition(f"\n| {heading} |")
-    rows = table.split("\n\n")[0].splitlines()[2:]
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.split("\n\n")[0].splitlines()[2:]]
     assert rows, f"there is no table that begins with {heading!r}"
-    return [row.split("|")[1].strip() for row in rows]
+    return rows
 
 
-def names(cells: list[str]) -> list[str]:
-    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+def names(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def first_names(text: str, heading: str) -> list[str]:
+    """Return the names in the first column of a table."""
+    return [name for row in cells(text, heading) for name in names(row[0])]
 
 
 def anchors(path: Path) -> set[str]:
@@ -102,16 +105,6 @@ def test_files_that_are_named_are_there(path):
 # ----------------------------------------------------------------------------------------------------------- code
 
 
-def public_classes() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for layer in ("hooks", "operators", "sensors", "transfers", "triggers"):
-        folder = importlib.import_module(f"airflow_provider_robofy.{layer}")
-        for module in pkgutil.iter_modules(folder.__path__, f"{folder.__name__}."):
-            loaded = importlib.import_module(module.name)
-            found.update((name, one) for name, one in vars(loaded).items() if name.startswith("Robofy"))
-    return found
-
-
 def keywords(one: Any) -> set[str]:
     """Return what a class takes by keyword, its bases' keywords included where it hands them on."""
     taken: set[str] = set()
@@ -123,7 +116,7 @@ def keywords(one: Any) -> set[str]:
 
 @pytest.mark.parametrize(("path", "code"), CODE)
 def test_python_uses_only_arguments_that_exist(path, code):
-    classes = public_classes()
+    classes = offered()
     wrong = []
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.Call):
@@ -172,15 +165,7 @@ print(json.dumps(found))
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "PYTHONPATH": str(ROOT),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(home / "dags")],
-        env=environment,
-        cwd=home,
-        capture_output=True,
-        text=True,
-        timeout=150,
-        check=False,
-    )
+    done = python("-c", script, home / "dags", env=environment, cwd=home)
     assert done.returncode == 0, done.stderr[-2000:]
     found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -205,51 +190,33 @@ def test_make_targets_exist(path):
 
 
 # --------------------------------------------------------------------------------------------------------- tables
-def conn_fields() -> list[str]:
-    [form] = get_provider_info()["connection-types"]
-    return ["password", "host", *form["conn-fields"]]
-
-
-def test_the_table_of_the_connection_names_every_field():
-    assert names(column(text_of("docs/connection.md"), "field")) == conn_fields()
-
-
-def test_the_table_of_endpoints_is_the_codes():
+def test_the_tables_of_the_connection_name_every_field_and_endpoint():
     text = text_of("docs/connection.md")
-    _, _, table = text.partition("\n| endpoint name |")
-    rows = [
-        [cell.strip().strip("`") for cell in row.split("|")[1:4]] for row in table.split("\n\n")[0].splitlines()[2:]
-    ]
-    assert {name: (method, path) for name, method, path in rows} == dict(ENDPOINTS)
+    [form] = get_provider_info()["connection-types"]
+    assert first_names(text, "field") == ["password", "host", *form["conn-fields"]]
+    endpoints = [[cell.strip("`") for cell in row] for row in cells(text, "endpoint name")]
+    assert {name: (method, path) for name, method, path, *_ in endpoints} == dict(ENDPOINTS)
 
 
 def test_the_table_of_the_manifest_names_every_field():
     _, _, text = text_of("docs/fetching-leads.md").partition("## The manifest")
-    assert sorted(names(column(text, "field"))) == sorted(field.name for field in fields(Manifest))
+    assert sorted(first_names(text, "field")) == sorted(field.name for field in fields(Manifest))
 
 
-def test_the_table_of_faults_names_every_kind_and_option():
-    _, _, table = text_of("docs/testing-your-dags.md").partition("\n| kind |")
-    rows = [row.split("|") for row in table.split("\n\n")[0].splitlines()[2:]]
-    said = {names([row[1]])[0]: set(names([row[3]])) for row in rows}
-    assert said == {name: set(kind.options) for name, kind in KINDS.items()}
-
-
-def test_the_emulators_options_and_calls_exist():
+def test_the_emulators_faults_options_and_calls_are_the_documented_ones():
     text = text_of("docs/testing-your-dags.md")
+    faults = {names(row[0])[0]: set(names(row[2])) for row in cells(text, "kind")}
+    assert faults == {name: set(kind.options) for name, kind in KINDS.items()}
     known = {flag for action in _parser()._actions for flag in action.option_strings}
-    used = re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)
-    assert set(used) <= known
-    said = {tuple(call.replace("ID", "").split()) for call in names(column(text, "call"))}
-    assert said == set(OPERATIONS)
-    _, _, table = text.partition("\n| to |")
-    offered = re.findall(r"`(\w+)", table.split("\n\n")[0])
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
+    assert {tuple(call.replace("ID", "").split()) for call in first_names(text, "call")} == set(OPERATIONS)
+    offered = [name for row in cells(text, "to") for name in re.findall(r"`(\w+)", "|".join(row))]
     assert [name for name in offered if not hasattr(Emulator, name)] == []
 
 
 def test_every_module_is_in_the_table_of_the_architecture():
     there = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
-    said = names(column(text_of("docs/architecture.md"), "module"))
+    said = first_names(text_of("docs/architecture.md"), "module")
     lacking = [f"| `{name}` | {headline(name)} |" for name in sorted(there - set(said))]
     assert not lacking, "docs/architecture.md lacks these lines:\n" + "\n".join(lacking)
     assert sorted(set(said) - there) == [], "docs/architecture.md names modules that are gone"

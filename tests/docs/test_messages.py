@@ -31,11 +31,6 @@ RAN: set[str] = set()
 REQUESTED = re.compile(r"requested at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-class TaskInstance(SimpleNamespace):
-    def xcom_push(self, **_: Any) -> None:
-        """Take what the operator pushes and forget it."""
-
-
 @pytest.fixture(autouse=True)
 def _count(request):
     RAN.add(request.function.__name__)
@@ -44,9 +39,8 @@ def _count(request):
 @pytest.fixture
 def robofy(robofy_emulator, monkeypatch):
     monkeypatch.setattr(RobofyClient, "_sleep", lambda *_: None)
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # tests/conftest.py has removed the proxies
         monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
     return robofy_emulator
 
 
@@ -71,14 +65,12 @@ def connect(robofy, monkeypatch):
 @pytest.fixture
 def fetch(robofy, tmp_path):
     def run(
-        run_id: str = "monday", *, task_id: str = "leads", kind: str = "manual", conf: Any = None, **arguments: Any
+        run_id: str = "monday", *, task_id: str = "leads", kind: str = "manual", **arguments: Any
     ) -> dict[str, Any]:
         arguments.setdefault("output_path", str(tmp_path / f"{run_id}.jsonl"))
-        ti = TaskInstance(dag_id="my_dag", run_id=run_id, task_id=task_id, map_index=-1)
-        dag_run = SimpleNamespace(run_type=kind, conf=conf)
-        operator = RobofyFetchLeadsOperator(task_id="leads", **arguments)
-        context: Any = {"ti": ti, "dag_run": dag_run, "params": {}, "run_id": run_id}
-        return operator.execute(context)
+        ti = SimpleNamespace(dag_id="my_dag", run_id=run_id, task_id=task_id, map_index=-1, xcom_push=lambda **_: None)
+        context: Any = {"ti": ti, "dag_run": SimpleNamespace(run_type=kind, conf=None)}
+        return RobofyFetchLeadsOperator(task_id="leads", **arguments).execute(context)
 
     return run
 
@@ -105,102 +97,89 @@ def fails(fetch, is_quoted):
     return check
 
 
+TWICE, HASHED = {"max_attempts": "2"}, {"lead_data.email": "hash"}
+AT_LANDING_ROOT = {"output_path": None}
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "fault", "arguments"),
     [
-        {"password": "wrong-key"},
-        {"password": ""},
-        {"host": "http://example.com"},
-        {"timezone": "Mars/Base"},
-        {"read_timeout": "soon"},
-        {"leads_order": "newest"},
-        {"endpoints": {"list_leads": "https://example.com/leads"}},
-        {"project_id": ""},
-        {"project_id": "1"},
-        {"host": "http://127.0.0.1:9", "max_attempts": "1"},
-        {"max_response_mb": "0.01"},
-        {"host": "127.0.0.1:8766"},
-        {"extra": "[]"},
+        # a wrong connection
+        ({"password": "wrong-key"}, {}, {}),
+        ({"password": ""}, {}, {}),
+        ({"host": "http://example.com"}, {}, {}),
+        ({"timezone": "Mars/Base"}, {}, {}),
+        ({"read_timeout": "soon"}, {}, {}),
+        ({"leads_order": "newest"}, {}, {}),
+        ({"endpoints": {"list_leads": "https://example.com/leads"}}, {}, {}),
+        ({"project_id": ""}, {}, {}),
+        ({"project_id": "1"}, {}, {}),
+        ({"host": "http://127.0.0.1:9", "max_attempts": "1"}, {}, {}),
+        ({"max_response_mb": "0.01"}, {}, {}),
+        ({"host": "127.0.0.1:8766"}, {}, {}),
+        ({"extra": "[]"}, {}, {}),
+        # an answer that goes wrong
+        (TWICE, {"kind": "rate_limit", "retry_after": 0}, {}),
+        (TWICE, {"kind": "status", "status": 503}, {}),
+        (TWICE, {"kind": "drop"}, {}),
+        (TWICE, {"kind": "truncate"}, {}),
+        ({}, {"kind": "html"}, {}),
+        ({}, {"kind": "wrong_shape"}, {}),
+        ({}, {"kind": "missing_list"}, {}),
+        ({}, {"kind": "token_unknown"}, {}),
+        ({}, {"kind": "token_loop"}, {}),
+        ({}, {"kind": "redirect", "to": "https://example.com/x"}, {}),
+        ({"total_timeout": "1"}, {"kind": "trickle", "delay": 0.2}, {}),
+        ({"read_timeout": "0.5", "max_attempts": "1"}, {"kind": "delay", "seconds": 3}, {}),
+        ({}, {"kind": "malformed_rows", "page": 2}, {"output_path": "{tmp}/leads.jsonl"}),
+        # arguments that cannot be
+        ({}, {}, {"since": "2025-01-01", "until": "2025-01-01"}),
+        ({}, {}, {"since": "2025-01-02", "until": "2025-01-01"}),
+        ({}, {}, {"since": "yesterday"}),
+        ({}, {}, AT_LANDING_ROOT),
+        ({}, {}, {"cursor": "somewhere", "since": "2025-01-01"}),
+        ({}, {}, {"cursor": "somewhere", "kind": "backfill"}),
+        ({}, {}, {"full_every": 7}),
+        # privacy rules that cannot be kept
+        ({}, {}, {"privacy": HASHED}),
+        ({}, {}, {"privacy": {**HASHED, "lead_data.*": "drop"}}),
+        ({"pseudonym_secret": "short"}, {}, {"privacy": {**HASHED, "lead_data.*": "drop"}}),
+        ({}, {}, {"privacy": {"id": "drop"}}),
     ],
-    ids=" ".join,
+    ids=str,
 )
-def test_a_wrong_connection(connect, fails, fields):
+def test_a_fetch_that_fails(robofy, connect, fails, tmp_path, fields, fault, arguments):  # noqa: PLR0917
     connect(**fields)
-    fails()
-
-
-@pytest.mark.parametrize(
-    ("kind", "options", "fields"),
-    [
-        ("rate_limit", {"retry_after": 0}, {"max_attempts": "2"}),
-        ("status", {"status": 503}, {"max_attempts": "2"}),
-        ("drop", {}, {"max_attempts": "2"}),
-        ("truncate", {}, {"max_attempts": "2"}),
-        ("html", {}, {}),
-        ("wrong_shape", {}, {}),
-        ("missing_list", {}, {}),
-        ("token_unknown", {}, {}),
-        ("token_loop", {}, {}),
-        ("redirect", {"to": "https://example.com/x"}, {}),
-        ("trickle", {"delay": 0.2}, {"total_timeout": "1"}),
-        ("delay", {"seconds": 3}, {"read_timeout": "0.5", "max_attempts": "1"}),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_an_answer_that_goes_wrong(robofy, connect, fails, kind, options, fields):  # noqa: PLR0917
-    connect(**fields)
-    robofy.fault(kind, endpoint="list_leads", times=0, **options)
-    fails()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"since": "2025-01-01", "until": "2025-01-01"},
-        {"since": "2025-01-02", "until": "2025-01-01"},
-        {"since": "yesterday"},
-        {"output_path": None},
-        {"cursor": "somewhere", "since": "2025-01-01"},
-        {"cursor": "somewhere", "kind": "backfill"},
-    ],
-    ids=" ".join,
-)
-def test_arguments_that_cannot_be(fails, arguments):
+    if fault:
+        robofy.fault(endpoint="list_leads", times=0, **fault)
+    if path := arguments.get("output_path"):
+        arguments = {"output_path": path.format(tmp=tmp_path)}
     fails(**arguments)
 
 
 @pytest.mark.parametrize(
-    ("rules", "fields"),
+    ("name", "value", "arguments"),
     [
-        ({"lead_data.email": "hash"}, {}),
-        ({"lead_data.email": "hash", "lead_data.*": "drop"}, {}),
-        ({"lead_data.email": "hash", "lead_data.*": "drop"}, {"pseudonym_secret": "short"}),
-        ({"id": "drop"}, {}),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1", {}),
+        ("REQUESTS_CA_BUNDLE", "/nowhere", {}),
+        ("AIRFLOW__ROBOFY__LANDING_ROOT", "landing", AT_LANDING_ROOT),
+        ("AIRFLOW_CONN_ROBOFY_DEFAULT", None, {}),
     ],
-    ids=str,
 )
-def test_a_policy_that_cannot_be_kept(connect, fails, rules, fields):
-    connect(**fields)
-    fails(privacy=rules)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"), [("HTTP_PROXY", "socks5://127.0.0.1:1"), ("REQUESTS_CA_BUNDLE", "/nowhere")]
-)
-def test_an_environment_that_cannot_be(connect, fails, monkeypatch, name, value):
+def test_an_environment_that_cannot_be(connect, fails, monkeypatch, name, value, arguments):  # noqa: PLR0917
     connect(host="https://agents.robofy.ai")
-    monkeypatch.setenv(name.replace("HTTP_", "HTTPS_"), value)
-    fails()
+    if value is None:
+        monkeypatch.delenv(name)
+    else:
+        monkeypatch.setenv(name, value)
+    fails(**arguments)
 
 
-def test_no_connection_at_all(fails, monkeypatch):
-    monkeypatch.delenv("AIRFLOW_CONN_ROBOFY_DEFAULT")
-    fails()
-
-
-def test_a_landing_root_that_is_relative(fails, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", "landing")
-    fails(output_path=None)
+def test_a_package_or_an_airflow_that_is_missing(fails, tmp_path, monkeypatch):
+    if AIRFLOW_V_3_3_PLUS:
+        fails(cursor=leads_asset(24017, "a"))
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    fails(output_path=str(tmp_path / "x.parquet"))
 
 
 def test_a_template_without_a_value(robofy, is_quoted):
@@ -212,10 +191,6 @@ def test_a_template_without_a_value(robofy, is_quoted):
         is_quoted(caught.value)
 
 
-def test_full_every_without_a_cursor(fails):
-    fails(full_every=7)
-
-
 def test_files_that_stand_in_the_way(fetch, fails, tmp_path):
     fetch("monday", output_path=str(tmp_path / "leads.jsonl"))
     fails(run_id="tuesday", output_path=str(tmp_path / "leads.jsonl"))
@@ -223,16 +198,6 @@ def test_files_that_stand_in_the_way(fetch, fails, tmp_path):
     (tmp_path / "foreign.jsonl").write_text('{"x": 1}\n', encoding="utf-8")
     fails(output_path=str(tmp_path / "foreign.jsonl"))
     fails(output_path=str(tmp_path / "x.txt"))
-
-
-def test_parquet_without_pyarrow(fails, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    fails(output_path=str(tmp_path / "x.parquet"))
-
-
-def test_rows_that_cannot_be_understood(robofy, fails, tmp_path):
-    robofy.fault("malformed_rows", endpoint="list_leads", page=2)
-    fails(output_path=str(tmp_path / "leads.jsonl"))
 
 
 def test_a_file_that_does_not_fit_its_manifest(robofy, fetch, is_quoted, tmp_path):
@@ -270,16 +235,11 @@ def test_the_next_state_of_a_cursor_is_gone(fetch, is_quoted, tmp_path):
     is_quoted(caught.value)
 
 
-def test_an_asset_out_of_reach(fails):
-    if not AIRFLOW_V_3_3_PLUS:
-        pytest.skip("a cursor in an asset's state needs Airflow 3.3")
-    fails(cursor=leads_asset(24017, "a"))
-
-
 def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
     said: list[str] = []
-    for name in ("airflow_provider_robofy.extract.listing", "airflow_provider_robofy.operators.listing"):
-        monkeypatch.setattr(f"{name}._log" if "extract" in name else f"{name}.RobofyListingOperator.log", _Log(said))
+    log = SimpleNamespace(warning=lambda text, *values: said.append(text % values), info=lambda *_: None)
+    for name in ("extract.listing._log", "operators.listing.RobofyListingOperator.log"):
+        monkeypatch.setattr(f"airflow_provider_robofy.{name}", log)
     fetch("monday", since="", until="None")
     is_quoted(said.pop())
     fetch("protected", privacy={"ip_adress": "drop"})
@@ -296,57 +256,37 @@ def test_warnings(robofy, connect, fetch, is_quoted, monkeypatch):
 
 def test_loading_into_a_database(fetch, is_quoted, monkeypatch, tmp_path):
     pytest.importorskip("airflow.providers.sqlite")
-    started = {"started_at": "2025-01-15T10:30:00+00:00"}
-    manifest = fetch(output_path=str(tmp_path / "leads.jsonl")) | started
+    manifest = fetch(output_path=str(tmp_path / "leads.jsonl")) | {"started_at": "2025-01-15T10:30:00+00:00"}
 
-    def refused(given: Any = manifest, kind: str = "sqlite", **arguments: Any) -> None:
+    def load(given: Any = manifest, kind: str = "sqlite", **arguments: Any) -> None:
         connection = {"conn_type": kind, "host": str(tmp_path / "w.db")}
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
         arguments = {"manifest": given, "table": "t", "sql_conn_id": "warehouse", **arguments}
+        RobofyManifestToSqlOperator(task_id="load", **arguments).execute({})
+
+    def refused(*given: Any, **arguments: Any) -> None:
         with pytest.raises(Exception) as caught:  # noqa: PT011
-            RobofyManifestToSqlOperator(task_id="load", **arguments).execute({})
+            load(*given, **arguments)
         is_quoted(caught.value)
 
     refused(kind="robofy")
     refused(kind="nothing_known")
     refused(lead_fields=["source"])
     refused(manifest | {"mode": "window"}, mode="replace")
-    load = RobofyManifestToSqlOperator(task_id="load", manifest=manifest, table="t", sql_conn_id="warehouse")
-    load.execute({})
-    refused(
-        manifest | {"started_at": "2025-01-15T10:30:00+00:00", "resource": "sessions", "rows": 0} | _empty(tmp_path)
-    )
-    later = manifest | {"started_at": "2025-01-16T10:30:00+00:00"}
-    RobofyManifestToSqlOperator(task_id="load", manifest=later, table="t", sql_conn_id="warehouse").execute({})
+    load()
+    empty = tmp_path / "sessions.jsonl"
+    empty.touch()
+    no_rows = {"rows": 0, "bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
+    refused(manifest | no_rows | {"resource": "sessions", "uri": str(empty)})
+    load(manifest | {"started_at": "2025-01-16T10:30:00+00:00"})
     refused(mode="replace")
     with sqlite3.connect(tmp_path / "w.db") as database:
         database.execute("DROP TABLE t")
-    RobofyManifestToSqlOperator(
-        task_id="load", manifest=manifest, table="t", sql_conn_id="warehouse", mode="append"
-    ).execute({})
+    load(mode="append")
     refused()
     refused(manifest | {"sha256": "0" * 64})
     monkeypatch.setitem(sys.modules, "airflow.providers.common.sql.hooks.sql", None)
     refused()
-
-
-def _empty(folder: Path) -> dict[str, Any]:
-    path = folder / "sessions.jsonl"
-    path.touch()
-    return {"uri": str(path), "bytes": 0, "sha256": hashlib.sha256(b"").hexdigest()}
-
-
-class _Log:
-    """Keep what is warned of."""
-
-    def __init__(self, said: list[str]) -> None:
-        self._said = said
-
-    def warning(self, text: str, *values: object) -> None:
-        self._said.append(text % values)
-
-    def info(self, *_: object) -> None:
-        """Say nothing."""
 
 
 def test_every_quotation_was_raised_by_a_test_above():

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import os
 import re
-import subprocess
-import sys
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,8 +11,9 @@ from pathlib import Path
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_robofy.get_provider_info import get_provider_info
 from scripts import arguments
+from tests.child import python
+from tests.offered import offered
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -24,7 +21,6 @@ PAGES = sorted(DOCS.rglob("*.md"))
 EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
 COPY = re.compile(r"^<!-- (example_dags/\S+): (\w+) -->\n(?:```python\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 REGION = re.compile(r"^ *# \[START (\w+)\]\n(.*?)^ *# \[END (\w+)\]$", re.MULTILINE | re.DOTALL)
-LAYERS = ("hooks", "operators", "sensors", "triggers", "transfers")
 
 
 # ------------------------------------------------------------------------------------------------------- examples
@@ -55,26 +51,10 @@ def test_what_a_page_shows_of_an_example_is_what_stands_there(example, name, cod
 
 
 # ------------------------------------------------------------------------------------------------------ reference
-def offered() -> dict[str, str]:
-    """Return the classes that Airflow is told of, with their modules."""
-    info = get_provider_info()
-    modules = {one["hook-class-name"].rpartition(".")[0] for one in info["connection-types"]}
-    for layer in LAYERS:
-        for entry in info.get(layer, []):
-            modules |= set(entry.get("python-modules", [])) | set(filter(None, [entry.get("python-module")]))
-    found = {}
-    for name in modules:
-        module = importlib.import_module(name)
-        for class_name, one in vars(module).items():
-            if class_name.startswith("Robofy") and inspect.isclass(one) and one.__module__ == name:
-                found[class_name] = name
-    return found
-
-
-@pytest.mark.parametrize(("name", "module"), sorted(offered().items()))
-def test_every_class_of_the_provider_info_is_in_the_reference_and_on_a_page(name, module):
+@pytest.mark.parametrize("name", sorted(offered()))
+def test_every_class_of_the_provider_info_is_in_the_reference_and_on_a_page(name):
     reference = "\n".join(path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md"))
-    assert f".. autoclass:: {module}.{name}\n" in reference
+    assert f".. autoclass:: {offered()[name].__module__}.{name}\n" in reference
     assert f"`{name}`" in (DOCS / "index.md").read_text(encoding="utf-8")
     guides = [path.read_text(encoding="utf-8") for path in DOCS.glob("*.md") if path.name != "index.md"]
     assert any(name in guide for guide in guides)
@@ -92,23 +72,17 @@ def test_the_tables_of_arguments_are_those_of_the_docstrings():
 @pytest.mark.packaging
 @pytest.mark.skipif(find_spec("sphinx") is None, reason="Sphinx is not in this environment; `make docs` needs it")
 def test_the_documents_build_without_a_warning_and_without_a_network(tmp_path):
-    nowhere = "http://127.0.0.1:9"
+    nowhere, html = "http://127.0.0.1:9", tmp_path / "html"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     options = ["-W", "--keep-going", "-q", "-E", "-b", "html", "-d", tmp_path / "doctrees"]
-    done = subprocess.run(
-        [sys.executable, "-m", "sphinx", *options, DOCS, tmp_path / "html"],
-        env={**environment, "HOME": str(tmp_path), "HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere},
-        capture_output=True,
-        text=True,
-        timeout=170,
-        check=False,
-    )
+    proxies = {"HTTP_PROXY": nowhere, "HTTPS_PROXY": nowhere}
+    done = python("-m", "sphinx", *options, DOCS, html, env={**environment, "HOME": str(tmp_path), **proxies})
     assert done.returncode == 0, done.stderr[-4000:]
-    built = {path.relative_to(tmp_path / "html").with_suffix(".md") for path in (tmp_path / "html").rglob("*.html")}
+    built = {path.relative_to(html).with_suffix(".md") for path in html.rglob("*.html")}
     assert {path.relative_to(DOCS) for path in PAGES} <= built
-    changelog = (tmp_path / "html" / "changelog.html").read_text(encoding="utf-8")
+    changelog = (html / "changelog.html").read_text(encoding="utf-8")
     assert "Keep a Changelog" in changelog
     assert not (tmp_path / "airflow").exists(), "Airflow made itself a home in the reader's"
-    operators = (tmp_path / "html" / "reference" / "operators.html").read_text(encoding="utf-8")
+    operators = (html / "reference" / "operators.html").read_text(encoding="utf-8")
     assert "Land an agent" in operators
     assert "Parameters" in operators

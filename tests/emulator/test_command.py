@@ -127,21 +127,8 @@ def test_a_port_in_use_is_an_error_in_one_sentence(capsys):
 
 
 def test_help_lists_every_fault(capsys):
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit, match="0"):
         main(["--help"])
-    assert ended.value.code == 0
     shown = capsys.readouterr().out
     assert "malformed_rows" in shown
     assert "(default newest_first)" in shown
-
-
-def test_it_imports_neither_airflow_nor_the_rest_of_the_provider():
-    code = (
-        "import sys, airflow_provider_robofy.emulator.command, airflow_provider_robofy.emulator.inprocess;"
-        "print([m for m in sys.modules if m.split('.')[0] == 'airflow' or (m.startswith('airflow_provider_robofy.')"
-        " and not m.startswith('airflow_provider_robofy.emulator'))], 'pytest' in sys.modules)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
-    )
-    assert done.stdout == "[] False\n"

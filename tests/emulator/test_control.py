@@ -1,7 +1,6 @@
 import json
 
 import pytest
-import requests
 
 
 def test_state_has_counts_settings_and_requests(wire):
@@ -59,20 +58,14 @@ def test_leads_are_added_changed_and_deleted(wire):
     wire.control("DELETE", f"leads/{added[1]['id']}")
     assert wire.leads_rows()[0] == changed
     assert wire.control("GET", "leads").json()["leads"] == wire.leads_rows()
-
-
-def test_a_changed_time_moves_a_lead(wire):
     oldest = wire.leads_rows()[-1]["id"]
     wire.control("PATCH", f"leads/{oldest}", json={"created_at": 1893456000})
-    top = wire.leads_rows()[0]
-    assert (top["id"], top["created_at"]) == (oldest, "2030-01-01 00:00:00")
-
-
-def test_leads_can_be_given_to_a_later_agent(wire):
+    assert (wire.leads_rows()[0]["id"], wire.leads_rows()[0]["created_at"]) == (oldest, "2030-01-01 00:00:00")
+    wire.control("POST", "leads", json={"fields": {"id": "LX-1"}})
+    assert wire.control("PATCH", "leads/LX-1", json={"fields": {"source": "walk-in"}}).json()["lead"]["id"] == "LX-1"
     second = wire.emulator.chatbot_ids[1]
     [row] = wire.control("POST", "leads", json={"chatbot_id": second}).json()["leads"]
     assert wire.emulator.leads(second)[0] == row
-    assert len(wire.emulator.leads()) == 25
 
 
 def test_sessions_and_messages_are_added(wire):
@@ -93,14 +86,6 @@ def test_faults_are_set_watched_and_taken_away(wire):
     assert shown == made | {"done": 1}
     assert wire.control("DELETE", "faults?kind=status").json() == {"faults": []}
     assert wire.get("/v1/projects").status_code == 200
-
-
-def test_settings_change_while_it_runs(wire):
-    answer = wire.control("PATCH", "settings", json={"page_size": 7, "end_marker": "null", "order": "oldest_first"})
-    assert answer.json()["settings"]["page_size"] == 7
-    report = wire.json(wire.leads_path)["data"]["report"]
-    assert len(report["rows"]) == 7
-    assert report["rows"][0]["id"] == "lead_10001"
 
 
 def test_reset_brings_back_the_start(serve):
@@ -161,23 +146,20 @@ def test_an_invalid_control_request_gets_a_400_with_the_reason(wire, method, pat
     assert wire.control("GET", "state").json() == before
 
 
-@pytest.mark.parametrize("body", [b"{", b"[1]", b'"x"'])
-def test_a_control_body_must_be_a_json_object(wire, body):
-    assert wire.control("POST", "leads", data=body).status_code == 400
-
-
-def test_an_unknown_control_path_is_a_404_that_lists_the_known_ones(wire):
-    answer = wire.control("GET", "nothing")
-    assert answer.status_code == 404
-    assert "POST /_robofy_emulator/leads" in answer.json()["error"]
-
-
-def test_the_documented_curl_calls_work(wire):
-    # curl -d sends a form's content type, whatever the body is.
-    answer = requests.post(
-        f"{wire.emulator.url}/_robofy_emulator/leads",
-        data='{"count": 3}',
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-        timeout=10,
-    )
-    assert len(answer.json()["leads"]) == 3
+@pytest.mark.parametrize(
+    ("method", "path", "data", "status", "words"),
+    [
+        # curl -d sends a form's content type, whatever the body is
+        ("POST", "leads", '{"count": 3}', 200, "leads"),
+        ("POST", "leads", "{", 400, "error"),
+        ("POST", "leads", "[1]", 400, "error"),
+        ("POST", "leads", '"x"', 400, "error"),
+        ("GET", "nothing", None, 404, "POST /_robofy_emulator/leads"),
+    ],
+)
+def test_a_body_is_a_json_object_of_any_content_type_and_other_paths_list_the_known_ones(  # noqa: PLR0917
+    wire, method, path, data, status, words
+):
+    answer = wire.control(method, path, data=data, headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert answer.status_code == status
+    assert words in answer.text

@@ -30,26 +30,6 @@ def test_sessions_have_the_fields_that_third_parties_saw(wire):
     assert {item["last_message_direction"] for item in items} <= {"incoming", "outgoing"}
 
 
-def test_some_session_ids_are_phone_numbers_and_some_hold_every_awkward_character(serve):
-    wire = serve(sessions=40)
-    ids = [item["session_id"] for item in sessions_of(wire)["sessions"]]
-    assert len(set(ids)) == 40
-    assert sum(bool(re.fullmatch(r"\+49\d{11}", each)) for each in ids) == 10
-    awkward = [each for each in ids if "/" in each]
-    assert len(awkward) == 2
-    assert all(set("/+=%?&# ") < set(each) and not each.isascii() for each in awkward)
-
-
-def test_every_session_can_be_read_by_its_encoded_id(serve):
-    wire = serve(sessions=40)
-    for item in sessions_of(wire)["sessions"]:
-        messages = wire.json(chat_path(wire, item["session_id"]))["data"]
-        assert 1 <= len(messages) <= 12
-        assert messages[-1]["message"] == item["last_message"]
-        assert messages[-1]["direction"] == item["last_message_direction"]
-        assert messages[-1]["created_at"] == item["last_message_time"]
-
-
 def test_one_listing_may_have_an_envelope_of_its_own(serve):
     wire = serve(envelope="named", envelopes={"list_sessions": "bare"})
     assert sessions_of(wire) == sessions_of(serve())["sessions"]
@@ -69,12 +49,6 @@ def test_sessions_are_paged_under_either_spelling_of_the_token(serve, key, envel
         token = holder.get(key)
     assert [len(page) for page in seen] == [3, 3, 2]
     assert [each for page in seen for each in page] == [item["session_id"] for item in sessions_of(serve())["sessions"]]
-
-
-def test_messages_have_a_fixed_number_and_an_id_if_set(serve):
-    wire = serve(messages=50, message_ids=True)
-    messages = wire.json(chat_path(wire, sessions_of(wire)["sessions"][0]["session_id"]))["data"]
-    assert len(messages) == len({message["id"] for message in messages}) == 50
 
 
 def test_messages_are_listed_in_the_order_asked_for(serve):
@@ -125,11 +99,6 @@ def test_twenty_thousand_sessions_are_listed_quickly(serve):
     assert len(answer.json()["sessions"]) == 100
 
 
-def test_all_session_ids_are_uuids_if_set(serve):
-    ids = [item["session_id"] for item in sessions_of(serve(sessions=40, session_ids="uuid"))["sessions"]]
-    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
-
-
 def test_a_page_of_messages_is_made_once_and_never_stale(wire):
     top = sessions_of(wire)["sessions"][0]["session_id"]
     before = wire.json(chat_path(wire, top))
@@ -140,3 +109,25 @@ def test_a_page_of_messages_is_made_once_and_never_stale(wire):
     assert wire.json(chat_path(wire, top))["data"][0]["message"] == "One more"
     wire.emulator.delete_session(top)
     assert wire.get(chat_path(wire, top)).status_code == 404
+
+
+def test_messages_have_a_fixed_number_and_sessions_and_messages_the_ids_that_are_set(serve):
+    wire = serve(messages=50, message_ids=True, session_ids="uuid")
+    ids = [item["session_id"] for item in sessions_of(wire)["sessions"]]
+    assert all(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", each) for each in ids)
+    messages = wire.json(chat_path(wire, ids[0]))["data"]
+    assert len(messages) == len({message["id"] for message in messages}) == 50
+
+
+def test_every_session_can_be_read_by_its_encoded_id_be_it_a_phone_number_or_awkward(serve):
+    items = sessions_of(wire := serve(sessions=40))["sessions"]
+    ids = [item["session_id"] for item in items]
+    assert len(set(ids)) == 40
+    assert sum(bool(re.fullmatch(r"\+49\d{11}", each)) for each in ids) == 10
+    assert sum(set("/+=%?&# ") < set(each) and not each.isascii() for each in ids) == 2
+    for item in items:
+        messages = wire.json(chat_path(wire, item["session_id"]))["data"]
+        assert 1 <= len(messages) <= 12
+        last = messages[-1]
+        assert (last["message"], last["created_at"]) == (item["last_message"], item["last_message_time"])
+        assert last["direction"] == item["last_message_direction"]

@@ -10,45 +10,11 @@ import requests
 from airflow_provider_robofy.emulator import ControlError, Emulator, FaultError, SettingsError
 
 
-def test_it_serves_inside_the_with_statement_only():
-    emulator = Emulator(leads=1)
-    with pytest.raises(RuntimeError, match="not running"):
-        _ = emulator.url
-    with emulator:
-        url = emulator.url
-        assert requests.get(f"{url}/v1/projects", timeout=10).status_code == 401
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{url}/v1/projects", timeout=2)
-    assert emulator.count() == 1, "what happened can still be looked at"
-    emulator.stop()
-
-
-def test_it_can_be_started_again():
-    emulator = Emulator(leads=1)
-    for expected in (1, 2):
-        with emulator:
-            requests.get(f"{emulator.url}/v1/projects", timeout=10)
-        assert emulator.count("list_projects") == expected
-
-
 def test_it_leaves_no_thread_behind():
     before = set(threading.enumerate())
     with Emulator():
         assert len(set(threading.enumerate()) - before) == 1
     assert set(threading.enumerate()) == before
-
-
-def test_starting_twice_is_an_error():
-    with Emulator() as emulator, pytest.raises(RuntimeError, match="running already"):
-        emulator.start()
-
-
-def test_a_port_in_use_is_an_error_where_it_was_started():
-    with Emulator() as emulator:
-        port = urlsplit(emulator.url).port or 0
-        with pytest.raises(OSError, match="address already in use"):
-            Emulator(port=port).start()
-        assert emulator.count() == 0
 
 
 def test_two_run_side_by_side():
@@ -58,34 +24,6 @@ def test_two_run_side_by_side():
         assert (two.api_key, two.project_id) == ("other", "7")
 
 
-def test_the_connection_as_json_names_everything(wire):
-    emulator = wire.emulator
-    connection = json.loads(emulator.connection_json(leads_order="newest_first"))
-    assert connection == {
-        "conn_type": "robofy",
-        "host": emulator.url,
-        "password": "demo-key",
-        "extra": {"project_id": "24017", "chatbot_id": emulator.chatbot_ids[0], "leads_order": "newest_first"},
-    }
-    second = json.loads(emulator.connection_json(chatbot_id=emulator.chatbot_ids[2]))
-    assert second["extra"]["chatbot_id"] == emulator.chatbot_ids[2]
-
-
-def test_the_connection_as_uri_equals_the_one_as_json(wire):
-    uri = urlsplit(wire.emulator.connection_uri)
-    assert uri.scheme == "robofy"
-    assert unquote(uri.netloc.partition("@")[2]) == wire.emulator.url
-    assert uri.password == "demo-key"
-    assert parse_qs(uri.query) == {"project_id": ["24017"], "chatbot_id": [wire.emulator.chatbot_ids[0]]}
-
-
-def test_an_account_without_agents_has_a_connection_too(serve):
-    wire = serve(agents=0)
-    assert json.loads(wire.emulator.connection_json())["extra"] == {"project_id": "24017"}
-    with pytest.raises(ControlError, match="there is no agent"):
-        wire.emulator.leads()
-
-
 def test_leads_are_created_now_unless_a_time_is_given(wire):
     wire.emulator.configure(time_format="epoch")
     [now] = wire.emulator.add_leads()
@@ -93,15 +31,6 @@ def test_leads_are_created_now_unless_a_time_is_given(wire):
     moment = datetime(2025, 3, 1, tzinfo=UTC)
     for given in (moment, moment.replace(tzinfo=None), "2025-03-01", moment.timestamp()):
         assert wire.emulator.add_leads(created_at=given)[0]["created_at"] == moment.timestamp()
-
-
-def test_a_lead_with_an_id_of_its_own_can_be_changed_and_deleted(wire):
-    wire.emulator.add_leads(id="LX-1", lead_data=[])
-    assert wire.emulator.change_lead("LX-1", source="walk-in")["source"] == "walk-in"
-    wire.emulator.delete_lead("LX-1")
-    with pytest.raises(ControlError, match="no lead 'LX-1'"):
-        wire.emulator.delete_lead("LX-1")
-    assert len(wire.leads_rows()) == 25
 
 
 def test_what_cannot_be_done_is_raised_in_the_calling_thread(wire):
@@ -148,3 +77,44 @@ def test_the_fixture_sets_the_default_connection(robofy_emulator, monkeypatch):
     connection = json.loads(os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"])
     assert connection["host"] == robofy_emulator.url
     assert len(robofy_emulator.leads()) == 250
+
+
+def test_it_serves_inside_the_with_statement_only_and_can_be_started_again():
+    emulator = Emulator(leads=1)
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = emulator.url
+    for expected in (1, 2):
+        with emulator:
+            url = emulator.url
+            assert requests.get(f"{url}/v1/projects", timeout=10).status_code == 401
+            with pytest.raises(RuntimeError, match="running already"):
+                emulator.start()
+        with pytest.raises(requests.ConnectionError):
+            requests.get(f"{url}/v1/projects", timeout=2)
+        assert emulator.count("list_projects") == expected, "what happened can still be looked at"
+    emulator.stop()
+
+
+def test_a_port_in_use_is_an_error_where_it_was_started(wire):
+    with pytest.raises(OSError, match="address already in use"):
+        Emulator(port=urlsplit(wire.emulator.url).port or 0).start()
+
+
+def test_the_connection_names_everything_as_json_and_as_a_uri(wire, serve):
+    emulator = wire.emulator
+    agent = emulator.chatbot_ids[0]
+    assert json.loads(emulator.connection_json(leads_order="newest_first")) == {
+        "conn_type": "robofy",
+        "host": emulator.url,
+        "password": "demo-key",
+        "extra": {"project_id": "24017", "chatbot_id": agent, "leads_order": "newest_first"},
+    }
+    second = emulator.chatbot_ids[2]
+    assert json.loads(emulator.connection_json(chatbot_id=second))["extra"]["chatbot_id"] == second
+    uri = urlsplit(emulator.connection_uri)
+    assert (uri.scheme, unquote(uri.netloc.partition("@")[2]), uri.password) == ("robofy", emulator.url, "demo-key")
+    assert parse_qs(uri.query) == {"project_id": ["24017"], "chatbot_id": [agent]}
+    empty = serve(agents=0).emulator
+    assert json.loads(empty.connection_json())["extra"] == {"project_id": "24017"}
+    with pytest.raises(ControlError, match="there is no agent"):
+        empty.leads()

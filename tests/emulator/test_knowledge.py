@@ -1,7 +1,5 @@
 import hashlib
 
-import pytest
-
 CRAWL = "/v1/ai-agent/crawl_website"
 UPLOAD = "/v1/ai-agent/upload_file/24017"
 TEXT = "/v1/ai-agent/link_content/24017"
@@ -15,103 +13,12 @@ def status_path(wire):
     return f"/v1/ai-agent/crawl_status/24017/{wire.agent}"
 
 
-def test_text_content_gets_the_documented_bare_answer(wire):
-    chatbot_id = wire.emulator.chatbot_ids[0]
-    body = {"chatbot_id": chatbot_id, "content": "Größe", "file_name": "support-policy.txt"}
-    answer = wire.call("POST", TEXT, json=body)
-    content = answer.json()
-    assert answer.status_code == 200
-    assert content == {
-        "linkage_id": content["linkage_id"],
-        "llm_source": "document/support-policy.txt",
-        "chatbot_id": chatbot_id,
-        "asset_id": content["asset_id"],
-        "status": "active",
-    }
-    [asset] = wire.emulator.assets()
-    assert asset["sha256"] == hashlib.sha256("Größe".encode()).hexdigest()
-    assert (asset["name"], asset["kind"], asset["size"]) == ("support-policy.txt", "text", 7)
-
-
-def test_a_linked_file_gets_the_documented_answer(wire):
-    chatbot_id = wire.emulator.chatbot_ids[2]
-    content = bytes(range(256)) * 4000
-    answer = wire.call(
-        "POST",
-        UPLOAD,
-        files={"file": ("prices ü.pdf", content, "application/pdf")},
-        data={"chatbot_id": chatbot_id, "metadata": '{"team": "sales"}'},
-    ).json()
-    assert answer == {
-        "message": "Chatbot asset linkage initiated.",
-        "data": {
-            "linkage_id": answer["data"]["linkage_id"],
-            "chatbot_id": chatbot_id,
-            "asset_id": answer["data"]["asset_id"],
-            "status": "Processing",
-        },
-    }
-    [asset] = wire.emulator.assets()
-    assert asset["sha256"] == hashlib.sha256(content).hexdigest()
-    assert (asset["size"], asset["chatbot_id"], asset["metadata"]) == (1_024_000, chatbot_id, '{"team": "sales"}')
-    assert asset["name"] == "prices ü.pdf"
-
-
-def test_a_file_for_no_agent_is_only_uploaded(wire):
-    answer = wire.call("POST", UPLOAD, files={"file": ("a.txt", b"x")}).json()
-    assert answer["message"] == "File uploaded successfully"
-    assert answer["data"]["status"] == "Uploaded"
-    assert answer["data"]["asset_url"].startswith("https://")
-    assert wire.emulator.assets()[0]["linkage_id"] is None
-
-
-def test_a_chunked_upload_is_read_like_any_other(wire):
-    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n# Title\r\n--b--\r\n'
-    pieces = (body[at : at + 7] for at in range(0, len(body), 7))
-    answer = wire.call("POST", UPLOAD, data=pieces, headers={"Content-Type": "multipart/form-data; boundary=b"})
-    assert answer.status_code == 200
-    assert wire.emulator.assets()[0]["sha256"] == hashlib.sha256(b"# Title").hexdigest()
-
-
 def test_ten_megabytes_are_taken_and_one_byte_more_is_not(wire):
     limit = 10 * 1024 * 1024
     assert wire.call("POST", UPLOAD, files={"file": ("a.pdf", bytes(limit))}).status_code == 200
     answer = wire.call("POST", UPLOAD, files={"file": ("a.pdf", bytes(limit + 1))})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "BAD_REQUEST")
     assert [asset["size"] for asset in wire.emulator.assets()] == [limit]
-
-
-@pytest.mark.parametrize(
-    ("files", "data", "status", "expected"),
-    [
-        ({"other": ("a.pdf", b"x")}, {}, 400, "file is required"),
-        ({"file": ("a.exe", b"x")}, {}, 400, "not supported"),
-        ({"file": ("a.pdf", b"")}, {}, 400, "empty"),
-        ([("file", ("a.pdf", b"x")), ("file", ("b.pdf", b"x"))], {}, 400, "one file"),
-        ({"file": ("a.pdf", b"x")}, {"chatbot_id": "nobody"}, 404, "chatbot"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_refused(wire, files, data, status, expected):
-    answer = wire.call("POST", UPLOAD, files=files, data=data)
-    assert answer.status_code == status
-    assert expected in answer.json()["error"]["detail"]
-    assert wire.emulator.assets() == []
-
-
-@pytest.mark.parametrize(
-    ("content_type", "body"),
-    [
-        ("application/json", b"{}"),
-        ("multipart/form-data", b"x"),
-        ("multipart/form-data; boundary=b", b"x"),
-        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--'),
-        ("multipart/form-data; boundary=b", b'--b\r\nContent-Disposition: form-data; name="m"\r\n\r\n\xff\r\n--b--'),
-    ],
-)
-def test_a_body_that_is_no_proper_form_is_a_400(wire, content_type, body):
-    answer = wire.call("POST", UPLOAD, data=body, headers={"Content-Type": content_type})
-    assert answer.status_code == 400, answer.text
-    assert wire.emulator.assets() == []
 
 
 def test_add_file_may_live_elsewhere(serve):
@@ -140,6 +47,8 @@ def test_linked_assets_are_processed_then_linked_then_delinked(serve):
 
 
 def test_a_crawl_runs_for_its_time_and_then_is_complete(serve):
+    wire = serve(crawl_idle="not_started")
+    assert wire.json(status_path(wire))["data"]["status"] == "not_started"
     wire = serve(crawl_seconds=60, crawl_running="Crawling", crawl_result="COMPLETED")
     assert wire.get(status_path(wire)).status_code == 404
     body = {"start_urls": [{"url": "https://example.com"}], "chatbot_id": wire.emulator.chatbot_ids[0]}
@@ -151,27 +60,6 @@ def test_a_crawl_runs_for_its_time_and_then_is_complete(serve):
     done = wire.json(status_path(wire))["data"]
     assert (done["status"], done["run_id"]) == ("COMPLETED", "crawl_run_12345")
     assert [crawl["request"] for crawl in wire.emulator.crawls()] == [body]
-
-
-def test_an_agent_never_crawled_may_have_a_status_word(serve):
-    wire = serve(crawl_idle="not_started")
-    assert wire.json(status_path(wire))["data"]["status"] == "not_started"
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        {},
-        {"start_urls": []},
-        {"start_urls": "https://example.com"},
-        {"start_urls": ["https://example.com"]},
-        {"start_urls": [{"url": "ftp://example.com"}]},
-        {"start_urls": [{"url": "https://example.com"}], "chatbot_id": 5},
-    ],
-)
-def test_a_crawl_of_nothing_sensible_is_refused(wire, body):
-    assert wire.call("POST", CRAWL, json=body).status_code == 400
-    assert wire.emulator.crawls() == []
 
 
 def test_a_message_is_answered_and_kept_in_its_session(wire):
@@ -192,14 +80,42 @@ def test_a_message_is_answered_and_kept_in_its_session(wire):
     assert texts == ["Hello?", first["data"]["answer"], "Hello?", second["data"]["answer"]]
 
 
-@pytest.mark.parametrize(
-    ("path", "missing"),
-    [(TEXT, name) for name in ("chatbot_id", "content")]
-    + [("/v1/ai-agent/chat", name) for name in ("query", "pid", "chatbot_id", "user_context")],
-)
-def test_a_required_field_that_is_missing_is_named(wire, path, missing):
-    body = {"query": "x", "pid": 24017, "content": "x", "user_context": {}, "chatbot_id": wire.emulator.chatbot_ids[0]}
-    del body[missing]
-    answer = wire.call("POST", path, json=body)
-    assert answer.status_code == 400
-    assert missing in answer.json()["error"]["detail"]
+def test_text_content_gets_the_documented_bare_answer(wire):
+    chatbot_id = wire.emulator.chatbot_ids[0]
+    body = {"chatbot_id": chatbot_id, "content": "Größe", "file_name": "support-policy.txt"}
+    answer = wire.call("POST", TEXT, json=body).json()
+    [asset] = wire.emulator.assets()
+    assert answer == {
+        "linkage_id": asset["linkage_id"],
+        "llm_source": "document/support-policy.txt",
+        "chatbot_id": chatbot_id,
+        "asset_id": asset["asset_id"],
+        "status": "active",
+    }
+    assert asset["sha256"] == hashlib.sha256("Größe".encode()).hexdigest()
+    assert (asset["name"], asset["kind"], asset["size"]) == ("support-policy.txt", "text", 7)
+
+
+def test_a_file_gets_the_documented_answer_linked_or_only_uploaded(wire):
+    chatbot_id = wire.emulator.chatbot_ids[2]
+    content = bytes(range(256)) * 4000
+    files = {"file": ("prices ü.pdf", content, "application/pdf")}
+    data = {"chatbot_id": chatbot_id, "metadata": '{"team": "sales"}'}
+    linked = wire.call("POST", UPLOAD, files=files, data=data).json()
+    only_uploaded = wire.call("POST", UPLOAD, files={"file": ("a.txt", b"x")}).json()
+    asset, other = wire.emulator.assets()
+    ids = {name: asset[name] for name in ("linkage_id", "chatbot_id", "asset_id")}
+    assert linked == {"message": "Chatbot asset linkage initiated.", "data": {**ids, "status": "Processing"}}
+    assert asset["sha256"] == hashlib.sha256(content).hexdigest()
+    assert (asset["name"], asset["size"], asset["chatbot_id"]) == ("prices ü.pdf", 1_024_000, chatbot_id)
+    assert asset["metadata"] == '{"team": "sales"}'
+    assert (only_uploaded["message"], only_uploaded["data"]["status"]) == ("File uploaded successfully", "Uploaded")
+    assert only_uploaded["data"]["asset_url"].startswith("https://")
+    assert other["linkage_id"] is None
+
+
+def test_a_chunked_upload_is_read_like_any_other(wire):
+    body = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.md"\r\n\r\n# Title\r\n--b--\r\n'
+    pieces = (body[at : at + 7] for at in range(0, len(body), 7))
+    wire.call("POST", UPLOAD, data=pieces, headers={"Content-Type": "multipart/form-data; boundary=b"})
+    assert wire.emulator.assets()[0]["sha256"] == hashlib.sha256(b"# Title").hexdigest()

@@ -37,47 +37,10 @@ def test_pages_cover_every_lead_once_newest_first(wire):
     assert rows == wire.emulator.leads()
 
 
-def test_each_order_lists_the_same_leads(wire):
-    newest = wire.leads_rows()
-    wire.emulator.configure(order="oldest_first")
-    assert wire.leads_rows() == newest[::-1]
-    wire.emulator.configure(order="none")
-    scattered = wire.leads_rows()
-    assert scattered not in (newest, newest[::-1])
-    assert sorted(scattered, key=lambda row: row["id"]) == newest[::-1]
-
-
-def test_a_full_last_page_has_no_token_unless_an_empty_one_shall_follow(serve):
-    wire = serve(leads=20)
-    assert [len(page) for page in wire.leads_pages()] == [10, 10]
-    wire.emulator.configure(trailing_empty_page=True)
-    assert [len(page) for page in wire.leads_pages()] == [10, 10, 0]
-
-
-def test_an_agent_without_leads_has_one_empty_page(serve):
-    for trailing in (False, True):
-        assert serve(leads=0, trailing_empty_page=trailing).leads_pages() == [[]]
-
-
 def test_a_page_beyond_the_end_is_empty_and_the_last(wire):
     token = base64.b64encode(b'{"page":99}').decode()
     report = wire.json(wire.leads_path, params={"nextPageToken": token})["data"]["report"]
     assert report == {"columns": COLUMNS, "rows": []}
-
-
-def test_rows_move_to_the_next_page_when_leads_arrive_between_pages(wire):
-    first = wire.json(wire.leads_path)["data"]["report"]
-    wire.emulator.add_leads(2)
-    second = wire.json(wire.leads_path, params={"nextPageToken": first["next_page_token"]})["data"]["report"]
-    assert second["rows"][:2] == first["rows"][-2:]
-
-
-def test_rows_slip_past_the_reader_when_leads_are_deleted_between_pages(wire):
-    everything = wire.emulator.leads()
-    first = wire.json(wire.leads_path)["data"]["report"]
-    wire.emulator.delete_lead(first["rows"][0]["id"])
-    second = wire.json(wire.leads_path, params={"nextPageToken": first["next_page_token"]})["data"]["report"]
-    assert second["rows"][0] == everything[11]
 
 
 @pytest.mark.parametrize(
@@ -93,12 +56,8 @@ def test_rows_slip_past_the_reader_when_leads_are_deleted_between_pages(wire):
     ],
 )
 def test_times_are_written_in_the_format_and_zone_asked_for(serve, time_format, zone, shown):
-    wire = serve(leads=1, time_format=time_format, timezone=zone)
-    assert wire.leads_rows()[0]["created_at"] == shown
-
-
-def test_without_spacing_all_leads_have_one_time(serve):
-    assert {row["created_at"] for row in serve(spacing=0).leads_rows()} == {"2025-01-15 10:30:00"}
+    wire = serve(leads=3, spacing=0, time_format=time_format, timezone=zone)
+    assert [row["created_at"] for row in wire.leads_rows()] == [shown] * 3, "without spacing all have one time"
 
 
 def test_lead_data_is_as_free_form_as_the_real_one(serve):
@@ -109,11 +68,6 @@ def test_lead_data_is_as_free_form_as_the_real_one(serve):
     assert any(not str(value).isascii() for value in values)
     names = [[field["field_name"] for field in row["lead_data"]] for row in rows]
     assert any(len(each) != len(set(each)) for each in names)
-
-
-def test_agents_share_no_lead(wire):
-    ids = [row["id"] for agent in wire.emulator.chatbot_ids for row in wire.emulator.leads(agent)]
-    assert len(ids) == len(set(ids)) == 75
 
 
 def test_a_session_lists_its_own_leads_only(serve):
@@ -167,6 +121,35 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(serve):
     assert one.get(messages).content == same.get(messages).content
 
 
+@pytest.mark.parametrize("query", [{"nextPageToken": ""}, {"since": "2025-01-01", "limit": "1"}])
+def test_an_empty_token_and_unknown_parameters_change_nothing(wire, query):
+    assert wire.json(wire.leads_path, params=query) == wire.json(wire.leads_path)
+
+
+def test_rows_move_along_pages_when_leads_arrive_or_go_between_them(wire):
+    everything = wire.emulator.leads()
+    first = wire.json(wire.leads_path)["data"]["report"]
+    second = {"nextPageToken": first["next_page_token"]}
+    wire.emulator.add_leads(2)
+    assert wire.json(wire.leads_path, params=second)["data"]["report"]["rows"][:2] == first["rows"][-2:]
+    for row in first["rows"][:3]:
+        wire.emulator.delete_lead(row["id"])
+    assert wire.json(wire.leads_path, params=second)["data"]["report"]["rows"][0] == everything[11]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sizes"),
+    [
+        ({"leads": 20}, [10, 10]),
+        ({"leads": 20, "trailing_empty_page": True}, [10, 10, 0]),
+        ({"leads": 0}, [0]),
+        ({"leads": 0, "trailing_empty_page": True}, [0]),
+    ],
+)
+def test_a_full_last_page_has_no_token_unless_an_empty_one_shall_follow(serve, settings, sizes):
+    assert [len(page) for page in serve(**settings).leads_pages()] == sizes
+
+
 @pytest.mark.parametrize(
     ("marker", "shown"), [("absent", {}), ("null", {"next_page_token": None}), ("empty", {"next_page_token": ""})]
 )
@@ -176,6 +159,12 @@ def test_the_last_page_has_the_end_marker_of_the_setting(serve, marker, shown):
     assert {name: value for name, value in report.items() if name not in {"columns", "rows"}} == shown
 
 
-@pytest.mark.parametrize("query", [{"nextPageToken": ""}, {"since": "2025-01-01", "limit": "1"}])
-def test_an_empty_token_and_unknown_parameters_change_nothing(wire, query):
-    assert wire.json(wire.leads_path, params=query) == wire.json(wire.leads_path)
+def test_agents_share_no_lead_and_each_lists_its_own_in_every_order(wire):
+    newest = wire.leads_rows()
+    wire.emulator.configure(order="oldest_first")
+    assert wire.leads_rows() == newest[::-1]
+    wire.emulator.configure(order="none")
+    scattered = wire.leads_rows()
+    assert scattered not in (newest, newest[::-1])
+    assert sorted(scattered, key=lambda row: row["id"]) == newest[::-1]
+    assert len({row["id"] for agent in wire.emulator.chatbot_ids for row in wire.emulator.leads(agent)}) == 75

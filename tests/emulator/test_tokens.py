@@ -115,14 +115,3 @@ def test_a_token_loop_and_an_empty_last_page_work_in_every_form(serve, form):
     wire.emulator.fault("token_loop", page=2)
     report = wire.json(wire.leads_path, params={"nextPageToken": token})["data"]["report"]
     assert report["next_page_token"] == token
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_the_provider_reads_leads_and_sessions_with_every_form(serve, monkeypatch, form):
-    from airflow_provider_robofy.hooks.robofy import RobofyHook
-
-    emulator = serve(token_form=form, sessions_page_size=3).emulator
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json(max_parallel_pages=1))
-    assert [lead.id for lead in RobofyHook().iter_leads()] == [row["id"] for row in emulator.leads()]
-    assert len({session.session_id for session in RobofyHook().iter_sessions()}) == 8
-    assert (emulator.count("list_leads"), emulator.count("list_sessions")) == (3, 3)

@@ -10,21 +10,6 @@ import requests
 AGENTS = "/v1/ai-agent/chatbot/24017"
 
 
-def test_a_fault_obeys_times_and_after(wire):
-    wire.emulator.fault("status", status=500, times=2, after=1)
-    assert [wire.get(AGENTS).status_code for _ in range(5)] == [200, 500, 500, 200, 200]
-
-
-@pytest.mark.parametrize("times", [0, None])
-def test_a_fault_without_a_number_never_ends_until_it_is_cleared(wire, times):
-    wire.emulator.fault("status", times=times)
-    assert {wire.get(AGENTS).status_code for _ in range(5)} == {500}
-    wire.emulator.clear_faults("html")
-    assert wire.get(AGENTS).status_code == 500
-    wire.emulator.clear_faults("status")
-    assert wire.get(AGENTS).status_code == 200
-
-
 def test_a_fault_strikes_only_what_it_is_aimed_at(wire):
     first, second, _ = wire.emulator.chatbot_ids
     wire.emulator.fault("status", status=500, endpoint="list_leads", times=0, chatbot=second)
@@ -37,13 +22,6 @@ def test_a_fault_strikes_only_what_it_is_aimed_at(wire):
     assert wire.get(path, params={"nextPageToken": "eyJwYWdlIjoyfQ=="}).status_code == 502
     assert wire.get(path, params={"sessionId": "+49151"}).status_code == 504
     assert wire.get(f"/v1/ai-agent/inbox/chats/{first}/%2B49151").status_code == 504
-
-
-def test_faults_that_replace_an_answer_take_their_turn(wire):
-    wire.emulator.fault("rate_limit")
-    wire.emulator.fault("status", status=502)
-    wire.emulator.fault("html")
-    assert [wire.get(AGENTS).status_code for _ in range(4)] == [429, 502, 200, 200]
 
 
 def test_a_rate_limit_has_retry_after_in_seconds_as_a_date_or_not_at_all(wire):
@@ -66,34 +44,6 @@ def test_a_drop_closes_the_connection_before_any_answer(wire, reset):
         wire.get(AGENTS)
     assert wire.emulator.requests[-1].status == 0
     assert wire.get(AGENTS).status_code == 200
-
-
-def read_all(emulator, path):
-    at = urlsplit(emulator.url)
-    with socket.create_connection((at.hostname, at.port), timeout=10) as raw:
-        raw.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-key\r\n\r\n".encode())
-        received = b""
-        while chunk := raw.recv(65536):
-            received += chunk
-    head, _, body = received.partition(b"\r\n\r\n")
-    return head.lower(), body
-
-
-def test_a_truncated_answer_promises_more_than_it_sends(wire):
-    whole = wire.get(AGENTS).content
-    wire.emulator.fault("truncate", times=2)
-    head, body = read_all(wire.emulator, AGENTS)
-    assert f"content-length: {len(whole)}".encode() in head
-    assert body == whole[: len(whole) // 2]
-    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
-        wire.get(AGENTS)
-
-
-def test_a_truncated_chunked_answer_has_no_last_chunk(wire):
-    wire.emulator.fault("truncate", chunked=True, bytes=10)
-    head, body = read_all(wire.emulator, AGENTS)
-    assert b"transfer-encoding: chunked" in head
-    assert body == b'a\r\n{"message"\r\n'
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -187,3 +137,39 @@ def test_another_answer_comes_once_in_place_of_the_usual_one(serve, fault, statu
     assert answer.headers[header[0]].startswith(header[1])
     assert body in answer.text
     assert wire.get(AGENTS).json()["data"]
+
+
+@pytest.mark.parametrize(
+    ("faults", "statuses"),
+    [
+        (["status:times=2,after=1"], [200, 500, 500, 200, 200]),
+        (["rate_limit", "status:status=502", "html"], [429, 502, 200, 200]),
+        (["status:times=0"], [500] * 5),
+        (["status:times=none"], [500] * 5),
+    ],
+)
+def test_faults_take_their_turn_and_obey_times_and_after_until_they_are_cleared(serve, faults, statuses):
+    wire = serve(faults=faults)
+    assert [wire.get(AGENTS).status_code for _ in statuses] == statuses
+    if statuses[-1] == 500:
+        wire.emulator.clear_faults("html")
+        assert wire.get(AGENTS).status_code == 500
+        wire.emulator.clear_faults("status")
+        assert wire.get(AGENTS).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "promised", "sent"),
+    [({}, "content-length: {length}", None), ({"chunked": True, "bytes": 10}, "chunked", b'a\r\n{"message"\r\n')],
+)
+def test_a_truncated_answer_promises_more_than_it_sends(wire, options, promised, sent):
+    whole = wire.get(AGENTS).content
+    wire.emulator.fault("truncate", times=2, **options)
+    at = urlsplit(wire.emulator.url)
+    with socket.create_connection((at.hostname, at.port), timeout=10) as raw:
+        raw.sendall(f"GET {AGENTS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer demo-key\r\n\r\n".encode())
+        head, _, body = b"".join(iter(lambda: raw.recv(65536), b"")).partition(b"\r\n\r\n")
+    assert promised.format(length=len(whole)).encode() in head.lower()
+    assert body == (whole[: len(whole) // 2] if sent is None else sent)
+    with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+        wire.get(AGENTS)

@@ -1,8 +1,8 @@
 """Without aiohttp, which the extra `emulator` brings, whoever wants the emulator is expected what to install."""
 
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.child import python
 
 ROOT = Path(__file__).parents[2]
 BLOCKED = "import sys; sys.modules['aiohttp'] = None\n"
@@ -13,9 +13,7 @@ SENTENCE = (
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
+    return python(*arguments, cwd=ROOT)
 
 
 def test_the_command_says_what_to_install_in_one_sentence():

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.metadata import version
@@ -14,6 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Stats
 
 from airflow_provider_robofy.hooks import metrics
+from tests.child import python
 
 MANIFEST = {
     "resource": "leads",
@@ -52,26 +51,16 @@ metrics.count_uploads({{"uploaded": 3, "failed": 1}}, {TAGS!r})
 
 
 def send(tmp_path, **environment):
-    subprocess.run(
-        [sys.executable, "-c", SEND],
-        env={**os.environ, "AIRFLOW_HOME": str(tmp_path), **environment},
-        check=True,
-        timeout=120,
-        capture_output=True,
-    )
+    done = python("-c", SEND, env={**os.environ, "AIRFLOW_HOME": str(tmp_path), **environment})
+    assert done.returncode == 0, done.stderr
 
 
 def test_statsd_receives_every_count_by_its_documented_name(tmp_path):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(5)
-        port = str(listener.getsockname()[1])
-        send(
-            tmp_path,
-            AIRFLOW__METRICS__STATSD_ON="True",
-            AIRFLOW__METRICS__STATSD_PORT=port,
-            AIRFLOW__METRICS__STATSD_INFLUXDB_ENABLED="True",
-        )
+        options = {"PORT": str(listener.getsockname()[1]), "ON": "True", "INFLUXDB_ENABLED": "True"}
+        send(tmp_path, **{f"AIRFLOW__METRICS__STATSD_{name}": value for name, value in options.items()})
         received: dict[str, str] = {}
         while len(received) < 13:
             name, _, value = listener.recv(4096).decode().partition(":")

@@ -42,6 +42,10 @@ class Desk:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return path
 
+    def fill(self, count: int) -> None:
+        for number in range(count):
+            self.write(f"{number:02}.md", str(number))
+
     def store(self) -> Store:
         return Store(LOCAL, str(self.ledger_path), str(self.ledger_path))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from collections import Counter
 
 import pytest
+
+from tests.child import python
 
 pytestmark = pytest.mark.serial
 
@@ -70,9 +70,7 @@ def die(desk):
             },
             **more,
         }
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, json.dumps(task)], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = python("-c", CHILD, json.dumps(task))
         assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
 
     return die

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
+
+from tests.child import answer_of
 
 pytestmark = pytest.mark.serial
 
@@ -70,10 +70,6 @@ def test_documents_of_ten_megabytes_take_three_times_their_size_and_no_more_than
         "small": str(tmp_path / "small"),
         "large": str(tmp_path / "large"),
     }
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD, json.dumps(task)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    extra = answer_of(CHILD, json.dumps(task))["extra_mb"]
     assert [asset["size"] for asset in robofy_emulator.assets()[4:]] == [len(CONTENTS[suffix])] * documents
-    extra = json.loads(done.stdout)["extra_mb"]
     assert extra <= 10 * min(documents, 4) * 3 + 5, f"{extra:.1f} MB"

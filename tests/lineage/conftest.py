@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat import sdk
+
+from tests.knowledge.conftest import bucket, s3_endpoint  # noqa: F401 (fixtures)
+from tests.operators.conftest import context, ti  # noqa: F401 (fixtures)
 
 PLANTED = {
     "key": "rk_planted_key_8c1f27d0",
@@ -18,18 +20,6 @@ PLANTED = {
     "address": "203.0.113.77",
     "said": "My planted card number is 4711-0815",
 }
-
-
-@dataclass
-class TaskInstance:
-    dag_id: str = "my_dag"
-    run_id: str = "manual__2025-01-15T00:00:00+00:00"
-    task_id: str = "leads"
-    map_index: int = -1
-    pushed: dict[str, Any] = field(default_factory=dict)
-
-    def xcom_push(self, key: str, value: Any, **_: Any) -> None:
-        self.pushed[key] = value
 
 
 class Collected:
@@ -88,20 +78,22 @@ def extract():
     return extract
 
 
+def plant(robofy, **extra: Any) -> str:
+    """Put somebody into every listing of an account that has the planted key; return its connection."""
+    email = {"field_name": "email", "field_type": "email", "field_value": PLANTED["email"]}
+    robofy.add_leads(1, ip_address=PLANTED["address"], lead_data=[email])
+    robofy.add_session(PLANTED["phone"])
+    robofy.add_message(PLANTED["phone"], PLANTED["said"])
+    connection = json.loads(robofy.connection_json())
+    connection["extra"].update(pseudonym_secret=PLANTED["pseudonym_secret"], **extra)
+    return json.dumps(connection)
+
+
 @pytest.fixture
 def robofy(robofy_emulator_factory, monkeypatch):
     """An account with planted personal data, which robofy_default leads to."""
     robofy = robofy_emulator_factory(api_key=PLANTED["key"], leads=25, page_size=10, sessions=6)
-    robofy.add_leads(
-        1,
-        ip_address=PLANTED["address"],
-        lead_data=[{"field_name": "email", "field_type": "email", "field_value": PLANTED["email"]}],
-    )
-    robofy.add_session(PLANTED["phone"])
-    robofy.add_message(PLANTED["phone"], PLANTED["said"])
-    connection = json.loads(robofy.connection_json())
-    connection["extra"]["pseudonym_secret"] = PLANTED["pseudonym_secret"]
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", plant(robofy))
     return robofy
 
 
@@ -109,12 +101,6 @@ def robofy(robofy_emulator_factory, monkeypatch):
 def there(robofy) -> str:
     """Return where in Robofy the agent is, as assets have it."""
     return f"robofy://{robofy.url.removeprefix('http://')}/{robofy.project_id}/{robofy.chatbot_ids[0]}"
-
-
-@pytest.fixture
-def context():
-    ti = TaskInstance()
-    return {"ti": ti, "params": {}, "run_id": ti.run_id}
 
 
 @pytest.fixture

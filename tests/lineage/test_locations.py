@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_robofy.assets.robofy import convert_asset_to_openlineage, leads_asset, resource_uri
+from airflow_provider_robofy.assets.robofy import leads_asset, resource_uri
 from airflow_provider_robofy.hooks.locations import Location
 
 
@@ -55,27 +55,20 @@ def test_names_are_those_of_openlineages_own_helpers():
         assert (location.namespace, location.name) == (helper.get_namespace(), helper.get_name())
 
 
-@pytest.mark.parametrize("uri", [leads_asset(24017, "a/b+c=").uri, resource_uri("messages", None, "UOmf", host="h:80")])
-def test_a_robofy_asset_and_what_an_operator_reports_are_one_dataset(uri):
-    pytest.importorskip("openlineage.client")
-    dataset, location = convert_asset_to_openlineage(Asset(uri=uri), None), Location.of_uri(uri)
-    assert (dataset.namespace, dataset.name) == (location.namespace, location.name)
-
-
-def test_a_landed_file_and_an_outlet_of_the_same_path_are_one_dataset():
-    """The converter of files is Airflow's own; users declare outlets by it."""
+@pytest.mark.parametrize(
+    ("uri", "location"),
+    [
+        *((uri, Location.of_uri(uri)) for uri in (
+            leads_asset(24017, "a/b+c=").uri, resource_uri("messages", None, "UOmf", host="h:80"),
+        )),
+        ("file:///data/x.jsonl", Location.of("/data/x.jsonl")),
+    ],
+)  # fmt: skip
+def test_an_asset_as_airflow_converts_it_and_what_an_operator_reports_are_one_dataset(uri, location):
+    """Airflow finds our converter of Robofy's assets; the one of files is its own, and users declare outlets by it."""
     utils = pytest.importorskip("airflow.providers.openlineage.utils.utils")
-    dataset, location = (
-        utils.translate_airflow_asset(Asset(uri="file:///data/x.jsonl"), None),
-        Location.of("/data/x.jsonl"),
-    )
+    dataset = utils.translate_airflow_asset(Asset(uri=uri), None)
     assert (dataset.namespace, dataset.name) == (location.namespace, location.name)
-
-
-def test_airflow_finds_the_converter_of_robofy_assets():
-    utils = pytest.importorskip("airflow.providers.openlineage.utils.utils")
-    dataset = utils.translate_airflow_asset(leads_asset(24017, "UOmf"), None)
-    assert (dataset.namespace, dataset.name) == ("robofy://agents.robofy.ai", "24017/UOmf/leads")
 
 
 @pytest.mark.parametrize("resource", ["leads", "sessions", "messages", "knowledge"])

@@ -93,60 +93,6 @@ def test_a_project_that_nobody_named_is_a_dash(collector, robofy, context, tmp_p
     assert collector.inputs == [f"robofy://{robofy.url.removeprefix('http://')}/-/{robofy.chatbot_ids[0]}/sessions"]
 
 
-@pytest.mark.parametrize("glob", ["", "/*.md"])
-def test_knowledge_goes_from_a_folder_to_the_agent(collector, extract, account, agent, context, tmp_path, glob):  # noqa: PLR0917
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "a.md").write_text("12345")
-    (folder / "b.md").write_text("123")
-
-    def upload() -> RobofyUploadKnowledgeOperator:
-        operator = RobofyUploadKnowledgeOperator(
-            task_id="docs", source=f"{folder}{glob}", ledger_path=str(tmp_path / "ledger.json")
-        )
-        operator.execute(context)
-        return operator
-
-    found = extract(upload())
-    there = f"{account}/{agent}/knowledge"
-    assert collector.inputs == [f"file://{folder}"], "no document by its name, and no ledger"
-    assert collector.outputs == [there]
-    assert collector.extras == [("robofy_written", {"uri": there, "size": 8, "files": 2})]
-    assert (found.inputs, found.outputs) == ([("file", str(folder))], [(account, f"{agent}/knowledge")])
-    assert amount(found.raw.outputs[0]) == (None, 8, 2), "documents, and no rows"
-    upload()
-    assert collector.extras[1:] == [("robofy_written", {"uri": there, "size": 0, "files": 0})]
-
-
-def test_a_text_comes_from_no_place(extract, account, agent, context, tmp_path):
-    operator = RobofyUploadKnowledgeOperator(
-        task_id="hours", text="open", name="hours.md", ledger_path=str(tmp_path / "ledger.json")
-    )
-    operator.execute(context)
-    found = extract(operator)
-    assert (found.inputs, found.outputs) == ([], [(account, f"{agent}/knowledge")])
-
-
-def test_a_task_that_fails_over_rejected_rows_names_what_landed(  # noqa: PLR0917
-    collector, extract, robofy, there, context, tmp_path
-):
-    out = tmp_path / "leads.jsonl"
-    robofy.fault("malformed_rows")
-    operator = leads(out)
-
-    with pytest.raises(RobofyDataError):
-        operator.execute(context)
-
-    assert (tmp_path / "leads.jsonl.rejected.jsonl").exists()
-    assert (collector.inputs, collector.outputs) == ([f"{there}/leads"], [f"file://{out}"])
-    manifest = context["ti"].pushed["manifest"]
-    assert manifest["rejected"] > 0
-    assert collector.extras[0][1]["rows"] == manifest["rows"] == len(out.read_text().splitlines())
-    found = extract(operator, "FAILED")
-    assert found.outputs == [("file", str(out))]
-    assert amount(found.raw.outputs[0])[0] == manifest["rows"]
-
-
 def test_a_run_that_finds_nothing_new_has_written_nothing(  # noqa: PLR0917
     collector, extract, account, agent, context, tmp_path
 ):
@@ -219,29 +165,56 @@ def test_a_collector_that_fails_fails_no_task(context, tmp_path, monkeypatch, ca
     assert planted["email"] not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("given", "size", "files"),
+    [({"source": ""}, 8, 2), ({"source": "/*.md"}, 8, 2), ({"text": "open", "name": "hours.md"}, 4, 1)],
+    ids=["folder", "glob", "text"],
+)
+def test_knowledge_goes_to_the_agent_from_a_folder_or_from_no_place(  # noqa: PLR0917
+    collector, extract, account, agent, context, tmp_path, given, size, files
+):
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.md").write_text("12345")
+    (folder / "b.md").write_text("123")
+    origin = []
+    if "source" in given:
+        given, origin = {"source": f"{folder}{given['source']}"}, [str(folder)]
+    there = f"{account}/{agent}/knowledge"
+    for number, (sent, count) in enumerate(((size, files), (0, 0))):
+        ledger = str(tmp_path / "ledger.json")
+        operator = RobofyUploadKnowledgeOperator(task_id="docs", ledger_path=ledger, **given)
+        operator.execute(context)
+        assert collector.extras[number] == ("robofy_written", {"uri": there, "size": sent, "files": count})
+        found = extract(operator)
+        assert found.inputs == [("file", path) for path in origin]
+        assert found.outputs == [(account, f"{agent}/knowledge")]
+        assert amount(found.raw.outputs[0]) == (None, sent, count), "documents, and no rows"
+    assert set(collector.inputs) == {f"file://{path}" for path in origin}, "no document by its name, and no ledger"
+    assert set(collector.outputs) == {there}
+
+
+def test_a_task_that_fails_over_rejected_rows_names_what_landed(collector, extract, robofy, there, context, tmp_path):  # noqa: PLR0917
+    out = tmp_path / "leads.jsonl"
+    robofy.fault("malformed_rows")
+    operator = leads(out)
+    with pytest.raises(RobofyDataError):
+        operator.execute(context)
+    assert (collector.inputs, collector.outputs) == ([f"{there}/leads"], [f"file://{out}"])
+    landed = len(out.read_text().splitlines())
+    assert collector.extras[0][1]["rows"] == landed == context["ti"].pushed["manifest"]["rows"]
+    found = extract(operator, "FAILED")
+    assert (found.outputs, amount(found.raw.outputs[0])[0]) == ([("file", str(out))], landed)
+
+
 @pytest.mark.s3
-def test_a_bucket_is_reported_without_the_connection_that_leads_to_it(collector, there, context):
+def test_a_bucket_is_reported_without_the_connection_that_leads_to_it(collector, there, context, bucket):
     """Airflow opens s3:// through the amazon provider; here its place is taken by s3fs itself."""
-    s3fs = pytest.importorskip("s3fs", minversion="2025.3")
-    moto = pytest.importorskip("moto.server")
-    attach = import_module("airflow.sdk.io.store" if AIRFLOW_V_3_0_PLUS else "airflow.io.store").attach
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        fs = s3fs.S3FileSystem(
-            key="testing", secret="testing", endpoint_url=f"http://{host}:{port}", skip_instance_cache=True,
-            client_kwargs={"region_name": "us-east-1"},
-        )  # fmt: skip
-        fs.call_s3("create_bucket", Bucket="lake")
-        attach(protocol="s3", conn_id="lake_conn", fs=fs)
-
-        operator = leads("s3://lake_conn@lake/a/leads.jsonl")
-        manifest = operator.execute(context)
-
-        assert "lake_conn" in manifest["uri"]
-        assert (collector.inputs, collector.outputs) == ([f"{there}/leads"], ["s3://lake/a/leads.jsonl"])
-        assert [(place.namespace, place.name) for place in operator.lineage.outputs] == [("s3://lake", "a/leads.jsonl")]
-        assert "lake_conn" not in collector.text
-    finally:
-        server.stop()
+    fs, name = bucket
+    stores = import_module("airflow.sdk.io.store" if AIRFLOW_V_3_0_PLUS else "airflow.io.store")
+    stores.attach(protocol="s3", conn_id="lake_conn", fs=fs)
+    operator = leads(f"s3://lake_conn@{name}/a/leads.jsonl")
+    assert "lake_conn" in operator.execute(context)["uri"]
+    assert (collector.inputs, collector.outputs) == ([f"{there}/leads"], [f"s3://{name}/a/leads.jsonl"])
+    assert [(one.namespace, one.name) for one in operator.lineage.outputs] == [(f"s3://{name}", "a/leads.jsonl")]
+    assert "lake_conn" not in collector.text

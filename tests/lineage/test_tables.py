@@ -19,16 +19,10 @@ def postgres(monkeypatch, port: str = ":6543"):
     return hooks.PostgresHook("dwh")
 
 
-def mysql(monkeypatch, port: str = ":6544"):
+def mysql(monkeypatch, port: str):
     hooks = pytest.importorskip("airflow.providers.mysql.hooks.mysql")
     monkeypatch.setenv("AIRFLOW_CONN_DWH", f"mysql://etl:{PASSWORD}@dwh.example{port}/shop")
     return hooks.MySqlHook("dwh")
-
-
-def sqlite(monkeypatch):
-    hooks = pytest.importorskip("airflow.providers.sqlite.hooks.sqlite")
-    monkeypatch.setenv("AIRFLOW_CONN_DWH", '{"conn_type": "sqlite", "host": "/data/shop.db"}')
-    return hooks.SqliteHook(sqlite_conn_id="dwh")
 
 
 def as_sql_operators_do(hook, statement: str, schema: str) -> tuple[str, str]:
@@ -42,28 +36,30 @@ def as_sql_operators_do(hook, statement: str, schema: str) -> tuple[str, str]:
     return output.namespace, output.name
 
 
-@pytest.mark.parametrize("port", [":6543", ""])
-def test_a_table_in_postgres_is_called_as_sql_operators_call_it(monkeypatch, port):
-    hook = postgres(monkeypatch, port)
-    found = Location.of_table(hook, "leads", "robofy")
-    assert (found.namespace, found.name) == as_sql_operators_do(hook, "insert into robofy.leads values (1)", "public")
-    assert (found.namespace, found.name) == (f"postgres://dwh.example{port or ':5432'}", "shop.robofy.leads")
-    assert found.uri == f"postgres://dwh.example{port or ':5432'}/shop/robofy/leads"
-    assert Asset(uri=found.uri).uri == found.uri, "as Airflow's own postgres assets are written"
-
-
-@pytest.mark.parametrize("schema", ["other", None])
-def test_a_table_in_mysql_lies_in_its_database(monkeypatch, schema):
-    hook = mysql(monkeypatch)
+@pytest.mark.parametrize(
+    ("make", "port", "schema", "default", "namespace", "name"),
+    [
+        (postgres, ":6543", "robofy", "public", "postgres://dwh.example:6543", "shop.robofy.leads"),
+        (postgres, "", "robofy", "public", "postgres://dwh.example:5432", "shop.robofy.leads"),
+        (mysql, ":6544", "other", "x", "mysql://dwh.example:6544", "other.leads"),
+        (mysql, ":6544", None, "x", "mysql://dwh.example:6544", "shop.leads"),
+    ],
+)
+def test_a_table_is_called_as_sql_operators_call_it(  # noqa: PLR0917
+    monkeypatch, make, port, schema, default, namespace, name
+):
+    hook = make(monkeypatch, port)
     found = Location.of_table(hook, "leads", schema)
-    database = schema or "shop"
-    assert (found.namespace, found.name) == as_sql_operators_do(hook, f"insert into {database}.leads values (1)", "x")
-    assert (found.namespace, found.name) == ("mysql://dwh.example:6544", f"{database}.leads")
-    assert Asset(uri=found.uri).uri == found.uri == f"mysql://dwh.example:6544/{database}/leads"
+    statement = f"insert into {schema or 'shop'}.leads values (1)"
+    assert (found.namespace, found.name) == as_sql_operators_do(hook, statement, default) == (namespace, name)
+    assert found.uri == f"{namespace}/{name.replace('.', '/')}"
+    assert Asset(uri=found.uri).uri == found.uri, "as Airflow's own assets are written"
 
 
 def test_a_table_in_sqlite_lies_in_its_file(monkeypatch):
-    found = Location.of_table(sqlite(monkeypatch), "leads")
+    hooks = pytest.importorskip("airflow.providers.sqlite.hooks.sqlite")
+    monkeypatch.setenv("AIRFLOW_CONN_DWH", '{"conn_type": "sqlite", "host": "/data/shop.db"}')
+    found = Location.of_table(hooks.SqliteHook(sqlite_conn_id="dwh"), "leads")
     assert found == Location("sqlite:///data/shop.db/leads", "sqlite:///data/shop.db", "leads")
 
 

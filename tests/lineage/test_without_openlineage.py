@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from typing import Any
+from tests.child import answer_of
 
 HIDE = """
 import importlib.abc, importlib.metadata, sys
@@ -67,17 +64,9 @@ print(json.dumps([name for name in sys.modules if name.startswith(late) and not 
 """
 
 
-def answer_of(code: str, *arguments: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=150, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def test_a_task_runs_and_reports_to_airflow_where_openlineage_cannot_be_imported(robofy, there, tmp_path):
     out = tmp_path / "leads.jsonl"
-    assert answer_of(HIDE + RUN, str(out)) == {
+    assert answer_of(HIDE + RUN, out) == {
         "rows": 26,
         "facets": None,
         "converted": None,

@@ -1,15 +1,19 @@
-"""A task's context, as small as an operator needs it, and a connection that leads to an emulator."""
+"""A task's context, as small as an operator needs it, a connection to an emulator, and files to work on."""
 
 from __future__ import annotations
 
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
+from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from tests.knowledge.conftest import bucket, s3_endpoint  # noqa: F401 (fixtures)
 from tests.operators.sync_world import World
 
 
@@ -23,6 +27,9 @@ class TaskInstance:
 
     def xcom_push(self, key: str, value: Any, **_: Any) -> None:
         self.pushed[key] = value
+
+    def xcom_pull(self, *, key: str, **_: Any) -> Any:
+        return self.pushed[key]
 
 
 @pytest.fixture
@@ -55,7 +62,45 @@ def connect(monkeypatch):
     return connect
 
 
+@pytest.fixture
+def landing(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
+    return tmp_path / "landing"
+
+
+@pytest.fixture
+def docs(tmp_path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "faq.md").write_text("Opening hours")
+    (folder / "prices.pdf").write_bytes(b"%PDF-1.7 prices")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
     """Pause before a retry as it should be, but in a test's time."""
     monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
+
+
+def lines(path) -> list[dict]:
+    """Return the rows of a file of JSON lines."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def fetch(operator, context, path, **arguments) -> dict[str, Any]:
+    """Run a fetch operator, and return its manifest."""
+    manifest: dict[str, Any] = operator(task_id="fetch", output_path=str(path), **arguments).execute(context)
+    return manifest
+
+
+def fetch_leads(context, path, **arguments):
+    return fetch(RobofyFetchLeadsOperator, context, path, **arguments)
+
+
+def fetch_sessions(context, path, **arguments):
+    return fetch(RobofyFetchSessionsOperator, context, path, **arguments)
+
+
+def fetch_messages(context, path, sessions, **arguments):
+    return fetch(RobofyFetchMessagesOperator, context, path, sessions=sessions, **arguments)

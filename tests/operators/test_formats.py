@@ -6,16 +6,15 @@ import csv
 import gzip
 import io
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from pyarrow import parquet
 
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from tests.operators.conftest import fetch, fetch_leads, fetch_messages, fetch_sessions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,16 +38,11 @@ def as_others_read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in content.splitlines()]
 
 
-def fetch(operator, context, **arguments) -> dict[str, Any]:
-    manifest: dict[str, Any] = operator(task_id="task", **arguments).execute(context)
-    return manifest
-
-
 @pytest.mark.parametrize("ending", ["csv.gz", "parquet"])
 def test_leads_land_in_the_format_that_the_path_names(robofy, context, tmp_path, ending):
     path = tmp_path / f"leads.{ending}"
 
-    manifest = fetch(RobofyFetchLeadsOperator, context, output_path=str(path))
+    manifest = fetch_leads(context, path)
 
     shown = robofy.leads()
     stamp = {"_project_id": robofy.project_id, "_chatbot_id": robofy.chatbot_ids[0]}
@@ -63,9 +57,9 @@ def test_messages_of_the_sessions_in_a_file_of_any_format(robofy, context, tmp_p
     sessions = tmp_path / f"sessions.{ending}"
     messages = tmp_path / f"messages.{ending}"
 
-    listed = fetch(RobofyFetchSessionsOperator, context, output_path=str(sessions))
-    plain = fetch(RobofyFetchMessagesOperator, context, sessions=listed, output_path=str(tmp_path / "plain.jsonl"))
-    manifest = fetch(RobofyFetchMessagesOperator, context, sessions=str(sessions), output_path=str(messages))
+    listed = fetch_sessions(context, sessions)
+    plain = fetch_messages(context, tmp_path / "plain.jsonl", listed)
+    manifest = fetch_messages(context, messages, str(sessions))
 
     assert (listed["rows"], manifest["sessions_read"]) == (12, 12)
     assert manifest["rows"] == plain["rows"] > 12
@@ -82,18 +76,8 @@ def test_messages_of_the_sessions_in_a_file_of_any_format(robofy, context, tmp_p
     "operator", [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator, RobofyFetchMessagesOperator]
 )
 def test_formulas_are_defused_unless_the_operator_is_given_false(robofy, context, tmp_path, operator):
-    sessions = fetch(RobofyFetchSessionsOperator, context, output_path=str(tmp_path / "sessions.jsonl"))
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     more = {"sessions": sessions} if operator is RobofyFetchMessagesOperator else {}
     for given, defused in (({}, True), ({"defuse_formulas": False}, False)):
-        manifest = fetch(operator, context, output_path=str(tmp_path / f"{defused}.csv"), **given, **more)
+        manifest = fetch(operator, context, tmp_path / f"{defused}.csv", **given, **more)
         assert manifest["formulas_defused"] is defused
-
-
-def test_without_pyarrow_the_task_fails_at_once_and_asks_robofy_nothing(robofy, context, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-
-    with pytest.raises(AirflowFailException, match=r"pip install 'airflow-provider-robofy\[parquet\]'"):
-        fetch(RobofyFetchLeadsOperator, context, output_path=str(tmp_path / "out" / "x.parquet"))
-
-    assert robofy.requests == []
-    assert list(tmp_path.iterdir()) == []

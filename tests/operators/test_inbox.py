@@ -7,17 +7,14 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyDataError
-from airflow_provider_robofy.operators.inbox import (
-    RobofyFetchMessagesOperator,
-    RobofyFetchSessionsOperator,
-    shards,
-)
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
+from tests.operators.conftest import fetch_messages, fetch_sessions, lines
 
 AWKWARD = "guest/7 a+b=c%41?ü太&#"
 
@@ -27,37 +24,14 @@ def robofy(robofy_emulator_factory, connect):
     return connect(robofy_emulator_factory(leads=0, sessions=20, sessions_page_size=8))
 
 
-def fetch_sessions(context, folder: Path, name: str = "sessions.jsonl", **arguments):
-    path = str(folder / name)
-    return RobofyFetchSessionsOperator(task_id="sessions", output_path=path, **arguments).execute(context)
-
-
-def fetch_messages(context, folder: Path, sessions, name: str = "messages.jsonl", **arguments):
-    path = str(folder / name)
-    return RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=path, **arguments).execute(
-        context
-    )
-
-
-def lines(path) -> list[dict]:
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
-
-
-def listed(emulator) -> list[dict]:
-    """Return the sessions as the emulator lists them."""
-    from airflow_provider_robofy.hooks.robofy import RobofyHook
-
-    return [one.model_dump(exclude={"last_message_time"}) for one in RobofyHook().iter_sessions()]
-
-
 # ------------------------------------------------------------------------------------------------- sessions
 
 
 def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, context, tmp_path):
-    manifest = fetch_sessions(context, tmp_path)
+    manifest = fetch_sessions(context, tmp_path / "sessions.jsonl")
     rows = lines(tmp_path / "sessions.jsonl")
     [agent] = robofy.chatbot_ids[:1]
-    assert [row["session_id"] for row in rows] == [one["session_id"] for one in listed(robofy)]
+    assert [row["session_id"] for row in rows] == [one.session_id for one in RobofyHook().iter_sessions()]
     for row in rows:
         assert row["_last_message_time"] == row["last_message_time"].replace(" ", "T") + "+00:00"
         assert (row["_chatbot_id"], row["_project_id"]) == (agent, "24017")
@@ -66,35 +40,12 @@ def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, 
     assert any(row["session_id"] == AWKWARD for row in rows)
 
 
-@pytest.mark.parametrize(
-    ("envelope", "token_key", "time_format"),
-    [
-        ("bare", "next_page_token", "z"),
-        ("named", "nextPageToken", "offset"),
-        ("data", "next_page_token", "epoch"),
-        ("data_list", "nextPageToken", "epoch_ms"),
-    ],
-)
-def test_every_envelope_token_and_time_format_lands_the_same(  # noqa: PLR0917
-    robofy, context, tmp_path, envelope, token_key, time_format
-):
-    fetch_sessions(context, tmp_path, "plain.jsonl")
-    robofy.configure(envelope=envelope, token_key=token_key, time_format=time_format)
-    manifest = fetch_sessions(context, tmp_path, "other.jsonl")
-    assert (manifest["rows"], manifest["undated"], manifest["rejected"]) == (20, 0, 0)
-
-    def known(name):
-        return [(row["session_id"], row["_last_message_time"]) for row in lines(tmp_path / name)]
-
-    assert known("other.jsonl") == known("plain.jsonl")
-
-
 def test_since_lands_what_was_touched_at_or_after_it_and_nothing_is_too_new(robofy, context, tmp_path):
-    fetch_sessions(context, tmp_path, "all.jsonl")
+    fetch_sessions(context, tmp_path / "all.jsonl")
     rows = lines(tmp_path / "all.jsonl")
     since = sorted(row["_last_message_time"] for row in rows)[12]
     robofy.add_message(rows[-1]["session_id"], "Are you still there?", at="2030-01-01T00:00:00+00:00")
-    manifest = fetch_sessions(context, tmp_path, since=since)
+    manifest = fetch_sessions(context, tmp_path / "sessions.jsonl", since=since)
     found = {row["session_id"] for row in lines(tmp_path / "sessions.jsonl")}
     assert found == {row["session_id"] for row in rows if row["_last_message_time"] >= since} | {rows[-1]["session_id"]}
     assert (manifest["mode"], manifest["until"], manifest["outside_window"]) == ("window", None, 20 - len(found))
@@ -103,9 +54,9 @@ def test_since_lands_what_was_touched_at_or_after_it_and_nothing_is_too_new(robo
 def test_newest_first_stops_early(robofy, connect, context, tmp_path):
     connect(robofy, sessions_order="newest_first")
     robofy.configure(sessions_page_size=2)
-    fetch_sessions(context, tmp_path, "all.jsonl")
+    fetch_sessions(context, tmp_path / "all.jsonl")
     since = lines(tmp_path / "all.jsonl")[2]["_last_message_time"]
-    manifest = fetch_sessions(context, tmp_path, since=since)
+    manifest = fetch_sessions(context, tmp_path / "sessions.jsonl", since=since)
     assert (manifest["rows"], manifest["pages"], manifest["end_marker"]) == (3, 3, "early")
 
 
@@ -123,36 +74,6 @@ def test_without_a_project_the_sessions_name_none(robofy, monkeypatch, context, 
     assert messages["project_id"] is None
 
 
-def test_the_same_session_twice_is_a_duplicate_and_its_two_states_are_not(robofy, context, tmp_path):
-    robofy.fault("duplicate_rows", endpoint="list_sessions", page=2, count=3)
-    robofy.fault("changed_rows", endpoint="list_sessions", page=3, count=2)
-    manifest = fetch_sessions(context, tmp_path)
-    assert (manifest["rows"], manifest["duplicates"], manifest["received"]) == (22, 3, 25)
-    messages = fetch_messages(context, tmp_path, manifest)
-    assert messages["sessions_asked"] == messages["sessions_read"] == 20
-
-
-def test_a_session_without_a_usable_id_is_rejected_with_its_reason(robofy, context, ti, tmp_path):
-    robofy.fault("malformed_rows", endpoint="list_sessions", page=1, count=2, how="odd_id")
-    with pytest.raises(RobofyDataError, match=r"2 of 22 rows were rejected"):
-        fetch_sessions(context, tmp_path)
-    assert ti.pushed["manifest"]["rows"] == 20
-    rejected = lines(tmp_path / "sessions.jsonl.rejected.jsonl")
-    assert all(row["reason"] for row in rejected)
-    assert fetch_sessions(context, tmp_path, max_rejected=2)["rejected"] == 2
-
-
-def test_null_fields_land_as_they_are_and_without_a_time_a_window_cannot_place_them(robofy, context, tmp_path):
-    nothing = dict.fromkeys(["last_message_time", "last_message", "user_profile_name", "last_message_direction"])
-    robofy.add_session("null", **nothing)
-    manifest = fetch_sessions(context, tmp_path)
-    [row] = [row for row in lines(tmp_path / "sessions.jsonl") if row["session_id"] == "null"]
-    assert row.items() >= {**nothing, "_last_message_time": None}.items()
-    assert (manifest["rows"], manifest["undated"]) == (21, 1)
-    with pytest.raises(RobofyDataError, match="1 of 21 rows"):
-        fetch_sessions(context, tmp_path, "window.jsonl", since="2000-01-01")
-
-
 def test_sessions_take_no_until():
     with pytest.raises((TypeError, AirflowException), match="until"):
         RobofyFetchSessionsOperator(task_id="sessions", until="2025-01-01")
@@ -162,8 +83,8 @@ def test_sessions_take_no_until():
 
 
 def test_every_message_lands_in_order_with_five_fields_added(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    manifest = fetch_messages(context, tmp_path, json.loads(json.dumps(sessions)))
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    manifest = fetch_messages(context, tmp_path / "messages.jsonl", json.loads(json.dumps(sessions)))
     rows = lines(tmp_path / "messages.jsonl")
     wanted = [row["session_id"] for row in lines(tmp_path / "sessions.jsonl")]
     assert list(dict.fromkeys(row["_session_id"] for row in rows)) == wanted
@@ -183,49 +104,26 @@ def test_every_message_lands_in_order_with_five_fields_added(robofy, context, tm
 
 def test_a_relative_path_lies_below_the_landing_root(robofy, context, tmp_path, monkeypatch):
     monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path))
-    fetch_sessions(context, Path("my"))
-    manifest = fetch_messages(context, Path("my"), "my/sessions.jsonl")
+    fetch_sessions(context, "my/sessions.jsonl")
+    manifest = fetch_messages(context, "my/messages.jsonl", "my/sessions.jsonl")
     assert (manifest["uri"], manifest["sessions_read"]) == (f"{tmp_path}/my/messages.jsonl", 20)
-
-
-def test_the_shards_together_are_exactly_the_whole(robofy, context, ti, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    whole = fetch_messages(context, tmp_path, sessions, "whole.jsonl")
-    parts = []
-    for index, shard in enumerate(shards(3)):
-        ti.map_index = index
-        parts.append(fetch_messages(context, tmp_path, sessions, f"{index}.jsonl", shard=list(shard)))
-    assert [part["shard"] for part in parts] == [[0, 3], [1, 3], [2, 3]]
-    for name in ("rows", "received", "requests", "sessions_asked", "sessions_read"):
-        assert sum(part[name] for part in parts) == whole[name]
-    together = sorted(line for part in parts for line in Path(part["uri"]).read_text().splitlines())
-    assert together == sorted((tmp_path / "whole.jsonl").read_text().splitlines())
 
 
 @pytest.mark.parametrize(("count", "drift"), [(4, False), (5, True)])
 def test_all_sessions_gone_is_drift_from_five_on(robofy, context, tmp_path, count, drift):
     robofy.configure(sessions_page_size=0)
-    sessions = fetch_sessions(context, tmp_path, "all.jsonl")
+    fetch_sessions(context, tmp_path / "all.jsonl")
     since = lines(tmp_path / "all.jsonl")[count - 1]["_last_message_time"]
-    sessions = fetch_sessions(context, tmp_path, since=since)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl", since=since)
     assert sessions["rows"] == count
     robofy.configure(paths={"list_session_messages": "/v2/conversations/{chatbotId}/{sessionId}"})
     if not drift:
-        manifest = fetch_messages(context, tmp_path, sessions)
+        manifest = fetch_messages(context, tmp_path / "messages.jsonl", sessions)
         assert (manifest["sessions_gone"], manifest["rows"]) == (count, 0)
         return
-    with pytest.raises(AirflowFailException) as caught:
-        fetch_messages(context, tmp_path, sessions)
-    for words in (f"all {count} sessions are gone", "list_session_messages", "'endpoints'", "{session_id}"):
-        assert words in str(caught.value)
+    with pytest.raises(AirflowFailException, match=rf"session_id.*all {count} sessions are gone.*'endpoints'"):
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
     assert not (tmp_path / "messages.jsonl").exists()
-
-
-def test_the_endpoint_setting_fits_a_path_that_has_changed(robofy, connect, context, tmp_path):
-    template = "/v2/conversations/{chatbot_id}/{session_id}"
-    robofy.configure(paths={"list_session_messages": template.replace("_id", "Id")})
-    connect(robofy, endpoints={"list_session_messages": template})
-    assert fetch_messages(context, tmp_path, fetch_sessions(context, tmp_path))["sessions_read"] == 20
 
 
 def test_a_session_that_fails_is_named_beside_the_data_and_fails_the_task_afterwards(  # noqa: PLR0917
@@ -235,35 +133,23 @@ def test_a_session_that_fails_is_named_beside_the_data_and_fails_the_task_afterw
     robofy.add_session(phone)
     robofy.add_message(phone, "What I said")
     robofy.fault("status", status=500, endpoint="list_session_messages", session=phone, times=0, message=f"No {phone}")
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     with pytest.raises(RobofyDataError) as caught:
-        fetch_messages(context, tmp_path, sessions)
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
 
     manifest = ti.pushed["manifest"]
     assert (manifest["sessions_asked"], manifest["sessions_read"], manifest["sessions_failed"]) == (21, 20, 1)
     [failed] = lines(manifest["failed_uri"])
     assert (failed["session_id"], failed["status"], failed["attempts"]) == (phone, 500, 2)
     assert phone not in {row["_session_id"] for row in lines(manifest["uri"])}
-    out, err = capfd.readouterr()
-    said = caplog.text + out + err
+    said = caplog.text + "".join(capfd.readouterr())
     assert "list_session_messages (GET /v1/ai-agent/inbox/chats/{chatbot_id}/{session_id})" in said
     assert failed["session"] in said
-    for where in (said, str(caught.value), json.dumps(manifest)):
-        assert phone.removeprefix("+") not in where
     assert "max_failed_sessions is 0" in str(caught.value)
-    assert fetch_messages(context, tmp_path, sessions, max_failed_sessions=1)["sessions_failed"] == 1
-
-
-def test_the_name_of_a_session_in_the_log_depends_on_the_key(robofy, connect, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    names = []
-    for extra in ({}, {"pseudonym_secret": "one"}, {"pseudonym_secret": "two"}):
-        connect(robofy, **extra)
-        robofy.clear_faults()
-        robofy.fault("html", endpoint="list_session_messages", session=AWKWARD, times=0)
-        manifest = fetch_messages(context, tmp_path, sessions, max_failed_sessions=1)
-        names.append(lines(manifest["failed_uri"])[0]["session"])
-    assert len(set(names)) == 3
+    assert phone.removeprefix("+") not in said + str(caught.value) + json.dumps(manifest)
+    ti.run_id = "another"
+    again = fetch_messages(context, tmp_path / "again.jsonl", sessions, max_failed_sessions=1)
+    assert lines(again["failed_uri"])[0]["session"] != failed["session"], "without a secret each run has its own names"
 
 
 @pytest.mark.parametrize("session_id", ["..", "half \ud83d"])
@@ -271,41 +157,33 @@ def test_an_id_that_cannot_be_sent_fails_alone(robofy, context, ti, tmp_path, se
     content = "".join(json.dumps({"session_id": one}) + "\n" for one in [AWKWARD, session_id])
     path = tmp_path / "own.jsonl"
     path.write_text(content)
-    manifest = {**fetch_sessions(context, tmp_path), "uri": str(path), "rows": 2, "bytes": len(content)}
+    manifest = {
+        **fetch_sessions(context, tmp_path / "sessions.jsonl"),
+        "uri": str(path),
+        "rows": 2,
+        "bytes": len(content),
+    }
     with pytest.raises(RobofyDataError, match="1 of 2 sessions failed"):
-        fetch_messages(context, tmp_path, manifest)
+        fetch_messages(context, tmp_path / "messages.jsonl", manifest)
     assert ti.pushed["manifest"]["sessions_read"] == 1
 
 
-def test_a_wrong_key_fails_at_once_and_asks_nobody_else(robofy, monkeypatch, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    connection = json.loads(os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"])
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps({**connection, "password": "wrong"}))
-    with pytest.raises(AirflowFailException, match="password field"):
-        fetch_messages(context, tmp_path, sessions, max_concurrency=2)
-    assert robofy.count("list_session_messages") <= 3
-    assert not (tmp_path / "messages.jsonl").exists()
-
-
 def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, context, tmp_path):
-    sessions = {**fetch_sessions(context, tmp_path), "chatbot_id": "nobody"}
+    sessions = {**fetch_sessions(context, tmp_path / "sessions.jsonl"), "chatbot_id": "nobody"}
     with pytest.raises(AirflowFailException, match="CHATBOT_NOT_FOUND"):
-        fetch_messages(context, tmp_path, sessions)
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"max_concurrency": 0}, "max_concurrency=0 must be at least 1"),
         ({"shard": (8, 8)}, "out of range"),
-        ({"sessions": ["+4915112345678"]}, "not a list"),
         ({"sessions": {"resource": "leads"}}, "'leads'"),
-        ({"sessions": "/nowhere/sessions.jsonl"}, "is not there"),
         ({"output_path": "messages.csv"}, "output_path"),
     ],
 )
 def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, tmp_path, arguments, words):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     before = robofy.count()
     values = {"sessions": sessions, "output_path": str(tmp_path / "m.jsonl"), **arguments}
     with pytest.raises(AirflowFailException) as caught:
@@ -314,31 +192,17 @@ def test_wrong_arguments_fail_at_once_and_say_what_to_fix(robofy, context, tmp_p
     assert robofy.count() == before, "it was refused before anything was asked"
 
 
-def test_the_file_of_other_sessions_or_of_another_shard_is_not_overwritten(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
-    other = fetch_sessions(context, tmp_path, "other.jsonl")
-    fetch_messages(context, tmp_path, sessions)
-    before = (tmp_path / "messages.jsonl").read_bytes()
-    with pytest.raises(AirflowFailException, match="sessions_uri"):
-        fetch_messages(context, tmp_path, other)
-    with pytest.raises(AirflowFailException, match="shard"):
-        fetch_messages(context, tmp_path, sessions, shard=(0, 2))
-    assert (tmp_path / "messages.jsonl").read_bytes() == before
-    fetch_messages(context, tmp_path, sessions)
-
-
-def test_rows_that_are_no_messages_are_kept_with_their_reason(robofy, context, ti, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
+def test_rows_that_are_no_messages_fail_the_task_beyond_max_rejected(robofy, context, ti, tmp_path):
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     robofy.fault("malformed_rows", endpoint="list_session_messages", session=AWKWARD, how="not_object", count=2)
     with pytest.raises(RobofyDataError, match=r"2 of .* rows were rejected, and max_rejected is 0"):
-        fetch_messages(context, tmp_path, sessions)
-    rejected = lines(ti.pushed["manifest"]["rejected_uri"])
-    assert {row["session_id"] for row in rejected} == {AWKWARD}
-    assert fetch_messages(context, tmp_path, sessions, max_rejected=2)["rejected"] == 2
+        fetch_messages(context, tmp_path / "messages.jsonl", sessions)
+    assert {row["session_id"] for row in lines(ti.pushed["manifest"]["rejected_uri"])} == {AWKWARD}
+    assert fetch_messages(context, tmp_path / "messages.jsonl", sessions, max_rejected=2)["rejected"] == 2
 
 
 def test_templates_reach_every_field_that_says_so(robofy, context, tmp_path):
-    fetch_sessions(context, tmp_path)
+    fetch_sessions(context, tmp_path / "sessions.jsonl")
     task = RobofyFetchMessagesOperator(
         task_id="messages",
         sessions=f"{tmp_path}/{{{{ params.name }}}}.jsonl",
@@ -361,7 +225,7 @@ class Terminated(BaseException):
 @pytest.mark.serial
 @pytest.mark.parametrize("how", ["raises", "goes on"])
 def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, context, tmp_path, how):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     robofy.configure(latency=0.2)
     robofy.fault("delay", seconds=60, endpoint="list_session_messages", after=10, times=0)
     before = {path.name for path in tmp_path.iterdir()}
@@ -389,7 +253,7 @@ def test_a_killed_task_ends_within_a_second_and_leaves_no_half_file(robofy, cont
 
 
 def test_a_task_killed_before_it_began_asks_nobody(robofy, context, tmp_path):
-    sessions = fetch_sessions(context, tmp_path)
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
     task = RobofyFetchMessagesOperator(task_id="messages", sessions=sessions, output_path=str(tmp_path / "m.jsonl"))
     task.on_kill()
     with pytest.raises(RobofyCancelledError):

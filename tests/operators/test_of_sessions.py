@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
-
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.emulator import leads as emulated_leads
 from airflow_provider_robofy.extract import transcript
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
-from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from tests.operators.conftest import fetch_leads, fetch_messages, fetch_sessions, lines
 
 AWKWARD = ["guest/7 a+b=c%41?ü太&#", "100%/+=", "😀 visitor"]
 SECRET = "a secret of more than sixteen characters"
@@ -32,21 +25,17 @@ def robofy(robofy_emulator_factory, connect):
     return emulator
 
 
-def fetch(operator, context, path: Path, **arguments):
-    return operator(task_id="task", output_path=str(path), **arguments).execute(context)
-
-
 @pytest.fixture
 def sessions(robofy, context, tmp_path):
-    return fetch(RobofyFetchSessionsOperator, context, tmp_path / "sessions.jsonl")
+    return fetch_sessions(context, tmp_path / "sessions.jsonl")
 
 
-def fetch_leads(context, path, sessions, **arguments):
-    return fetch(RobofyFetchLeadsOperator, context, path, sessions=sessions, **arguments)
+def leads_of(context, path, sessions, **arguments):
+    return fetch_leads(context, path, sessions=sessions, **arguments)
 
 
 def fetch_conversations(context, path, sessions, **arguments):
-    return fetch(RobofyFetchMessagesOperator, context, path, sessions=sessions, rows="conversations", **arguments)
+    return fetch_messages(context, path, sessions, rows="conversations", **arguments)
 
 
 def truth(sessions) -> list[tuple[str, str]]:
@@ -63,8 +52,8 @@ def truth(sessions) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("ending", ["jsonl", "csv.gz", "parquet"])
 def test_leads_land_with_the_session_that_they_came_from(robofy, context, tmp_path, sessions, ending):
     expected = truth(sessions)
-    robofy.fault("status", endpoint="list_leads", status=503, times=3)
-    manifest = fetch_leads(context, tmp_path / f"leads.{ending}", sessions)
+    robofy.fault("status", endpoint="list_leads", status=503, times=1)
+    manifest = leads_of(context, tmp_path / f"leads.{ending}", sessions)
     landed = list(rows(manifest))
     assert [(row["_session_id"], row["id"]) for row in landed] == expected
     assert {session_id for session_id, _ in expected} >= set(AWKWARD[1:])
@@ -76,25 +65,29 @@ def test_leads_land_with_the_session_that_they_came_from(robofy, context, tmp_pa
 
 def test_shards_together_have_the_leads_of_all_sessions(robofy, context, tmp_path, sessions):
     parts = [
-        fetch_leads(context, tmp_path / f"{index}.jsonl", sessions, shard=(index, 3), max_concurrency=2)
+        leads_of(context, tmp_path / f"{index}.jsonl", sessions, shard=(index, 3), max_concurrency=2)
         for index in range(3)
     ]
     landed = [(row["_session_id"], row["id"]) for part in parts for row in rows(part)]
     assert sorted(landed) == sorted(truth(sessions))
 
 
-def test_leads_sessions_and_messages_join_by_the_same_hash_under_a_policy(robofy, connect, context, tmp_path, sessions):
-    expected = truth(sessions)
-    connect(robofy, privacy={"ip_address": "drop"}, pseudonym_secret=SECRET)
-    hashed = fetch(RobofyFetchSessionsOperator, context, tmp_path / "hashed.jsonl")
+def test_leads_and_conversations_obey_the_policy_and_bear_the_hash_of_their_session(robofy, connect, context, tmp_path):
+    connect(robofy, privacy={"ip_address": "drop", "message": "drop"}, pseudonym_secret=SECRET)
+    hashed = fetch_sessions(context, tmp_path / "hashed.jsonl")
+    leads = list(rows(leads_of(context, tmp_path / "leads.jsonl", hashed)))
     names = {row["_session_key"]: row["session_id"] for row in rows(hashed)}
-    leads = list(rows(fetch_leads(context, tmp_path / "leads.jsonl", hashed)))
-    messages = rows(fetch(RobofyFetchMessagesOperator, context, tmp_path / "messages.jsonl", sessions=hashed))
-    assert [(names[row["_session_id"]], row["id"]) for row in leads] == expected
-    assert {row["_session_id"] for row in messages} <= names.keys()
+    assert [(names[row["_session_id"]], row["id"]) for row in leads] == truth(hashed)
     assert not any("ip_address" in row for row in leads)
-    kept = fetch_leads(context, tmp_path / "kept.jsonl", hashed, privacy={"session_id": "keep"})
-    assert [(row["_session_id"], row["id"]) for row in rows(kept)] == expected
+    landed = list(rows(fetch_conversations(context, tmp_path / "conversations.jsonl", hashed)))
+    assert [row["_session_id"] for row in landed] == list(names)
+    said = [message for row in landed for message in row["_transcript"]]
+    assert said
+    assert not any("message" in one for one in said)
+    kept = leads_of(context, tmp_path / "kept.jsonl", hashed, privacy={"session_id": "keep"})
+    assert [(row["_session_id"], row["id"]) for row in rows(kept)] == truth(hashed)
+    kept = fetch_messages(context, tmp_path / "messages.jsonl", hashed, privacy={"session_id": "keep"})
+    assert {row["_session_id"] for row in rows(kept)} <= set(names.values())
 
 
 def test_a_server_that_ignores_the_filter_is_found_out(robofy, context, tmp_path, sessions, monkeypatch):
@@ -102,30 +95,18 @@ def test_a_server_that_ignores_the_filter_is_found_out(robofy, context, tmp_path
         emulated_leads.LeadBook, "of_session", lambda book, order, *_: book.numbers(order, 0, len(book))
     )
     with pytest.raises(AirflowFailException, match="ignores the filter sessionId"):
-        fetch_leads(context, tmp_path / "leads.jsonl", sessions)
+        leads_of(context, tmp_path / "leads.jsonl", sessions)
     assert not (tmp_path / "leads.jsonl").exists()
 
 
 def test_a_session_whose_leads_cannot_be_read_fails_and_is_named(robofy, context, ti, tmp_path, sessions):
     robofy.fault("status", endpoint="list_leads", status=500, times=1000)
     with pytest.raises(RobofyDataError, match="22 of 22 sessions failed"):
-        fetch_leads(context, tmp_path / "leads.jsonl", sessions)
-    failed = [json.loads(line) for line in (tmp_path / "leads.jsonl.failed.jsonl").read_text().splitlines()]
-    assert {one["session_id"] for one in failed} == {row["session_id"] for row in rows(sessions)}
+        leads_of(context, tmp_path / "leads.jsonl", sessions)
+    assert {one["session_id"] for one in lines(tmp_path / "leads.jsonl.failed.jsonl")} == {
+        row["session_id"] for row in rows(sessions)
+    }
     assert ti.pushed["manifest"]["rows"] == 0
-
-
-@pytest.mark.parametrize(
-    "clash", [{"since": "2025-01-01"}, {"until": "2025-01-01"}, {"cursor": "c"}, {"chatbot_id": "a"}]
-)
-def test_what_does_not_go_together_with_sessions_is_refused(clash):
-    with pytest.raises(RobofyConfigError, match=next(iter(clash))):
-        RobofyFetchLeadsOperator(task_id="leads", sessions="sessions.jsonl", **clash)
-
-
-def test_a_shard_without_sessions_is_refused():
-    with pytest.raises(RobofyConfigError, match="shard has no effect"):
-        RobofyFetchLeadsOperator(task_id="leads", shard=(0, 2))
 
 
 # ------------------------------------------------------------------------------------------------- conversations
@@ -133,8 +114,8 @@ def test_a_shard_without_sessions_is_refused():
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
 def test_a_conversation_is_one_row_with_its_messages_as_the_api_sent_them(robofy, context, tmp_path, sessions, ending):
-    robofy.fault("status", endpoint="list_session_messages", status=503, times=3)
-    messages = list(rows(fetch(RobofyFetchMessagesOperator, context, tmp_path / "m.jsonl", sessions=sessions)))
+    robofy.fault("status", endpoint="list_session_messages", status=503, times=1)
+    messages = list(rows(fetch_messages(context, tmp_path / "m.jsonl", sessions)))
     manifest = fetch_conversations(context, tmp_path / f"conversations.{ending}", sessions)
     landed = list(rows(manifest))
     assert [row["_session_id"] for row in landed] == [row["session_id"] for row in rows(sessions)]
@@ -145,16 +126,6 @@ def test_a_conversation_is_one_row_with_its_messages_as_the_api_sent_them(robofy
         assert row["_message_count"] == len(expected)
         assert (row["_project_id"], row["_chatbot_id"]) == ("24017", robofy.chatbot_ids[0])
     assert (manifest["resource"], manifest["rows"], manifest["received"]) == ("conversations", 22, 22)
-
-
-def test_a_conversation_obeys_the_policy_of_messages(robofy, connect, context, tmp_path):
-    connect(robofy, privacy={"message": "drop"}, pseudonym_secret=SECRET)
-    hashed = fetch(RobofyFetchSessionsOperator, context, tmp_path / "hashed.jsonl")
-    landed = list(rows(fetch_conversations(context, tmp_path / "conversations.jsonl", hashed)))
-    assert [row["_session_id"] for row in landed] == [row["_session_key"] for row in rows(hashed)]
-    said = [message for row in landed for message in row["_transcript"]]
-    assert said
-    assert not any("message" in one for one in said)
 
 
 def test_a_session_that_is_gone_has_no_conversation_and_one_without_messages_an_empty_one(
@@ -190,10 +161,5 @@ def test_a_conversation_above_the_limit_has_failed_and_one_just_below_lands(  # 
     monkeypatch.setattr(transcript, "LONGEST_CONVERSATION", 15_000_000)
     manifest = fetch_conversations(context, tmp_path / f"again.{ending}", sessions, max_failed_sessions=1)
     assert (manifest["sessions_failed"], manifest["rows"]) == (1, 21)
-    [failed] = (tmp_path / f"again.{ending}.failed.jsonl").read_text().splitlines()
-    assert "rows='messages'" in json.loads(failed)["message"]
-
-
-def test_rows_of_another_kind_are_refused():
-    with pytest.raises(RobofyConfigError, match="rows='turns' must be one of 'messages', 'conversations'"):
-        RobofyFetchMessagesOperator(task_id="messages", sessions="sessions.jsonl", rows="turns")
+    [failed] = lines(tmp_path / f"again.{ending}.failed.jsonl")
+    assert "rows='messages'" in failed["message"]

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.extract.privacy import Pseudonyms
 from airflow_provider_robofy.extract.rows import fingerprint
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from tests.operators.conftest import fetch_leads, fetch_messages, fetch_sessions, lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEY = "planted-pseudonym-key-77aa"
 EMAIL, PHONE, NAME, SAID = "ann.planted@example.com", "+4915155501234", "Ann Planted-Person", "planted words of mine"
@@ -48,10 +49,6 @@ def robofy(robofy_emulator_factory, connect):
     return connect(robofy, privacy=POLICY, pseudonym_secret=KEY)
 
 
-def lines(path) -> list[dict]:
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
-
-
 def written(folder: Path, *but: str) -> str:
     """Return all that lies in a folder, but for the files named."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name not in but]
@@ -59,25 +56,8 @@ def written(folder: Path, *but: str) -> str:
     return "\n".join(path.read_text() for path in files)
 
 
-def leads(context, folder: Path, name="leads.jsonl", **arguments) -> dict:
-    task = RobofyFetchLeadsOperator(task_id="leads", output_path=str(folder / name), **arguments)
-    return task.execute(context)
-
-
-def sessions(context, folder: Path, **arguments) -> dict:
-    task = RobofyFetchSessionsOperator(task_id="sessions", output_path=str(folder / "sessions.jsonl"), **arguments)
-    return task.execute(context)
-
-
-def messages(context, folder: Path, sessions: dict, **arguments) -> dict:
-    task = RobofyFetchMessagesOperator(
-        task_id="messages", sessions=sessions, output_path=str(folder / "messages.jsonl"), **arguments
-    )
-    return task.execute(context)
-
-
 def test_leads_obey_the_connections_policy(robofy, context, tmp_path):
-    manifest = leads(context, tmp_path)
+    manifest = fetch_leads(context, tmp_path / "leads.jsonl")
     assert (manifest["rows"], manifest["received"]) == (6, 6)
     assert manifest["privacy"] == {**POLICY, "id": "keep", "created_at": "keep"}
     [ann] = [row for row in lines(manifest["uri"]) if row["lead_data"][0]["field_value"] == Pseudonyms(KEY).full(EMAIL)]
@@ -88,7 +68,9 @@ def test_leads_obey_the_connections_policy(robofy, context, tmp_path):
 
 
 def test_the_rules_of_a_task_come_on_top_of_the_connections(robofy, context, tmp_path):
-    manifest = leads(context, tmp_path, privacy={"lead_data.name": "keep", "lead_data.EMAIL": "drop"})
+    manifest = fetch_leads(
+        context, tmp_path / "leads.jsonl", privacy={"lead_data.name": "keep", "lead_data.EMAIL": "drop"}
+    )
     assert [row["lead_data"] for row in lines(manifest["uri"]) if NAME in str(row)] == [
         [{"field_name": "name", "field_type": "text", "field_value": NAME}]
     ]
@@ -98,7 +80,7 @@ def test_the_rules_of_a_task_come_on_top_of_the_connections(robofy, context, tmp
 def test_rejected_rows_obey_too(robofy, context, ti, tmp_path):
     robofy.fault("malformed_rows", endpoint="list_leads", page=1, count=3, times=1)
     with pytest.raises(RobofyDataError):
-        leads(context, tmp_path, since="2000-01-01")
+        fetch_leads(context, tmp_path / "leads.jsonl", since="2000-01-01")
     rejected = lines(ti.pushed["manifest"]["rejected_uri"])
     assert len(rejected) >= 3
     whole = [line["row"] for line in rejected if isinstance(line["row"], dict)]
@@ -110,8 +92,8 @@ def test_rejected_rows_obey_too(robofy, context, ti, tmp_path):
 
 
 def test_a_session_keeps_its_id_where_it_is_needed_and_nowhere_else(robofy, context, tmp_path, caplog, capfd):
-    landed = sessions(context, tmp_path)
-    said = messages(context, tmp_path, landed)
+    landed = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    said = fetch_messages(context, tmp_path / "messages.jsonl", landed)
     name = Pseudonyms(KEY).full(PHONE)
     [session] = [row for row in lines(landed["uri"]) if row["session_id"] == PHONE]
     assert session["_session_key"] == name
@@ -131,28 +113,21 @@ def test_keys_of_messages_are_all_different_and_the_same_again_though_their_text
 ):
     for _ in range(3):
         robofy.add_message(PHONE, SAID, at=datetime(2025, 1, 1, tzinfo=UTC))
-    landed = sessions(context, tmp_path)
-    first = lines(messages(context, tmp_path, landed)["uri"])
-    again = lines(messages(context, tmp_path, landed)["uri"])
+    landed = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    first = lines(fetch_messages(context, tmp_path / "messages.jsonl", landed)["uri"])
+    again = lines(fetch_messages(context, tmp_path / "messages.jsonl", landed)["uri"])
     assert len({row["_message_key"] for row in first}) == len(first)
     assert first == again
 
 
 def test_a_failed_session_is_named_by_its_hash_only(robofy, context, ti, tmp_path):
     robofy.fault("status", status=500, endpoint="list_session_messages", session=PHONE, times=0)
-    landed = sessions(context, tmp_path)
-    manifest = messages(context, tmp_path, landed, max_failed_sessions=1)
+    landed = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    manifest = fetch_messages(context, tmp_path / "messages.jsonl", landed, max_failed_sessions=1)
     [failed] = lines(manifest["failed_uri"])
     name = str(Pseudonyms(KEY).full(PHONE))
     assert (failed["session_id"], failed["session"]) == (name, name[:16])
     assert PHONE[1:] not in written(tmp_path, "sessions.jsonl")
-
-
-def test_session_ids_may_be_kept_on_purpose(robofy, context, tmp_path):
-    landed = sessions(context, tmp_path, privacy={"session_id": "keep"})
-    manifest = messages(context, tmp_path, landed, privacy={"session_id": "keep"})
-    assert "_session_key" not in lines(landed["uri"])[0]
-    assert PHONE in {row["_session_id"] for row in lines(manifest["uri"])}
 
 
 def test_a_cursor_holds_no_hash_that_tells_what_was_dropped(robofy, connect, monkeypatch, tmp_path):
@@ -194,14 +169,6 @@ def test_a_wrong_policy_of_the_connection_fails_before_the_first_request(  # noq
     connect(robofy, **extra)
     before = len(robofy.requests)
     with pytest.raises(AirflowFailException, match=words):
-        leads(context, tmp_path)
+        fetch_leads(context, tmp_path / "leads.jsonl")
     assert len(robofy.requests) == before
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("operator", [RobofyFetchLeadsOperator, RobofyFetchSessionsOperator])
-def test_a_wrong_policy_of_the_task_fails_when_the_dag_is_parsed(operator):
-    with pytest.raises(RobofyConfigError, match="privacy: the action of 'x'"):
-        operator(task_id="t", privacy={"x": "y"})
-    with pytest.raises(RobofyConfigError, match="privacy: the action of 'x'"):
-        RobofyFetchMessagesOperator(task_id="t", sessions="s", privacy={"x": "y"})

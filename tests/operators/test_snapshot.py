@@ -10,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
 from airflow_provider_robofy.api.endpoints import snapshot
-from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.snapshot import RobofySnapshotOperator
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
@@ -80,8 +80,6 @@ def test_the_connections_privacy_rules_hold(robofy, connect, context, tmp_path):
     assert not any("chatbot_id" in row for row in rows(fetch(context, tmp_path / "agents.jsonl", "agents")))
 
 
-def test_what_cannot_be_fetched_or_done_is_refused(robofy, context, tmp_path):
+def test_another_resource_is_refused(robofy, context, tmp_path):
     with pytest.raises(AirflowFailException, match="resource='leads' must be one of agents, projects, message_stats"):
         fetch(context, tmp_path / "leads.jsonl", "leads")
-    with pytest.raises(RobofyConfigError, match="missing='no' must be one of fail, skip"):
-        fetch(context, tmp_path / "agents.jsonl", "agents", missing="no")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import configparser
 import email
 import re
-import subprocess
-import sys
 import tarfile
 import tomllib
 import zipfile
@@ -16,6 +13,7 @@ import pytest
 from trove_classifiers import classifiers
 
 from airflow_provider_robofy import __version__
+from tests.child import python
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "airflow_provider_robofy"
@@ -26,15 +24,7 @@ pytestmark = pytest.mark.packaging
 
 
 def build(source: Path, target: Path, *options: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--directory", str(target), *options],
-        cwd=source,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+    done = python("-m", "hatchling", "build", "--directory", target, *options, cwd=source)
     assert done.returncode == 0, done.stderr
 
 
@@ -154,11 +144,3 @@ def test_classifiers_exist_and_fit_what_is_required_and_pinned(metadata):
     minors = sorted(tuple(map(int, found[1].split("."))) for one in given if (found := PYTHON.fullmatch(one)))
     assert minors[0] == tuple(map(int, least.split(".")))
     assert minors == [(3, minor) for minor in range(minors[0][1], minors[-1][1] + 1)]
-
-
-def test_the_entry_point(wheel):
-    points = configparser.ConfigParser()
-    points.read_string(wheel.read(f"{NAME}.dist-info/entry_points.txt").decode())
-    assert dict(points["apache_airflow_provider"]) == {
-        "provider_info": f"{PACKAGE}.get_provider_info:get_provider_info",
-    }

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from importlib import import_module
 from importlib.metadata import entry_points, version
 from importlib.resources import files
@@ -17,24 +14,10 @@ import pytest
 import airflow_provider_robofy
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import read_connection
+from tests.child import answer_of
 
 AIRFLOW = tuple(int(part) for part in version("apache-airflow").split(".")[:2])
 [FORM] = get_provider_info()["connection-types"]
-
-
-def answer_of(code: str, **environment: str) -> Any:
-    """Run the code in a fresh interpreter; the last line that it prints, read as JSON."""
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def test_asking_for_the_metadata_imports_nothing_else():
@@ -70,22 +53,10 @@ def test_the_entry_point_leads_to_it():
     assert entry.dist.name == get_provider_info()["package-name"]
 
 
-def test_all_that_it_names_can_be_imported():
-    info = get_provider_info()
-    modules = [
-        module
-        for kind in ("hooks", "operators", "sensors", "transfers", "triggers")
-        for group in info.get(kind, ())
-        # Airflow's schema has one module for a transfer, and a list of them for everything else.
-        for module in group.get("python-modules") or [group["python-module"]]
-    ]
-    assert modules
-    for module in modules:
-        import_module(module)
+def test_the_hook_that_it_names_is_of_the_type_and_name_that_it_says():
     module, _, name = FORM["hook-class-name"].rpartition(".")
     hook = getattr(import_module(module), name)
-    assert hook.conn_type == FORM["connection-type"]
-    assert hook.hook_name == FORM["hook-name"]
+    assert (hook.conn_type, hook.hook_name) == (FORM["connection-type"], FORM["hook-name"])
 
 
 def test_airflow_lists_the_provider_its_hook_its_setting_and_masks_its_secrets():
@@ -115,32 +86,26 @@ print(json.dumps({{
     }
 
 
-def test_a_number_in_the_form_cannot_be_one_that_the_reader_refuses():
+def offered() -> list[tuple[str, Any, Any]]:
+    """Return each value that the form offers: the field's name, the value, and what the reader makes of it."""
+    found: list[tuple[str, Any, Any]] = []
     for name, field in FORM["conn-fields"].items():
-        if "integer" in field["schema"]["type"]:
-            least = field["schema"]["minimum"]
-            connection = read_connection(host=None, password="key", extra={name: least}, user_agent="test")
-            assert getattr(connection.settings, name) == least
+        schema = field["schema"]
+        if "integer" in schema["type"]:
+            found.append((name, schema["minimum"], schema["minimum"]))
+        if "object" in schema["type"]:
+            text = FORM["ui-field-behaviour"]["placeholders"][name]
+            found += [(name, text, json.loads(text)), (name, json.loads(text), json.loads(text))]
+        if "enum" in schema:
+            found += [(name, value, value) for value in schema["enum"]] + [(name, None, schema["default"])]
+    return found
 
 
-def test_a_list_of_values_shows_its_default_and_names_what_the_reader_takes():
-    lists = {name: field["schema"] for name, field in FORM["conn-fields"].items() if "enum" in field["schema"]}
-    assert lists
-    bare = read_connection(host=None, password="key", extra={}, user_agent="test")
-    for name, schema in lists.items():
-        assert getattr(bare, name) == schema["default"]
-        for value in schema["enum"]:
-            read = read_connection(host=None, password="key", extra={name: value}, user_agent="test")
-            assert getattr(read, name) == value
-
-
-def test_json_in_the_form_may_be_an_object_or_text_and_its_example_can_be_used():
-    fields = {name for name, field in FORM["conn-fields"].items() if "object" in field["schema"]["type"]}
-    assert fields
-    for name in fields:
-        text = FORM["ui-field-behaviour"]["placeholders"][name]
-        for value in (text, json.loads(text)):
-            read_connection(host=None, password="key", extra={name: value}, user_agent="test")
+@pytest.mark.parametrize(("name", "value", "expected"), offered())
+def test_whatever_the_form_offers_the_reader_takes(name, value, expected):
+    connection = read_connection(host=None, password="key", extra={name: value}, user_agent="test")
+    read = getattr(connection, name) if hasattr(connection, name) else getattr(connection.settings, name)
+    assert read == expected
 
 
 @pytest.mark.skipif(AIRFLOW >= (3, 0), reason="Airflow 3 has another form")

@@ -14,6 +14,7 @@ from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSens
 from airflow.triggers.base import BaseTrigger
 
 from airflow_provider_robofy.get_provider_info import get_provider_info
+from tests.offered import offered
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / ".airflow-registry.yaml"
@@ -60,18 +61,4 @@ def test_what_it_names_is_there_and_is_what_it_is_named(kind, entry):
 
 
 def test_every_class_of_the_provider_info_is_named():
-    info = get_provider_info()
-    modules = [module for kind in KINDS for group in info.get(kind, ()) for module in modules_of(group)]
-    public = {
-        f"{module}.{name}"
-        for module in modules
-        for name, one in vars(import_module(module)).items()
-        if inspect.isclass(one) and name.startswith("Robofy") and one.__module__ == module
-        if issubclass(one, BaseOperator | BaseHook | BaseTrigger)
-    }
-    assert public
-    assert sorted(public - set(NAMED)) == []
-
-
-def modules_of(group: dict[str, Any]) -> list[str]:
-    return [*group.get("python-modules", ()), *([group["python-module"]] if "python-module" in group else [])]
+    assert sorted({f"{one.__module__}.{name}" for name, one in offered().items()} - set(NAMED)) == []

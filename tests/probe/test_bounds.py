@@ -46,8 +46,6 @@ def test_a_403_for_one_endpoint_costs_that_one_only(robofy_emulator_factory, pro
 
 
 def test_a_host_that_is_not_there_ends_it_at_once(robofy_emulator, probe):
-    robofy_emulator.stop()
-    robofy_emulator.start()
     url = robofy_emulator.url
     robofy_emulator.stop()
     found = probe(robofy_emulator, host=url, bounds=Bounds(max_requests=2, max_seconds=20), ids=False, chatbot_id="a")
@@ -65,31 +63,33 @@ def test_rate_limits_are_obeyed_and_reported(robofy_emulator_factory, probe):
     assert found["leads", "path"].value == "answers"
 
 
-def test_an_account_that_only_limits_ends_it_within_the_bounds(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory()
-    emulator.fault("rate_limit", retry_after=0, times=0)
-    found = probe(emulator)
-    assert found.survey.requests == 5
+@pytest.mark.parametrize(
+    ("emulated", "bounds", "requests", "said"),
+    [
+        ({"faults": ["rate_limit:retry_after=0,times=0"]}, {}, 5, "requests-per-minute"),
+        (
+            {
+                "leads": 1_000_000,
+                "page_size": 5,
+                "sessions_page_size": 2,
+                "faults": ["status:status=503,times=0,page=3"],
+            },
+            {"max_requests": 9, "lead_pages": 500, "session_pages": 500},
+            9,
+            "used up",
+        ),
+        ({"faults": ["redirect:to=/v1/projects,times=0,endpoint=list_leads"]}, {"max_requests": 1}, 1, "used up"),
+    ],
+    ids=["only limits", "endless and failing", "redirects"],
+)
+def test_requests_are_bounded_whatever_comes_back(  # noqa: PLR0917
+    robofy_emulator_factory, probe, emulated, bounds, requests, said
+):
+    emulator = robofy_emulator_factory(**emulated)
+    found = probe(emulator, bounds=Bounds(**bounds))
+    assert found.survey.requests == emulator.count() == requests
     assert not found.survey.complete
-    assert "requests-per-minute" in found.text
-
-
-def test_requests_are_bounded_whatever_comes_back(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory(leads=1_000_000, page_size=5, sessions_page_size=2)
-    emulator.fault("status", status=503, times=0, page=3)
-    bounds = Bounds(max_requests=9, lead_pages=500, session_pages=500)
-    found = probe(emulator, bounds=bounds)
-    assert found.survey.requests == emulator.count() <= 9
-    assert not found.survey.complete
-    assert "used up" in found.text
-
-
-def test_redirects_are_bounded_too(robofy_emulator_factory, probe):
-    emulator = robofy_emulator_factory()
-    emulator.fault("redirect", to="/v1/projects", times=0, endpoint="list_leads")
-    found = probe(emulator, bounds=Bounds(max_requests=1))
-    assert found.survey.requests == 1
-    assert not found.survey.complete
+    assert said in found.text
 
 
 @pytest.mark.serial

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_robofy.api.endpoints import get_crawl_status, list_agents, list_leads, list_sessions
-from airflow_provider_robofy.api.envelopes import Rows
-from airflow_provider_robofy.probe.shapes import NO_ROWS, UNKNOWN_TOKEN, error_shape, shape_of
+from airflow_provider_robofy.probe.shapes import error_shape, shape_of
 
 READ = list_sessions("a").read
 ROW = {"session_id": "s"}
@@ -42,27 +41,6 @@ def test_totals_and_columns_are_seen_beside_the_rows():
     assert shape.fields["data", "total_count"] == shape.fields["data", "report", "total"] == "number"
     assert shape.fields["data", "count"] == "text"
     assert [at[-1] for at in shape.fields if at[:-1] == ("data", "report")] == ["columns", "rows", "total"]
-
-
-def test_a_token_of_another_name_is_trouble_but_the_rows_are_there():
-    shape = shape_of({"sessions": [ROW], "paging": {"cursor": "abc"}}, READ)
-    assert shape.trouble == UNKNOWN_TOKEN
-    assert shape.rows == Rows([ROW], None, "absent")
-    assert shape.pointers_at == (("paging", "cursor"),)
-
-
-@pytest.mark.parametrize("payload", [None, "text", 7, {}, {"a": [1], "b": [2]}, {"sessions": {"x": 1}}])
-def test_no_rows_is_trouble_and_no_error(payload):
-    shape = shape_of(payload, READ)
-    assert shape.trouble == NO_ROWS
-    assert shape.rows is None
-
-
-def test_an_answer_nested_without_end_is_no_error():
-    deep: object = [ROW]
-    for _ in range(900):
-        deep = {"data": deep, "cursor": "x"}
-    assert shape_of(deep, READ).trouble == NO_ROWS
 
 
 def test_of_an_answer_that_is_no_listing_names_types_known_words_and_zones_are_kept_only():

@@ -19,7 +19,7 @@ MODES = ["poke", "reschedule", "deferred"]
 def connect(monkeypatch):
     def connect(emulator, password=None, **extra):
         connection = json.loads(emulator.connection_json())
-        connection["extra"].update(max_attempts=1, total_timeout=20, **extra)
+        connection["extra"].update({"max_attempts": 1, "total_timeout": 20, **extra})
         if password:
             connection["password"] = password
         monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))

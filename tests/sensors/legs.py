@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
+
+from tests.waiting import finish as finish_leg
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.sensors.base import RobofyBaseSensor
@@ -35,18 +34,10 @@ def finish(one: RobofyBaseSensor, states: dict | None = None):
     context["asset_state_store"] = states or {}
     for _ in range(200):
         try:
-            return one.execute(context)
-        except TaskDeferred as deferred:
-            _, arguments = deferred.trigger.serialize()
-            [payload] = asyncio.run(events_of(type(deferred.trigger)(**json.loads(json.dumps(arguments)))))
-            return one.resume_execution(deferred.method_name, {"event": payload}, context)
+            return finish_leg(one, context)
         except Exception as left:
             if type(left).__name__ != "AirflowRescheduleException":
                 raise
             Rescheduled.first = Rescheduled.first or datetime.now(UTC)
             time.sleep(0.1)
     pytest.fail("it never ended")
-
-
-async def events_of(trigger) -> list:
-    return [event.payload async for event in trigger.run()]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import time
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-import requests
 from airflow.exceptions import AirflowRescheduleException
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -19,42 +15,27 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCrawlError, RobofyError
 from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
 from airflow_provider_robofy.triggers import polling
-from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
+from tests.waiting import finish, payloads, rebuilt, start_crawl
 
 MODES = ["poke", "deferred"]
 
 
 @pytest.fixture
-def robofy(robofy_emulator_factory, monkeypatch):
-    emulator = robofy_emulator_factory(leads=0, crawl_seconds=0)
-    connection = json.loads(emulator.connection_json())
-    connection["extra"].update(max_attempts=1, total_timeout=20)
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-    return emulator
+def robofy(robofy_emulator_factory, connect):
+    return connect(robofy_emulator_factory(leads=0, crawl_seconds=0), max_attempts=1)
 
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
     monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 @pytest.fixture
 def crawl(robofy):
-    def crawl() -> str:
-        answer = requests.post(
-            f"{robofy.url}/v1/ai-agent/crawl_website",
-            json={"start_urls": [{"url": "https://example.com"}], "chatbot_id": robofy.chatbot_ids[0]},
-            headers={"Authorization": f"Bearer {robofy.api_key}"},
-            timeout=10,
-        )
-        return str(answer.json()["run_id"])
-
-    return crawl
+    return lambda: start_crawl(robofy)
 
 
 def sensor(mode: str, **arguments) -> RobofyCrawlSensor:
@@ -66,27 +47,12 @@ def sensor(mode: str, **arguments) -> RobofyCrawlSensor:
     )
 
 
-def finish(one: RobofyCrawlSensor, context=None):
-    """Run a sensor to its end, through a deferral and its trigger where it defers."""
-    context = context or {}
-    try:
-        return one.execute(context)
-    except TaskDeferred as deferred:
-        _, arguments = deferred.trigger.serialize()
-
-        async def event():
-            return [event.payload async for event in RobofyCrawlTrigger(**json.loads(json.dumps(arguments))).run()]
-
-        [payload] = asyncio.run(event())
-        return one.resume_execution(deferred.method_name, {"event": payload}, context)
-
-
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seconds", [0, 0.5])
 def test_a_complete_crawl_gives_the_same_result_in_every_mode(robofy, crawl, mode, seconds):
     robofy.configure(crawl_seconds=seconds)
     run_id = crawl()
-    result = finish(sensor(mode))
+    result = finish(sensor(mode), {})
     assert (result["status"], result["run_id"]) == ("completed", run_id)
 
 
@@ -102,16 +68,15 @@ def test_a_timeout_fails_or_skips(robofy, crawl, mode, soft_fail):
     robofy.configure(crawl_seconds=60)
     crawl()
     with pytest.raises(AirflowSkipException if soft_fail else AirflowSensorTimeout):
-        finish(sensor(mode, timeout=0.3, soft_fail=soft_fail))
+        finish(sensor(mode, timeout=0.3, soft_fail=soft_fail), {})
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("flags", [{}, {"soft_fail": True}, {"silent_fail": True}], ids=str)
-def test_a_wrong_key_fails_at_once_and_is_never_a_skip(robofy, monkeypatch, mode, flags):
-    connection = json.loads(robofy.connection_json())
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps({**connection, "password": "rk_wrong_4410"}))
+def test_a_wrong_key_fails_at_once_and_is_never_a_skip(robofy, connect, mode, flags):
+    connect(robofy, password="rk_wrong_4410")
     with pytest.raises(AirflowFailException, match="password field") as caught:
-        finish(sensor(mode, **flags))
+        finish(sensor(mode, **flags), {})
     assert "rk_wrong_4410" not in str(caught.value)
     assert robofy.count("get_crawl_status") == 1
 
@@ -124,12 +89,7 @@ def test_a_key_that_becomes_wrong_while_it_waits_deferred_fails_at_once_too(robo
     with pytest.raises(TaskDeferred) as deferred:
         one.execute({})
     robofy.configure(api_key="another")
-    _, arguments = deferred.value.trigger.serialize()
-
-    async def event():
-        return [event.payload async for event in RobofyCrawlTrigger(**arguments).run()]
-
-    [payload] = asyncio.run(event())
+    [payload] = payloads(rebuilt(deferred.value.trigger))
     with pytest.raises(AirflowFailException, match="password field"):
         one.resume_execution("execute_complete", {"event": payload}, {})
 
@@ -140,13 +100,13 @@ def test_a_failed_crawl_fails_and_is_never_a_skip(robofy, crawl, mode, soft_fail
     robofy.configure(crawl_result="Failed")
     crawl()
     with pytest.raises(RobofyError, match="'Failed'"):
-        finish(sensor(mode, soft_fail=soft_fail))
+        finish(sensor(mode, soft_fail=soft_fail), {})
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_agent_without_a_crawl_fails_so_that_it_may_be_retried(robofy, mode):
     with pytest.raises(RobofyCrawlError, match="knows of no crawl"):
-        finish(sensor(mode))
+        finish(sensor(mode), {})
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -154,7 +114,7 @@ def test_trouble_that_may_pass_is_waited_out(robofy, crawl, mode):
     crawl()
     robofy.fault("status", status=500, endpoint="get_crawl_status", times=2)
     robofy.fault("drop", endpoint="get_crawl_status", times=1)
-    assert finish(sensor(mode))["status"] == "completed"
+    assert finish(sensor(mode), {})["status"] == "completed"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -162,7 +122,7 @@ def test_a_sensor_that_must_never_fail_skips_in_every_mode(robofy, crawl, mode):
     robofy.configure(crawl_result="Failed")
     crawl()
     with pytest.raises(AirflowSkipException):
-        finish(sensor(mode, never_fail=True))
+        finish(sensor(mode, never_fail=True), {})
 
 
 def test_an_unknown_word_is_warned_of_once(robofy, crawl, caplog):

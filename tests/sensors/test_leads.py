@@ -9,11 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
-    AirflowFailException,
-    AirflowSensorTimeout,
-    AirflowSkipException,
-)
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
@@ -89,7 +85,7 @@ def test_a_timeout_fails_or_skips(robofy, mode, soft_fail):
 
 @pytest.mark.parametrize("soft_fail", [False, True])
 def test_a_wrong_key_fails_at_once_and_is_never_a_skip(robofy, connect, mode, soft_fail):
-    connect(robofy, password="rk_wrong_5102")
+    connect(robofy, password="rk_wrong_5102", max_attempts=1)
     with pytest.raises(AirflowFailException, match="password field") as caught:
         finish(sensor(mode, soft_fail=soft_fail))
     assert "rk_wrong_5102" not in str(caught.value)

@@ -21,27 +21,12 @@ PHONE = "+4915100099887"
 def test_leads_are_in_the_table_as_they_landed(warehouse, land, load):
     manifest = land([lead(1), lead(2, page_url=None, utm_source="ad", score=7, tags=["a", {"b": None}])])
     counts = load(manifest, lead_fields=["Name", "email"])
-    assert counts == {
-        "table": "t",
-        "mode": "upsert",
-        "files": 1,
-        "rows": 2,
-        "inserted": 2,
-        "updated": 0,
-        "unchanged": 0,
-        "outdated": 0,
-        "superseded": 0,
-        "deleted": 0,
-        "columns_added": 20,
-    }
+    none = dict.fromkeys(["updated", "unchanged", "outdated", "superseded", "deleted"], 0)
+    assert counts == {"table": "t", "mode": "upsert", "files": 1, "rows": 2, "inserted": 2, "columns_added": 20, **none}
     first, second = warehouse.rows()
     assert first["lead_data"] == lead(1)["lead_data"]
-    assert (second["page_url"], second["utm_source"], second["score"], second["tags"]) == (
-        None,
-        "ad",
-        "7",
-        '["a",{"b":null}]',
-    )
+    assert [second[name] for name in ("page_url", "utm_source", "score")] == [None, "ad", "7"]
+    assert second["tags"] == '["a",{"b":null}]'
     assert (first["Name"], first["email"]) == ("Person 1", "p1@example.com")
     assert load(manifest, lead_fields=["Name", "email"])["unchanged"] == 2
     assert warehouse.rows() == [first, second]
@@ -55,10 +40,8 @@ def test_a_lead_has_one_row_in_the_version_that_was_fetched_last(warehouse, land
     assert (counts["inserted"], counts["updated"]) == (1, 1)
     after = warehouse.rows()
     assert [(row["id"], row["source"]) for row in after] == [
-        ("lead_1", "chatbot"),
-        ("lead_2", "widget"),
-        ("lead_3", "chatbot"),
-    ]
+        ("lead_1", "chatbot"), ("lead_2", "widget"), ("lead_3", "chatbot"),
+    ]  # fmt: skip
     # The old file once more: what is newer stays.
     counts = load(old)
     assert (counts["unchanged"], counts["outdated"], counts["updated"]) == (1, 1, 0)
@@ -95,12 +78,8 @@ def test_fields_may_change_their_type_and_new_ones_get_a_column(warehouse, land,
     assert counts["columns_added"] == 1
     one, two, three = warehouse.rows()
     assert (one["score"], one["campaign"]) == ("7", None)
-    assert (two["score"], two["source"], two["page_url"], two["created_at"]) == (
-        '{"value":7}',
-        '["a","b"]',
-        "true",
-        "1736937000",
-    )
+    assert (two["score"], two["source"]) == ('{"value":7}', '["a","b"]')
+    assert (two["page_url"], two["created_at"]) == ("true", "1736937000")
     assert (two["lead_data"], three["lead_data"], two["campaign"]) == ("none", None, "x")
 
 
@@ -148,11 +127,13 @@ def test_text_that_no_database_takes_is_mended_and_everything_else_is_kept(wareh
     assert json.loads(json.loads(two["odd"])) == {"deep": deep}
 
 
-def test_ids_that_differ_in_case_or_a_blank_are_different_leads(warehouse, land, load):
+def test_ids_that_differ_in_case_or_a_blank_are_different_leads_and_the_longest_is_kept_whole(warehouse, land, load):
     ids = ["a", "A", "a ", "ä", "á", "\uff41", " a", "a\t", "ß", "ss", "😀", "'; DROP TABLE t; --", "%s", "\\", "7"]
+    ids += ["😀" * 255, "x" * 255]
     rows = [lead(1, id=one) for one in ids] + [lead(1, id=8)]
-    assert load(land(rows))["inserted"] == len(rows)
-    assert load(land(rows, at="2026-01-01T00:00:00+00:00"))["unchanged"] == len(rows)
+    agent = "😀" * 200
+    assert load(land(rows, agent=agent))["inserted"] == len(rows)
+    assert load(land(rows, agent=agent, at="2026-01-01T00:00:00+00:00"))["unchanged"] == len(rows)
     assert {row["id"] for row in warehouse.rows()} == {*ids, "8"}
 
 
@@ -172,12 +153,6 @@ def test_an_id_that_cannot_be_kept_as_it_is_is_refused_before_anything_is_made(w
     assert "planted-secret" not in str(caught.value)
     with pytest.raises(Exception, match=r"(?i)exist|no such table"):
         warehouse.rows()
-
-
-def test_an_id_of_the_longest_kind_is_kept(warehouse, land, load):
-    rows = [lead(1, id="😀" * 255), lead(1, id="x" * 255)]
-    load(land(rows, agent="😀" * 200))
-    assert {row["id"] for row in warehouse.rows()} == {row["id"] for row in rows}
 
 
 HOSTILE = ['t"; DROP TABLE x; --', "t`x", "t'x", "select", "T t", "t\\", "t:x", "täble", "t)(", "t[0]"]
@@ -252,38 +227,34 @@ def test_arguments_that_cannot_be_are_refused_with_their_names(warehouse, land, 
         load(land([lead(1)]), **arguments)
 
 
-def test_names_that_are_too_long_are_refused_and_not_cut(warehouse, land, load):
-    if warehouse.kind == "sqlite":
-        pytest.skip("SQLite knows no limit")
-    for arguments in ({"table": "ü" * 65}, {"lead_fields": ["ü" * 65]}, {"table": f"{'s' * 65}.t"}):
-        with pytest.raises(AirflowFailException, match=r"a name in .* has 6[34] at most"):
-            load(land([lead(1)]), **arguments)
+SERVERS = ("postgresql", "mariadb")
 
 
-def test_names_that_mysql_cannot_hold_are_refused(warehouse, land, load):
-    if warehouse.kind != "mariadb":
-        pytest.skip("of MySQL")
-    for arguments in ({"lead_fields": ["a%b"]}, {"table": "a`b"}, {"lead_fields": ["a😀"]}, {"table": "s .t"}):
-        with pytest.raises(AirflowFailException, match="which no name may in MySQL"):
-            load(land([lead(1)]), **arguments)
+@pytest.mark.parametrize(
+    ("kinds", "arguments", "words"),
+    [
+        (SERVERS, {"table": "ü" * 65}, "a name in .* has 6[34] at most"),
+        (SERVERS, {"lead_fields": ["ü" * 65]}, "a name in .* has 6[34] at most"),
+        (SERVERS, {"table": f"{'s' * 65}.t"}, "a name in .* has 6[34] at most"),
+        *(("mariadb", one, "which no name may in MySQL") for one in (
+            {"lead_fields": ["a%b"]}, {"table": "a`b"}, {"lead_fields": ["a😀"]}, {"table": "s .t"},
+        )),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_names_that_a_server_cannot_hold_are_refused_and_not_cut(warehouse, land, load, kinds, arguments, words):  # noqa: PLR0917
+    if warehouse.kind not in kinds:
+        pytest.skip("takes these names")
+    with pytest.raises(AirflowFailException, match=words):
+        load(land([lead(1)]), **arguments)
 
 
 def test_fields_whose_names_differ_only_in_case_or_are_taken_lose_nothing(warehouse, land, load):
-    row = lead(
-        1, Email="A", email="b", EMAIL=3, Source="S", _run_key="mine", _row=9, **{"form field": "f", "x" * 64: 1}
-    )
-    load(land([row]), lead_fields={"email": "mail"})
+    extra = {"Email": "A", "email": "b", "Source": "S", "_run_key": "mine", "_row": 9, "form field": "f", "x" * 64: 1}
+    load(land([lead(1, EMAIL=3, **extra)]), lead_fields={"email": "mail"})
     [found] = warehouse.rows()
     assert (found["EMAIL"], found["mail"], found["source"]) == ("3", "p1@example.com", "chatbot")
-    assert found["_extra"] == {
-        "email": "b",
-        "Email": "A",
-        "Source": "S",
-        "_run_key": "mine",
-        "_row": 9,
-        "form field": "f",
-        "x" * 64: 1,
-    }
+    assert found["_extra"] == extra
     assert (found["_run_key"], found["_row"]) == ("dag/run-1/leads", 1)
 
 
@@ -339,13 +310,10 @@ def test_append_keeps_the_rows_of_each_run_and_a_run_only_once(warehouse, land, 
     load(second, mode="append")
     counts = load(first, mode="append")
     assert (counts["inserted"], counts["deleted"]) == (2, 2)
-    assert [
-        (row["_run_key"], row["source"]) for row in sorted(warehouse.rows(), key=lambda r: (r["_run_key"], r["_row"]))
-    ] == [
-        ("dag/run-1/leads", "chatbot"),
-        ("dag/run-1/leads", "changed"),
-        ("dag/run-2/leads", "chatbot"),
-    ]
+    runs: dict[str, list[str]] = {}
+    for row in sorted(warehouse.rows(), key=lambda row: row["_row"]):
+        runs.setdefault(row["_run_key"], []).append(row["source"])
+    assert runs == {"dag/run-1/leads": ["chatbot", "changed"], "dag/run-2/leads": ["chatbot"]}
     again = land([lead(5)], run_key=first["run_key"], at="2025-01-03T00:00:00+00:00")
     load(again, mode="append")
     assert [row["id"] for row in warehouse.rows() if row["_run_key"] == first["run_key"]] == ["lead_5"]
@@ -361,17 +329,11 @@ def test_replace_deletes_what_the_listing_lacks_of_this_agent_only(warehouse, la
     for expected in ({"inserted": 1, "unchanged": 1, "deleted": 1}, {"inserted": 0, "unchanged": 2, "deleted": 0}):
         counts = load(newer, mode="replace")
         assert {name: counts[name] for name in expected} == expected
-    assert [
-        (row["_project_id"], row["_chatbot_id"], row["id"])
-        for row in sorted(warehouse.rows(), key=lambda r: (r["_project_id"], r["_chatbot_id"], r["id"]))
-    ] == [
-        ("", "a", "lead_1"),
-        ("", "a", "lead_2"),
-        ("24017", "a", "lead_2"),
-        ("24017", "a", "lead_3"),
-        ("24017", "b", "lead_1"),
-        ("24017", "b", "lead_2"),
-    ]
+    ids: dict[tuple[str, str], list[str]] = {}
+    for row in warehouse.rows():
+        ids.setdefault((row["_project_id"], row["_chatbot_id"]), []).append(row["id"])
+    first, second, third = (f"lead_{number}" for number in (1, 2, 3))
+    assert ids == {("", "a"): [first, second], ("24017", "a"): [second, third], ("24017", "b"): [first, second]}
     with pytest.raises(AirflowFailException, match="fetched after 2025-01-15"):
         load(land([lead(1)], agent="a"), mode="replace")
     assert load(land([], agent="a", at="2025-03-01T00:00:00+00:00"), mode="replace")["deleted"] == 2
@@ -408,14 +370,10 @@ def test_an_empty_file_makes_the_table(warehouse, land, load):
 
 
 def test_of_a_session_with_a_hash_the_id_never_gets_into_the_table(warehouse, land, load):
+    touched = "2025-01-01T00:00:00+00:00"
     rows = [
         {"session_id": PHONE, "_session_key": "h" * 64, "last_message": "hello", "_last_message_time": None},
-        {
-            "session_id": "web-1",
-            "_session_key": "i" * 64,
-            "unread": 2,
-            "_last_message_time": "2025-01-01T00:00:00+00:00",
-        },
+        {"session_id": "web-1", "_session_key": "i" * 64, "unread": 2, "_last_message_time": touched},
     ]
     load(land(rows, resource="sessions"))
     found = warehouse.rows(key="session_id")
@@ -429,13 +387,7 @@ def test_of_a_session_with_a_hash_the_id_never_gets_into_the_table(warehouse, la
 
 def test_messages_have_a_row_each_by_their_key(warehouse, land, load):
     rows = [
-        {
-            "_message_key": f"k{n}",
-            "_session_id": PHONE,
-            "_position": n,
-            "text": f"message {n}",
-            "sender": {"role": "user"},
-        }
+        {"_message_key": f"k{n}", "_session_id": PHONE, "_position": n, "text": "Hi", "sender": {"role": "user"}}
         for n in range(3)
     ]
     manifest = land(rows, resource="messages", mode="window", shard=[0, 2])
@@ -443,7 +395,7 @@ def test_messages_have_a_row_each_by_their_key(warehouse, land, load):
     assert load(manifest)["unchanged"] == 3
     found = warehouse.rows(key="_message_key")
     assert [(row["_message_key"], row["_position"], row["text"]) for row in found] == [
-        (f"k{n}", n, f"message {n}") for n in range(3)
+        (f"k{n}", n, "Hi") for n in range(3)
     ]
     assert found[0]["sender"] == '{"role":"user"}'
     with pytest.raises(AirflowFailException, match="lead_fields is for leads"):

@@ -205,16 +205,13 @@ class Sync:
             uri = self.folder / f"{sessions['run_key']}-{index}.failed.jsonl"
             names = [self.policy.session(name) if self.policy else name for name in failed]
             uri.write_bytes(b"".join(codec.dump_line({"session_id": name}) for name in names))
-            manifests.append(
-                {
-                    "resource": "messages",
-                    "uri": str(self.folder / "messages.jsonl"),
-                    "sessions_uri": sessions["uri"],
-                    "sessions_failed": len(failed),
-                    "failed_uri": str(uri),
-                    "shard": [index, shards],
-                }
-            )
+            messages: dict[str, Any] = {
+                "resource": "messages",
+                "uri": str(self.folder / "messages.jsonl"),
+                "shard": [index, shards],
+            }
+            messages |= {"sessions_uri": sessions["uri"], "sessions_failed": len(failed), "failed_uri": str(uri)}
+            manifests.append(messages)
         return manifests
 
     def load(self, manifest: dict[str, Any]) -> None:
@@ -252,17 +249,15 @@ class Sync:
     def _finish(self, manifest: dict[str, Any], plan: dict[str, Any]) -> None:
         if not manifest["rows"]:
             return  # the fetch skips, and what follows is skipped
-        run = manifest["run_key"]
+        if plan["stop"] is not None:
+            self.given_up.append(manifest["run_key"])
         if plan["stop"] == "load":
-            self.given_up.append(run)
             return
         self.load(manifest)
         if plan["stop"] == "messages":
-            self.given_up.append(run)
             return
         read = self.read(manifest, set(plan["failing"]), plan["shards"])
         if plan["stop"] == "advance":
-            self.given_up.append(run)
             return
         for _ in range(1 + plan["advance_again"]):
             self.advance(manifest, read)
@@ -289,17 +284,8 @@ class Sync:
         shutil.rmtree(self.folder)
 
 
-GREEN: dict[str, Any] = {
-    "deaths": [],
-    "full": False,
-    "idle_for": None,
-    "stop": None,
-    "failing": [],
-    "shards": 1,
-    "advance_again": 0,
-    "overlap": False,
-    "clear": False,
-}
+GREEN: dict[str, Any] = {"deaths": [], "failing": [], "shards": 1, "advance_again": 0, "stop": None, "idle_for": None}
+GREEN |= dict.fromkeys(["full", "overlap", "clear"], False)
 happenings = st.one_of(
     st.tuples(st.just("open"), st.just(0)),
     st.tuples(st.just("wait"), st.sampled_from([15, 40])),

@@ -16,7 +16,8 @@ from airflow_provider_robofy.operators.inbox import RobofyFetchSessionsOperator
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.inbox import RobofyNewSessionsEventTrigger, RobofyNewSessionsTrigger
 from tests.operators.sync_world import World
-from tests.triggers.test_leads import State, rebuilt, watch
+from tests.triggers.test_leads import State, watch
+from tests.waiting import rebuilt
 
 needs_watchers = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
 PHONE = "+4915100099887"

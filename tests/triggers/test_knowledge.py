@@ -7,11 +7,11 @@ import json
 import time
 
 import pytest
-import requests
 
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.knowledge import CrawlPoll, RobofyCrawlTrigger
+from tests.waiting import payloads, rebuilt, start_crawl
 
 
 @pytest.fixture(autouse=True)
@@ -20,22 +20,8 @@ def _polls_as_often_as_asked(monkeypatch):
 
 
 @pytest.fixture
-def robofy(robofy_emulator_factory, monkeypatch):
-    emulator = robofy_emulator_factory(leads=0, crawl_seconds=0.3)
-    connection = json.loads(emulator.connection_json())
-    connection["extra"].update(max_attempts=1, total_timeout=20)
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-    return emulator
-
-
-def start_crawl(robofy) -> str:
-    answer = requests.post(
-        f"{robofy.url}/v1/ai-agent/crawl_website",
-        json={"start_urls": [{"url": "https://example.com"}], "chatbot_id": robofy.chatbot_ids[0]},
-        headers={"Authorization": f"Bearer {robofy.api_key}"},
-        timeout=10,
-    )
-    return str(answer.json()["run_id"])
+def robofy(robofy_emulator_factory, connect):
+    return connect(robofy_emulator_factory(leads=0, crawl_seconds=0.3), max_attempts=1)
 
 
 def trigger(robofy, **arguments) -> RobofyCrawlTrigger:
@@ -55,20 +41,17 @@ async def all_events(one: RobofyCrawlTrigger) -> list:
 
 def test_what_is_serialised_makes_the_same_trigger_again(robofy):
     one = trigger(robofy, run_id="r1", unknown_until=5.0)
-    path, arguments = one.serialize()
-    assert path == f"{RobofyCrawlTrigger.__module__}.{RobofyCrawlTrigger.__qualname__}"
-    again = RobofyCrawlTrigger(**json.loads(json.dumps(arguments)))
-    assert again.serialize() == one.serialize()
-    assert arguments == {
+    assert type(rebuilt(one)) is RobofyCrawlTrigger
+    assert rebuilt(one).serialize() == one.serialize()
+    assert one.serialize()[1] == {
         "project_id": "24017", "chatbot_id": robofy.chatbot_ids[0], "run_id": "r1", "started_at": None,
-        "unknown_until": 5.0,
-        "robofy_conn_id": "robofy_default", "poll_interval": 0.1, "deadline": one.deadline,
+        "unknown_until": 5.0, "robofy_conn_id": "robofy_default", "poll_interval": 0.1, "deadline": one.deadline,
     }  # fmt: skip
 
 
 def test_it_fires_once_when_the_crawl_is_complete(robofy):
     run_id = start_crawl(robofy)
-    [event] = asyncio.run(all_events(trigger(robofy)))
+    [event] = payloads(trigger(robofy))
     assert event["status"] == "done"
     assert (event["value"]["status"], event["value"]["run_id"]) == ("completed", run_id)
     assert json.loads(json.dumps(event)) == event
@@ -79,7 +62,7 @@ def test_it_sleeps_before_it_looks(robofy):
     robofy.configure(crawl_seconds=0)
     start_crawl(robofy)
     began = time.monotonic()
-    asyncio.run(all_events(trigger(robofy, poll_interval=0.5)))
+    payloads(trigger(robofy, poll_interval=0.5))
     assert time.monotonic() - began >= 0.5
     assert robofy.count("get_crawl_status") == 1
 
@@ -89,26 +72,23 @@ def test_at_its_deadline_it_polls_once_more_and_times_out(robofy):
     robofy.configure(crawl_seconds=60)
     start_crawl(robofy)
     began = time.monotonic()
-    assert asyncio.run(all_events(trigger(robofy, poll_interval=30, deadline=time.time() + 0.5))) == [
-        {"status": "timeout"}
-    ]
+    assert payloads(trigger(robofy, poll_interval=30, deadline=time.time() + 0.5)) == [{"status": "timeout"}]
     assert 0.4 < time.monotonic() - began < 2
     assert robofy.count("get_crawl_status") == 1
-    assert asyncio.run(all_events(trigger(robofy, deadline=time.time() - 1))) == [{"status": "timeout"}]
+    assert payloads(trigger(robofy, deadline=time.time() - 1)) == [{"status": "timeout"}]
 
 
 def test_a_failed_crawl_is_an_error_that_a_retry_may_mend(robofy):
     robofy.configure(crawl_seconds=0, crawl_result="failed")
     start_crawl(robofy)
-    [event] = asyncio.run(all_events(trigger(robofy)))
+    [event] = payloads(trigger(robofy))
     assert (event["status"], event["permanent"]) == ("error", False)
     assert "'failed'" in event["message"]
 
 
-def test_a_wrong_key_is_an_error_that_none_can_mend_and_shows_no_key(robofy, monkeypatch):
-    connection = json.loads(robofy.connection_json())
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps({**connection, "password": "rk_wrong_4410"}))
-    [event] = asyncio.run(all_events(trigger(robofy)))
+def test_a_wrong_key_is_an_error_that_none_can_mend_and_shows_no_key(robofy, connect):
+    connect(robofy, password="rk_wrong_4410", max_attempts=1)
+    [event] = payloads(trigger(robofy))
     assert (event["status"], event["permanent"]) == ("error", True)
     assert "password field" in event["message"]
     assert "rk_wrong_4410" not in json.dumps(event)
@@ -116,7 +96,7 @@ def test_a_wrong_key_is_an_error_that_none_can_mend_and_shows_no_key(robofy, mon
 
 
 def test_a_connection_that_does_not_exist_is_an_error_that_names_it(robofy):
-    [event] = asyncio.run(all_events(trigger(robofy, robofy_conn_id="no_such_connection")))
+    [event] = payloads(trigger(robofy, robofy_conn_id="no_such_connection"))
     assert (event["status"], event["permanent"]) == ("error", True)
     assert "'no_such_connection'" in event["message"]
 
@@ -133,7 +113,7 @@ def test_a_connection_that_cannot_be_read_now_is_read_again(robofy, monkeypatch)
         return await read(self)
 
     monkeypatch.setattr(RobofyHook, "aconnection", now_and_then)
-    [event] = asyncio.run(all_events(trigger(robofy)))
+    [event] = payloads(trigger(robofy))
     assert (event["status"], len(tries)) == ("done", 3)
 
 
@@ -141,7 +121,7 @@ def test_a_connection_that_cannot_be_read_now_is_read_again(robofy, monkeypatch)
 def test_trouble_that_may_pass_does_not_end_the_wait(robofy, kind):
     robofy.fault(kind, endpoint="get_crawl_status", times=2)
     start_crawl(robofy)
-    [event] = asyncio.run(all_events(trigger(robofy)))
+    [event] = payloads(trigger(robofy))
     assert event["status"] == "done"
     assert robofy.count("get_crawl_status") >= 3
 
@@ -151,7 +131,7 @@ def test_a_fault_of_our_own_is_an_event_too_and_its_text_stays_in_the_log(robofy
         raise ZeroDivisionError("planted secret words")
 
     monkeypatch.setattr(CrawlPoll, "__call__", poll)
-    [event] = asyncio.run(all_events(trigger(robofy)))
+    [event] = payloads(trigger(robofy))
     assert (event["status"], event["permanent"]) == ("error", False)
     assert "ZeroDivisionError" in event["message"]
     assert "planted" not in json.dumps(event)
@@ -177,7 +157,7 @@ def test_the_event_loop_never_stands_still(robofy):
         watching.cancel()
         return events
 
-    asyncio.run(all_events(trigger(robofy)))  # what the first one imports is no matter of the others
+    payloads(trigger(robofy))  # what the first one imports is no matter of the others
     events = asyncio.run(run())
     assert {event["status"] for [event] in events} == {"done"}
     assert longest < 0.25, f"the loop stood still for {longest:.3f} s"

@@ -7,7 +7,6 @@ import json
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +25,14 @@ from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.triggers import listing as module
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger, RobofyNewLeadsTrigger
+from tests.waiting import rebuilt
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.hooks.connection import RobofyConnection
 
 needs_watchers = pytest.mark.skipif(not AIRFLOW_V_3_3_PLUS, reason="watchers that read state came with Airflow 3.3")
 NOW = datetime.now(UTC).replace(microsecond=0)
+USUAL = {"max_attempts": 1, "leads_order": "newest_first"}
 
 
 def wait_trigger(**changes) -> RobofyNewLeadsTrigger:
@@ -68,34 +69,18 @@ def _polls_as_often_as_asked(monkeypatch):
 
 
 @pytest.fixture
-def robofy(robofy_emulator_factory, monkeypatch):
-    emulator = robofy_emulator_factory(leads=30, page_size=10)
-    connection = json.loads(emulator.connection_json())
-    connection["extra"].update(max_attempts=1, leads_order="newest_first")
-    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-    return emulator
+def robofy(robofy_emulator_factory, connect):
+    return connect(robofy_emulator_factory(leads=30, page_size=10), **USUAL)
 
 
-def rebuilt(trigger):
-    path, arguments = trigger.serialize()
-    name, _, cls = path.rpartition(".")
-    return getattr(import_module(name), cls)(**json.loads(json.dumps(arguments)))
-
-
-def test_the_sensors_trigger_survives_the_database():
-    trigger = wait_trigger()
+@pytest.mark.parametrize("make", [wait_trigger, pytest.param(event_trigger, marks=needs_watchers)])
+def test_a_trigger_survives_the_database(make):
+    trigger = make()
     again = rebuilt(trigger)
-    assert type(again) is RobofyNewLeadsTrigger
+    assert type(again) is type(trigger)
     assert again.serialize() == trigger.serialize()
-
-
-@needs_watchers
-def test_the_watchers_trigger_survives_the_database():
-    trigger = event_trigger()
-    again = rebuilt(trigger)
-    assert type(again) is RobofyNewLeadsEventTrigger
-    assert again.serialize() == trigger.serialize()
-    assert again.shared_stream_key() == trigger.shared_stream_key()
+    if make is event_trigger:
+        assert again.shared_stream_key() == trigger.shared_stream_key()
 
 
 @pytest.mark.skipif(AIRFLOW_V_3_3_PLUS, reason="newer Airflows have it")
@@ -198,9 +183,6 @@ def test_the_head_of_an_unordered_listing_is_its_newest_end():
 
 
 def test_a_row_that_cannot_be_hashed_is_no_arrival_and_hides_no_other():
-    from airflow_provider_robofy.api.client import Page
-    from airflow_provider_robofy.api.times import TimeReader
-
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
@@ -372,16 +354,14 @@ KEY = "a-pseudonym-key-of-a-test"
 
 
 @pytest.fixture
-def connect(robofy, monkeypatch):
-    """Set extras of the connection."""
+def set_rules(robofy, connect):
+    """Set extras of the connection, and return it."""
 
-    def connect(**extra) -> RobofyConnection:
-        connection = json.loads(robofy.connection_json())
-        connection["extra"].update({"max_attempts": 1, "leads_order": "newest_first", **extra})
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    def set_rules(**extra) -> RobofyConnection:
+        connect(robofy, **USUAL, **extra)
         return RobofyHook().connection
 
-    return connect
+    return set_rules
 
 
 def landed(robofy, connection, own=None, *, known=True) -> Cursor:
@@ -416,8 +396,8 @@ RULES = [
 
 @needs_watchers
 @pytest.mark.parametrize(("extra", "own"), RULES)
-def test_it_compares_rows_as_they_land_under_the_rules_of_connection_and_task(robofy, connect, caplog, extra, own):
-    connection = connect(pseudonym_secret=KEY, **extra)
+def test_it_compares_rows_as_they_land_under_the_rules_of_connection_and_task(robofy, set_rules, caplog, extra, own):
+    connection = set_rules(pseudonym_secret=KEY, **extra)
     state = State()
     state.body = json.loads(json.dumps(body_of(robofy, landed(robofy, connection, own))))
     assert watch(event_trigger(robofy, repeat_after=0.1), state, 0.6) == []
@@ -443,15 +423,15 @@ def test_it_compares_rows_as_they_land_under_the_rules_of_connection_and_task(ro
     ids=["no rules", "another key", "another action", "one rule more"],
 )
 def test_under_other_rules_than_the_cursors_it_says_so_once_and_takes_what_follows_the_watermark(
-    robofy, connect, caplog, now
+    robofy, set_rules, caplog, now
 ):
-    cursor = landed(robofy, connect(pseudonym_secret=KEY, privacy={"ip_address": "hash"}))
+    cursor = landed(robofy, set_rules(pseudonym_secret=KEY, privacy={"ip_address": "hash"}))
     newest = [
         datetime.fromisoformat(row["created_at"]).replace(tzinfo=UTC) for row in robofy.leads(robofy.chatbot_ids[0])
     ]
     state = State()
     state.body = body_of(robofy, replace(cursor, watermark=newest[4]))
-    connect(**now)
+    set_rules(**now)
     events = watch(event_trigger(robofy, repeat_after=0.1), state, 1.2)
     assert len(events) >= 3
     assert {event["count"] for event in events} == {sum(at >= newest[4] for at in newest)}
@@ -460,8 +440,8 @@ def test_under_other_rules_than_the_cursors_it_says_so_once_and_takes_what_follo
 
 
 @needs_watchers
-def test_a_cursor_of_an_earlier_version_is_compared_under_the_connections_rules(robofy, connect):
-    connection = connect(privacy={"ip_address": "drop"})
+def test_a_cursor_of_an_earlier_version_is_compared_under_the_connections_rules(robofy, set_rules):
+    connection = set_rules(privacy={"ip_address": "drop"})
     state = State()
     state.body = body_of(robofy, landed(robofy, connection, known=False))
     assert "privacy" not in state.body

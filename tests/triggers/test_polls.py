@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from airflow_provider_robofy.api.errors import RobofyError, RobofyServerError
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.triggers import polls as module
 from airflow_provider_robofy.triggers.polls import THREADS, THREADS_PER_ACCOUNT, shared_polls
+from tests.child import python
 
 HERE = Settings(api_key="k")
 FAST = {"interval": 60, "timeout": 5}
@@ -256,6 +255,7 @@ except TimeoutError:
     print("timed out")
 """
     began = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=True)
+    done = python("-c", code, timeout=50)
+    assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("timed out\n")
     assert time.monotonic() - began < 30, "importing Airflow is most of it"

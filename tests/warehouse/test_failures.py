@@ -49,24 +49,23 @@ def test_kind_and_code_are_told_and_nothing_of_the_text(error, permanent, words)
     assert caught.value.__suppress_context__
 
 
-def test_sqlalchemys_error_is_told_as_the_drivers_with_the_column_that_it_names():
-    orig = driver_error("psycopg.errors", "NotNullViolation", PLANTED, sqlstate="23502")
-    orig.diag = SimpleNamespace(column_name="email", constraint_name=None)  # type: ignore[attr-defined]
-    with (
-        pytest.raises(RobofyDatabaseRefusedError, match=r"\(NotNullViolation, SQLSTATE 23502, column 'email'\)"),
-        translated("x"),
-    ):
-        raise driver_error("sqlalchemy.exc", "IntegrityError", PLANTED, orig=orig)
+NULL_IN_A_COLUMN = driver_error("psycopg.errors", "NotNullViolation", PLANTED, sqlstate="23502")
+NULL_IN_A_COLUMN.diag = SimpleNamespace(column_name="email", constraint_name=None)  # type: ignore[attr-defined]
+GONE = {"connection_invalidated": True, "orig": driver_error("MySQLdb", "ProgrammingError", 9999, PLANTED)}
 
 
-def test_a_connection_that_sqlalchemy_knows_to_be_gone_may_come_back():
-    orig = driver_error("MySQLdb", "ProgrammingError", 9999, PLANTED)
-    with (
-        pytest.raises(RobofyDatabaseError, match=r"error 9999\): the database .* went away") as caught,
-        translated("x"),
-    ):
-        raise driver_error("sqlalchemy.exc", "ProgrammingError", PLANTED, orig=orig, connection_invalidated=True)
-    assert not caught.value.permanent
+@pytest.mark.parametrize(
+    ("name", "fields", "permanent", "words"),
+    [
+        ("IntegrityError", {"orig": NULL_IN_A_COLUMN}, True, r"\(NotNullViolation, SQLSTATE 23502, column 'email'\)"),
+        ("ProgrammingError", GONE, False, r"error 9999\): the database .* went away"),
+    ],
+    ids=["a column", "a connection that is gone"],
+)
+def test_sqlalchemys_error_is_told_as_the_drivers(name, fields, permanent, words):
+    with pytest.raises(RobofyDatabaseError, match=words) as caught, translated("x"):
+        raise driver_error("sqlalchemy.exc", name, PLANTED, **fields)
+    assert caught.value.permanent is permanent
 
 
 def test_a_path_that_sqlite_cannot_read_is_told_with_what_to_write():

@@ -25,34 +25,30 @@ AGENTS = st.sampled_from(["x", "y"])
 FILES = st.lists(st.tuples(AGENTS, st.lists(st.tuples(IDS, st.integers(0, 2)), max_size=6)), min_size=1, max_size=4)
 
 
-class Given:
-    """Stand for a landed file."""
+class Held:
+    """A landed file, as it is held while it is loaded."""
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
-        self._rows = rows
+    def __init__(self, rows: list[dict[str, Any]], agent: str) -> None:
+        self._rows = [{**row, "_project_id": None, "_chatbot_id": agent} for row in rows]
 
     def rows(self):
         return iter([dict(row) for row in self._rows])
 
 
-def load(path: Path, number: int, file: tuple[str, list[tuple[str, int]]], chunk_size: int) -> dict[str, int]:
-    agent, rows = file
-    stamp = {"_project_id": None, "_chatbot_id": agent}
-    manifest = {
+def load(
+    path: Path, rows: list[dict[str, Any]], *, agent: str = "x", number: int = 0, **arguments: Any
+) -> dict[str, int]:
+    manifest: dict[str, Any] = {
         "resource": "leads",
         "mode": "full",
         "project_id": None,
         "chatbot_id": agent,
         "uri": "file",
-        "rows": len(rows),
-        "run_key": f"run {number}",
-        "started_at": f"2025-01-0{number + 1}T00:00:00+00:00",
     }
-    held: Any = Given([{"id": one, "source": source, **stamp} for one, source in rows])
+    manifest |= {"rows": len(rows), "run_key": f"run {number}", "started_at": f"2025-01-0{number + 1}T00:00:00+00:00"}
+    held: Any = Held(rows, agent)
     with open_database(lambda: sqlite3.connect(path), "Connection 'x'", lambda: None) as database:
-        return Load(
-            database=database, table=TableName.of("t"), manifest=manifest, mode="upsert", chunk_size=chunk_size
-        ).run(held)
+        return Load(database=database, table=TableName.of("t"), manifest=manifest, mode="upsert", **arguments).run(held)
 
 
 @given(FILES, st.data(), st.integers(1, 4))
@@ -67,9 +63,11 @@ def test_whatever_the_order_the_version_that_was_fetched_last_is_in_the_table(fi
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "w.db"
         for number in order:
-            counts = load(path, number, files[number], chunk_size)
+            agent, rows = files[number]
+            landed = [{"id": one, "source": source} for one, source in rows]
+            counts = load(path, landed, agent=agent, number=number, chunk_size=chunk_size)
             parts = ("inserted", "updated", "unchanged", "outdated", "superseded")
-            assert counts["rows"] == len(files[number][1]) == sum(counts[name] for name in parts)
+            assert counts["rows"] == len(rows) == sum(counts[name] for name in parts)
         with closing(sqlite3.connect(path)) as database:
             found = database.execute("SELECT _chatbot_id, id, source FROM t").fetchall()
         assert {(agent, one): source for agent, one, source in found} == expected
@@ -130,26 +128,8 @@ def test_a_form_field_whose_name_cannot_be_seen_is_refused(name):
     ],
 )
 def test_a_form_field_that_no_lead_has_is_warned_about(tmp_path, caplog, lead_fields, rows, named):
-    manifest = {
-        "resource": "leads",
-        "mode": "full",
-        "project_id": None,
-        "chatbot_id": "x",
-        "uri": "file",
-        "rows": len(rows),
-        "run_key": "run",
-        "started_at": "2025-01-01T00:00:00+00:00",
-    }
-    stamp = {"_project_id": None, "_chatbot_id": "x"}
-    held: Any = Given([{"id": str(number), "lead_data": one, **stamp} for number, one in enumerate(rows)])
-    with open_database(lambda: sqlite3.connect(tmp_path / "t"), "Connection 'x'", lambda: None) as database:
-        Load(
-            database=database,
-            table=TableName.of("t"),
-            manifest=manifest,
-            mode="upsert",
-            lead_fields=lead_columns(lead_fields),
-        ).run(held)
+    landed = [{"id": str(number), "lead_data": one} for number, one in enumerate(rows)]
+    load(tmp_path / "t", landed, lead_fields=lead_columns(lead_fields))
     warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert len(warnings) == (named is not None)
     assert all(f"called {named}." in one for one in warnings)
