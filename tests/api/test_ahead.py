@@ -193,20 +193,11 @@ def test_of_deletions_no_more_is_missing_than_rows_that_moved_up(seed):
 def client(robofy_emulator_factory):
     made = []
 
-    def client(width=8, leads=95, **options):
-        settings = {name: options.pop(name) for name in ("max_attempts", "max_response_mb") if name in options}
+    def client(leads=95, **options):
+        own = {name: options.pop(name) for name in ("max_attempts", "max_response_mb") if name in options}
         emulator = robofy_emulator_factory(leads=leads, page_size=5, agents=1, **options)
-        made.append(
-            RobofyClient(
-                Settings(
-                    api_key=emulator.api_key,
-                    base_url=emulator.url,
-                    backoff=0.01,
-                    max_parallel_pages=width,
-                    **settings,
-                )
-            )
-        )
+        own |= {"api_key": emulator.api_key, "base_url": emulator.url, "backoff": 0.01, "max_parallel_pages": 8}
+        made.append(RobofyClient(Settings(**own)))
         return emulator, made[-1]
 
     yield client

@@ -39,42 +39,42 @@ def leads(emulator):
 
 # -------------------------------------------------------------------------------------------------- what works
 def test_a_listing_is_read_whole_and_in_order(connect, emulator, leads):
-    face = connect(emulator)
-    pages = face.pages(leads)
+    client = connect(emulator)
+    pages = list(client.pages(leads))
     assert [row for page in pages for row in page.rows] == emulator.leads()
     assert [(page.number, page.end_marker) for page in pages] == [*((n, None) for n in range(1, 5)), (5, "absent")]
-    assert face.requests == emulator.count() == 5
+    assert client.requests == emulator.count() == 5
     assert all(abs((page.date - datetime.now(UTC)).total_seconds()) < 60 for page in pages)
 
 
 def test_every_endpoint_that_the_client_knows_is_served_by_the_emulator(connect, emulator):
-    face, project, agent = connect(emulator), emulator.project_id, emulator.chatbot_ids[0]
-    made = face.call(endpoints.create_agent(project, {"name": "New"}))
+    client, project, agent = connect(emulator), emulator.project_id, emulator.chatbot_ids[0]
+    made = client.call(endpoints.create_agent(project, {"name": "New"}))
     assert made["name"] == "New"
-    assert face.call(endpoints.update_agent(project, made["chatbot_id"], {"name": "Newer"}))["name"] == "Newer"
-    assert face.call(endpoints.retrieve_agent(project, made["chatbot_id"]))["name"] == "Newer"
-    face.call(endpoints.delete_agent(project, made["chatbot_id"]))
-    listed = [row["chatbot_id"] for page in face.pages(endpoints.list_agents(project)) for row in page.rows]
+    assert client.call(endpoints.update_agent(project, made["chatbot_id"], {"name": "Newer"}))["name"] == "Newer"
+    assert client.call(endpoints.retrieve_agent(project, made["chatbot_id"]))["name"] == "Newer"
+    client.call(endpoints.delete_agent(project, made["chatbot_id"]))
+    listed = [row["chatbot_id"] for page in client.pages(endpoints.list_agents(project)) for row in page.rows]
     assert listed == emulator.chatbot_ids
     assert made["chatbot_id"] not in listed
     text = {"chatbot_id": agent, "content": "We open at nine.", "file_name": "hours.txt"}
-    link = face.call(endpoints.add_text_content(project, text))
+    link = client.call(endpoints.add_text_content(project, text))
     assert link["status"] == "active"
-    (asset,) = face.call(endpoints.list_linked_assets(project, agent)).items
+    (asset,) = client.call(endpoints.list_linked_assets(project, agent)).items
     assert asset["linkage_id"] == link["linkage_id"]
-    face.call(endpoints.delink_asset({"linkage_id": link["linkage_id"]}))
-    assert face.call(endpoints.list_linked_assets(project, agent)).items == []
-    crawl = face.call(endpoints.add_website({"start_urls": [{"url": "https://example.com"}], "chatbot_id": agent}))
+    client.call(endpoints.delink_asset({"linkage_id": link["linkage_id"]}))
+    assert client.call(endpoints.list_linked_assets(project, agent)).items == []
+    crawl = client.call(endpoints.add_website({"start_urls": [{"url": "https://example.com"}], "chatbot_id": agent}))
     assert crawl["status"] == "crawling"
-    assert face.call(endpoints.get_crawl_status(project, agent))["data"]["run_id"] == crawl["run_id"]
+    assert client.call(endpoints.get_crawl_status(project, agent))["data"]["run_id"] == crawl["run_id"]
     context = {"session_id": "6ff922ed-9884-4430-83c9-7ac83a7b0574", "platform": "web"}
     chat = {"query": "When do you open?", "pid": project, "chatbot_id": agent, "user_context": context}
-    assert face.call(endpoints.send_message(chat))["answer"]
-    assert "total_leads" in face.call(endpoints.message_stats({"chatbot_id": agent}))["data"]
-    assert [one["project_id"] for one in face.call(endpoints.list_projects()).items] == [project]
-    assert face.call(endpoints.retrieve_project(project))["project_id"] == project
-    assert face.call(endpoints.account_details())["plan"]
-    assert "agents" in face.call(endpoints.account_limit())
+    assert client.call(endpoints.send_message(chat))["answer"]
+    assert "total_leads" in client.call(endpoints.message_stats({"chatbot_id": agent}))["data"]
+    assert [one["project_id"] for one in client.call(endpoints.list_projects()).items] == [project]
+    assert client.call(endpoints.retrieve_project(project))["project_id"] == project
+    assert client.call(endpoints.account_details())["plan"]
+    assert "agents" in client.call(endpoints.account_limit())
 
 
 @pytest.mark.parametrize("session", ["+49 170/123=4?5#6%2F", "besucher-ü-訪客"])
@@ -82,9 +82,9 @@ def test_any_id_arrives_as_it_is_in_path_and_query(connect, emulator, session):
     (agent,) = [each for each in emulator.chatbot_ids if {"/", "+", "="} <= set(each)]
     emulator.add_session(session, messages=3, chatbot_id=agent)
     emulator.add_leads(1, session_id=session, source="this one", chatbot_id=agent)
-    face = connect(emulator)
-    assert len(face.call(endpoints.list_session_messages(agent, session)).items) == 3
-    (page,) = face.pages(endpoints.list_leads(emulator.project_id, agent, session_id=session))
+    client = connect(emulator)
+    assert len(client.call(endpoints.list_session_messages(agent, session)).items) == 3
+    (page,) = client.pages(endpoints.list_leads(emulator.project_id, agent, session_id=session))
     assert [row["source"] for row in page.rows] == ["this one"]
 
 
@@ -94,15 +94,15 @@ def test_an_endpoints_path_can_be_replaced(connect, robofy_emulator_factory):
     call = endpoints.list_leads(emulator.project_id, emulator.chatbot_ids[0])
     with pytest.raises(RobofyNotFoundError, match="extra 'endpoints' under 'list_leads'"):
         connect(emulator).call(call)
-    face = connect(emulator, endpoints={"list_leads": "/v2/leads-of/{chatbot_id}/in/{project_id}"})
-    assert len(face.call(call).items) == 1
+    client = connect(emulator, endpoints={"list_leads": "/v2/leads-of/{chatbot_id}/in/{project_id}"})
+    assert len(client.call(call).items) == 1
 
 
 def test_key_and_user_agent_stand_on_the_wire_and_no_cookie_does(connect, raw_server, answer):
     server = raw_server(answer({"data": []}, Set_Cookie="a=b; Path=/"), answer({"status": "crawling"}))
-    face = connect(server.url, api_key="rk_wire", user_agent=user_agent("apache-airflow/9.9"))
-    face.call(endpoints.list_agents(1))
-    face.call(endpoints.add_website({"start_urls": [{"url": "https://example.com/ü"}], "b": 1, "a": None}))
+    client = connect(server.url, api_key="rk_wire", user_agent=user_agent("apache-airflow/9.9"))
+    client.call(endpoints.list_agents(1))
+    client.call(endpoints.add_website({"start_urls": [{"url": "https://example.com/ü"}], "b": 1, "a": None}))
     first, second = server.heads
     assert first.startswith("GET /v1/ai-agent/chatbot/1 HTTP/1.1\r\n")
     assert second.startswith("POST /v1/ai-agent/crawl_website HTTP/1.1\r\n")
@@ -131,9 +131,9 @@ def test_an_error_of_the_caller_names_the_field_and_is_not_asked_again(
     *, connect, emulator, shape, options, project, agent, kind, status_and_code, advice, secretless
 ):
     emulator.configure(error_shape=shape)
-    face = connect(emulator, **options)
+    client = connect(emulator, **options)
     with pytest.raises(kind) as caught:
-        face.call(endpoints.list_leads(project or emulator.project_id, agent or emulator.chatbot_ids[0]))
+        client.call(endpoints.list_leads(project or emulator.project_id, agent or emulator.chatbot_ids[0]))
     error = caught.value
     assert ((error.status, error.code), error.permanent, error.attempts) == (status_and_code, True, 1)
     assert error.endpoint == TITLE
@@ -141,7 +141,7 @@ def test_an_error_of_the_caller_names_the_field_and_is_not_asked_again(
     assert error.detail
     assert advice in str(error)
     assert "(requested at 20" in str(error)
-    assert face.requests == 1
+    assert client.requests == 1
     secretless(error, "rk_wrong-key", emulator.api_key, emulator.url, emulator.chatbot_ids[0], "no-such-agent")
 
 
@@ -180,11 +180,11 @@ HICCUPS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_the_page_that_failed_is_asked_for_again_and_no_other(connect, emulator, leads, clock, hiccup, page):
     kind, options = HICCUPS[hiccup]
     emulator.fault(kind, page=page, times=2, **options)
-    face = connect(emulator, max_attempts=3)
-    pages = face.pages(leads)
+    client = connect(emulator, max_attempts=3)
+    pages = list(client.pages(leads))
     assert [row for each in pages for row in each.rows] == emulator.leads()
     assert [request.page for request in emulator.requests] == sorted([1, 2, 3, 4, 5, page, page])
-    assert face.requests == 7
+    assert client.requests == 7
     pauses = {"429 seconds": pytest.approx([7, 7], abs=0.5), "429 date": pytest.approx([5, 5], abs=1.1)}
     assert clock.slept == pauses.get(hiccup, [1.0, 2.0])
 
@@ -198,13 +198,13 @@ def test_a_call_that_is_dropped_on_a_kept_connection_is_repeated_by_nobody_else(
         "update_agent": endpoints.update_agent(*agent, {"name": "x"}),
         "delete_agent": endpoints.delete_agent(*agent),
     }
-    face = connect(emulator, max_attempts=1)
-    face.call(endpoints.list_projects())
+    client = connect(emulator, max_attempts=1)
+    client.call(endpoints.list_projects())
     emulator.fault("drop", endpoint=name)
     with pytest.raises(RobofyConnectionError) as caught:
-        face.call(calls[name])
+        client.call(calls[name])
     assert ("Robofy may have carried it out all the same" in str(caught.value)) == (name != "list_leads")
-    assert (face.requests, emulator.count(name)) == (2, 1)
+    assert (client.requests, emulator.count(name)) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -221,31 +221,31 @@ def test_a_call_that_is_dropped_on_a_kept_connection_is_repeated_by_nobody_else(
 def test_the_attempts_end_and_are_counted(connect, emulator, leads, hiccup, kind, said, secretless):
     fault, options = HICCUPS[hiccup]
     emulator.fault(fault, page=2, times=0, **options)
-    face, pages = connect(emulator, max_attempts=3, total_timeout=500), list[Any]()
+    client, pages = connect(emulator, max_attempts=3, total_timeout=500), list[Any]()
     with pytest.raises(kind) as caught:
-        face.pages(leads, pages)
+        pages.extend(client.pages(leads))
     assert said in str(caught.value)
     assert ", attempt 3)" in str(caught.value)
     assert ("requests_per_minute" in str(caught.value)) == (kind is RobofyRateLimitError)
     assert (caught.value.attempts, caught.value.permanent, caught.value.__cause__) == (3, False, None)
-    assert face.requests == emulator.count() == 4
+    assert client.requests == emulator.count() == 4
     assert len(pages) == 1
     secretless(caught.value, emulator.api_key, emulator.url, emulator.chatbot_ids[0], "127.0.0.1")
 
 
 def test_a_post_that_stalls_is_not_repeated_and_says_that_it_may_have_been_done(connect, emulator):
     emulator.fault("delay", seconds=5)
-    face = connect(emulator, read_timeout=0.2)
+    client = connect(emulator, read_timeout=0.2)
     with pytest.raises(RobofyConnectionError, match=r"nothing came for 0\.2 s.*Robofy may have carried it out"):
-        face.call(endpoints.send_message({"query": "hello"}))
-    assert face.requests == 1
+        client.call(endpoints.send_message({"query": "hello"}))
+    assert client.requests == 1
 
 
 def test_a_post_is_repeated_when_no_connection_could_be_made(connect, closed_port):
-    face = connect(f"http://127.0.0.1:{closed_port}", max_attempts=4)
+    client = connect(f"http://127.0.0.1:{closed_port}", max_attempts=4)
     with pytest.raises(RobofyConnectionError, match=r"no connection to .+ could be made.*HTTPS_PROXY") as caught:
-        face.call(endpoints.send_message({"query": "hello"}))
-    assert caught.value.attempts == face.requests == 4
+        client.call(endpoints.send_message({"query": "hello"}))
+    assert caught.value.attempts == client.requests == 4
     assert "may have carried it out" not in str(caught.value)
 
 
@@ -260,20 +260,20 @@ def test_a_post_is_repeated_when_no_connection_could_be_made(connect, closed_por
 )
 def test_drift_is_loud_and_not_asked_again(connect, emulator, leads, kind, said):
     emulator.fault(kind, page=2, times=0)
-    face, pages = connect(emulator), list[Any]()
+    client, pages = connect(emulator), list[Any]()
     with pytest.raises(RobofyResponseError) as caught:
-        face.pages(leads, pages)
+        pages.extend(client.pages(leads))
     assert said in str(caught.value)
     assert (caught.value.status, caught.value.endpoint) == (200, TITLE)
     assert "extra 'endpoints' under 'list_leads'" in str(caught.value)
-    assert face.requests == 2
+    assert client.requests == 2
     assert len(pages) == 1
 
 
 # ------------------------------------------------------------------------------------------------------- budget
 def test_requests_of_one_account_are_spaced_evenly(connect, emulator, leads, clock):
-    face, other = (connect(emulator, requests_per_minute=30) for _ in range(2))
-    face.pages(leads)
+    client, other = (connect(emulator, requests_per_minute=30) for _ in range(2))
+    list(client.pages(leads))
     other.call(leads)
     assert clock.slept == pytest.approx([2, 2, 2, 2, 2], abs=0.5)
 

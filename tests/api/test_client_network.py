@@ -156,11 +156,11 @@ def test_a_proxy_that_gives_no_tunnel_is_a_failure_to_connect_and_its_password_i
     address = f"127.0.0.1:{refusing.port if there else closed_port}"
     monkeypatch.setenv("HTTPS_PROXY", f"http://someone:proxy-secret@{address}")
     server = raw_server(tls=tls)
-    face = connect(server.url, max_attempts=2)
+    client = connect(server.url, max_attempts=2)
     with pytest.raises(RobofyConnectionError, match=r"no connection to .+ could be made.*proxy settings") as caught:
-        face.call(endpoints.send_message({"query": "hello"}))
+        client.call(endpoints.send_message({"query": "hello"}))
     secretless(caught.value, "proxy-secret", "someone", address)
-    assert (face.requests, server.connections) == (2, 0)
+    assert (client.requests, server.connections) == (2, 0)
 
 
 @pytest.mark.serial
@@ -173,10 +173,10 @@ def test_what_trickles_ends_within_the_total_timeout(connect, raw_server, monkey
     if where == "a proxy's answer":
         proxy = raw_server(trickle(b"HTTP/1.1 200 Connection established\r\n", b"X-Slow: yes\r\n"))
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
-    face = connect(raw_server(body, tls=tls).url, real_time=True, total_timeout=0.5, connect_timeout=5)
+    client = connect(raw_server(body, tls=tls).url, real_time=True, total_timeout=0.5, connect_timeout=5)
     began = time.monotonic()
     with pytest.raises(kind, match=r"no complete answer within 0\.5 s"):
-        face.call(LEADS)
+        client.call(LEADS)
     assert time.monotonic() - began < 2
 
 
@@ -191,11 +191,11 @@ def test_a_proxy_of_a_kind_that_cannot_be_used_is_named(connect, raw_server, ans
 # ------------------------------------------------------------------------------------------------- certificates
 def test_a_certificate_that_nobody_vouches_for_is_not_accepted(connect, raw_server, answer, tls):
     server = raw_server(answer(GOOD), tls=tls)
-    face = connect(server.url)
+    client = connect(server.url)
     with pytest.raises(RobofyConnectionError, match=r"certificate was not accepted.*REQUESTS_CA_BUNDLE") as caught:
-        face.call(endpoints.send_message({"query": "hello"}))
+        client.call(endpoints.send_message({"query": "hello"}))
     assert server.requests == []
-    assert face.requests == 1
+    assert client.requests == 1
     assert "may have carried it out" not in str(caught.value)
 
 
@@ -252,18 +252,18 @@ def test_a_connection_that_breaks_within_the_handshake_is_made_again(connect, ra
             connection.recv(read)
             raise ConnectionError
 
-    face = connect(raw_server(answer(GOOD), tls=tls, on_accept=twice).url)
-    assert face.call(LEADS).items == ROWS
-    assert face.requests == 3
+    client = connect(raw_server(answer(GOOD), tls=tls, on_accept=twice).url)
+    assert client.call(LEADS).items == ROWS
+    assert client.requests == 3
 
 
 @pytest.mark.usefixtures("trusting")
 def test_an_answer_that_breaks_off_over_tls_is_asked_for_again(connect, raw_server, answer, tls):
     broken = [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"]
     server = raw_server(*broken, answer(GOOD), tls=tls)
-    face = connect(server.url)
-    assert face.call(LEADS).items == ROWS
-    assert face.requests == len(server.requests) == 4
+    client = connect(server.url)
+    assert client.call(LEADS).items == ROWS
+    assert client.requests == len(server.requests) == 4
 
 
 def test_a_server_that_speaks_no_tls_is_not_sent_the_key(connect, raw_server, answer):
@@ -284,11 +284,11 @@ def test_a_server_that_speaks_no_tls_is_not_sent_the_key(connect, raw_server, an
 @pytest.mark.serial
 @pytest.mark.usefixtures("trusting")
 def test_cancel_ends_a_call_over_tls_within_a_second(connect, raw_server, tls):
-    face = connect(raw_server(lambda _, server: server.over.wait(20), tls=tls).url, real_time=True)
-    threading.Timer(0.2, face.client.cancel).start()
+    client = connect(raw_server(lambda _, server: server.over.wait(20), tls=tls).url, real_time=True)
+    threading.Timer(0.2, client.cancel).start()
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
-        face.call(LEADS)
+        client.call(LEADS)
     assert time.monotonic() - began < 2
 
 

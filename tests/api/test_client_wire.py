@@ -63,21 +63,21 @@ TRICKLES = {
 @pytest.mark.parametrize(("first", "forever"), TRICKLES.values(), ids=TRICKLES)
 def test_whatever_trickles_ends_within_the_total_timeout(connect, raw_server, first, forever):
     server = raw_server(pieces(first, forever=forever, pause=0.05))
-    face = connect(server.url, real_time=True, total_timeout=0.3, read_timeout=5, backoff=0.01)
+    client = connect(server.url, real_time=True, total_timeout=0.3, read_timeout=5, backoff=0.01)
     began = time.monotonic()
     with pytest.raises(RobofyCallError, match=r"no complete answer within 0\.3 s.*total_timeout"):
-        face.call(LEADS)
+        client.call(LEADS)
     assert time.monotonic() - began < 2
-    assert face.requests == 1
+    assert client.requests == 1
 
 
 @pytest.mark.serial
 def test_the_total_timeout_covers_attempts_and_pauses_together(connect, raw_server):
     server = raw_server(pieces(b"HTTP/1.1 200 OK\r\n", pause=0.2))
-    face = connect(server.url, real_time=True, total_timeout=0.7, read_timeout=0.15, backoff=0.05, max_attempts=100)
+    client = connect(server.url, real_time=True, total_timeout=0.7, read_timeout=0.15, backoff=0.05, max_attempts=100)
     began = time.monotonic()
     with pytest.raises(RobofyCallError) as caught:
-        face.call(LEADS)
+        client.call(LEADS)
     assert time.monotonic() - began < 2
     assert caught.value.attempts > 1
 
@@ -92,11 +92,11 @@ def test_the_total_timeout_covers_attempts_and_pauses_together(connect, raw_serv
 )
 def test_a_body_beyond_the_largest_size_is_refused(connect, raw_server, head, block):
     server = raw_server(pieces(OK + b"Content-Type: application/json\r\n" + head + b"\r\n", forever=block))
-    face = connect(server.url, max_response_mb=0.5)
+    client = connect(server.url, max_response_mb=0.5)
     with pytest.raises(RobofyResponseError, match=r"the answer is larger than 0\.5 MB.*max_response_mb") as caught:
-        face.call(LEADS)
+        client.call(LEADS)
     assert (caught.value.status, caught.value.content_type) == (200, "application/json")
-    assert face.requests == 1
+    assert client.requests == 1
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
@@ -156,9 +156,9 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_an_answer_that_breaks_off_anywhere_is_asked_for_again(connect, raw_server, answer, broken):
     server = raw_server(broken, broken, answer(GOOD))
-    face = connect(server.url)
-    assert face.call(LEADS).items == [{"id": "lead_1"}]
-    assert face.requests == len(server.requests) == 3
+    client = connect(server.url)
+    assert client.call(LEADS).items == [{"id": "lead_1"}]
+    assert client.requests == len(server.requests) == 3
 
 
 @pytest.mark.parametrize("broken", [b"", HEAD, HEAD + b"Content-Length: 50\r\n\r\n{"])
@@ -200,7 +200,7 @@ def test_a_page_in_place_of_an_answer_is_asked_again_and_not_repeated_in_the_err
 def test_an_error_names_the_page_that_could_not_be_read(connect, raw_server, answer):
     server = raw_server(answer({"rows": [1], "next_page_token": "2"}), answer(b"[1"))
     with pytest.raises(RobofyResponseError, match=r"not JSON from character 2 on\) \(page 2, requested at"):
-        connect(server.url, max_attempts=1).pages(LEADS)
+        list(connect(server.url, max_attempts=1).pages(LEADS))
 
 
 def test_a_nest_too_deep_to_read_is_an_error_and_no_crash(connect, raw_server, answer):
@@ -243,11 +243,11 @@ def test_a_redirect_to_the_same_server_is_followed_with_the_key(connect, raw_ser
     server = raw_server(answer(GOOD))
     to = f"{'' if relative else server.url}/v2/leads?page=1#part"
     server.script = (answer(b"", status, Location=to), answer(GOOD))
-    face = connect(server.url)
-    assert face.call(LEADS).items == [{"id": "lead_1"}]
+    client = connect(server.url)
+    assert client.call(LEADS).items == [{"id": "lead_1"}]
     assert server.heads[1].startswith("GET /v2/leads?page=1 HTTP/1.1\r\n")
     assert "authorization: bearer rk_test-" in server.heads[1].lower()
-    assert face.requests == 2
+    assert client.requests == 2
 
 
 def test_the_key_never_reaches_another_origin(connect, raw_server, answer):
@@ -261,9 +261,9 @@ def test_the_key_never_reaches_another_origin(connect, raw_server, answer):
 # ------------------------------------------------------------------------------------------------ what is sent
 def test_ids_are_percent_encoded_once_on_the_wire(connect, raw_server, answer):
     server = raw_server(answer(GOOD))
-    face = connect(server.url)
-    face.call(endpoints.list_leads(24017, "a/b+c=d%2F e?#ü", session_id="+49 1&x=y/%"))
-    face.call(endpoints.anything("GET", "/v1/x/a%2Fb%2bc/ok", params={"q": "a b/ü", "none": None}))
+    client = connect(server.url)
+    client.call(endpoints.list_leads(24017, "a/b+c=d%2F e?#ü", session_id="+49 1&x=y/%"))
+    client.call(endpoints.anything("GET", "/v1/x/a%2Fb%2bc/ok", params={"q": "a b/ü", "none": None}))
     first, second = (head.split()[1] for head in server.heads)
     assert first == "/v1/ai-agent/leads/24017/a%2Fb%2Bc%3Dd%252F%20e%3F%23%C3%BC?sessionId=%2B49+1%26x%3Dy%2F%25"
     assert second == "/v1/x/a%2Fb%2Bc/ok?q=a+b%2F%C3%BC"
