@@ -16,7 +16,8 @@ from airflow_provider_robofy.extract.rows import NO_ID, TOO_DEEP
 from airflow_provider_robofy.extract.transcript import Transcript, blocks
 from airflow_provider_robofy.extract.window import Window, earlier
 from airflow_provider_robofy.resources import MESSAGES
-from tests.extract.conftest import IDENTITY, NOW, land_sessions, lead, make_cursor_run, make_extraction
+from tests.extract.conftest import land_sessions, make_extraction
+from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.api.client import RobofyClient

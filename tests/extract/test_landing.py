@@ -27,7 +27,7 @@ from airflow_provider_robofy.extract.files import Spool, Store
 from airflow_provider_robofy.extract.formats import Format, format_of
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.extract.landing import Landing
-from tests.extract.conftest import lead
+from tests.extract.runs import lead
 
 MakeRun = Callable[..., Any]
 MakePages = Callable[..., list[Page]]

@@ -18,7 +18,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingE
 from airflow_provider_robofy.extract.cursor import Cursor, FileCursorStore, cursor_body
 from airflow_provider_robofy.extract.files import Spool, Store, sweep
 from airflow_provider_robofy.extract.landed import open_uri
-from tests.extract.conftest import IDENTITY, NOW, lead, make_cursor_run
+from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
