@@ -668,9 +668,10 @@ def test_without_pyarrow_nothing_is_asked_for_and_nothing_written(run, pages, ta
         pytest.fail("a page was asked for")
 
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(RobofyConfigError, match=r"airflow-provider-robofy\[parquet\]"):
+    with pytest.raises(RobofyConfigError, match=r"pip install 'airflow-provider-robofy\[parquet\]'") as raised:
         run(target.store("leads.parquet"))(listing())
 
+    assert raised.value.permanent
     assert target.files() == {}
     assert strays(spool_folder) == []
 

@@ -81,7 +81,6 @@ def test_leaving_it_removes_the_file(tmp_path, compress, finished):
 
 def test_leaving_it_after_the_file_was_moved_away_is_fine(tmp_path):
     with Spool(tmp_path / "x", compress=False) as spool:
-        spool.append(b"x\n")
         spool.finish()
         spool.path.rename(tmp_path / "final")
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
