@@ -194,7 +194,9 @@ def client(robofy_emulator_factory):
     made = []
 
     def client(leads=95, **options):
-        own = {name: options.pop(name) for name in ("max_attempts", "max_response_mb") if name in options}
+        own: dict[str, Any] = {
+            name: options.pop(name) for name in ("max_attempts", "max_response_mb") if name in options
+        }
         emulator = robofy_emulator_factory(leads=leads, page_size=5, agents=1, **options)
         own |= {"api_key": emulator.api_key, "base_url": emulator.url, "backoff": 0.01, "max_parallel_pages": 8}
         made.append(RobofyClient(Settings(**own)))

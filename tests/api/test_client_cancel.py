@@ -86,7 +86,7 @@ def test_cancel_while_the_connection_is_being_made_is_not_lost(client_of, raw_se
         client.cancel()  # after the flag was looked at, before there is a connection to break
         return real(*arguments)
 
-    client._transport._adapter.route = route  # type: ignore[method-assign]
+    client._transport._adapter.route = route
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
         client.call(LEADS)

@@ -141,7 +141,7 @@ def test_the_pause_is_never_longer_than_its_bound(chance, attempts, backoff):
 @pytest.mark.parametrize(
     "outcome",
     [
-        *map(Lost, ("connect", "dropped", "truncated", "stalled")),
+        *(Lost("connect"), Lost("dropped"), Lost("truncated"), Lost("stalled")),
         Lost("dropped", 200, "application/json"),
         *map(status, (408, 429, 500, 502, 503, 504)),
         Received(200, {}, b""),
@@ -157,7 +157,7 @@ def test_what_may_yet_be_answered_is_asked_for_again(outcome):
 @pytest.mark.parametrize(
     "outcome",
     [
-        *map(Lost, ("tls", "deadline", "oversize")),
+        *(Lost("tls"), Lost("deadline"), Lost("oversize")),
         *map(status, (400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505, 511)),
     ],
 )

@@ -42,8 +42,8 @@ ACCEPTED: list[Any] = [
 ]
 #: Fields that report nothing, beside rows.
 HARMLESS: list[dict[str, Any]] = [
-    *({"error": nothing} for nothing in (None, "", False, 0, {}, "none")),
-    *({"errors": nothing} for nothing in ([], 0, 3)),
+    *({"error": None}, {"error": ""}, {"error": False}, {"error": 0}, {"error": {}}, {"error": "none"}),
+    *({"errors": []}, {"errors": 0}, {"errors": 3}),
     *({"success": word} for word in (True, None, "true")),
     *({"code": code} for code in (200, 0, "OK", "200", None)),
     *({"status": word} for word in ("success", "ok", 200, "200", True, "completed")),

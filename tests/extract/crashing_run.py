@@ -89,10 +89,9 @@ def arm(step: str, fs: Any) -> None:
         )
     elif step == "data_half_sent":
         # Between making the file readable and giving it its name.
-        path, replace = type(Path()), Path.replace
-        path.replace = lambda self, final: (  # type: ignore[method-assign]
-            replace(self, final) if str(final).endswith(BESIDE) else die()
-        )
+        path: Any = type(Path())
+        replace = path.replace
+        path.replace = lambda self, final: replace(self, final) if str(final).endswith(BESIDE) else die()
 
 
 async def half_an_upload(self: Any, lpath: str, rpath: str) -> None:

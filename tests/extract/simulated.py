@@ -205,7 +205,13 @@ class Worker:
         cursor = make_cursor_run(store, run_key, kind=_MortalRun, timezone=zone, full_every=self.full_every, now=now())
         cursor.die_at = die_at  # type: ignore[attr-defined]
         order = "newest_first" if self.trust_order else "unknown"
-        options = {"run_key": run_key, "cursor": cursor, "publish_empty": False, "now": now, "max_rejected": 0}
+        options: dict[str, Any] = {
+            "run_key": run_key,
+            "cursor": cursor,
+            "publish_empty": False,
+            "now": now,
+            "max_rejected": 0,
+        }
         target = _Mortal(self.store(f"{run_key}.jsonl"), die_at)
         listing = make_listing_run(target, timezone=zone, order=order, **options)
         if self.side_by_side and listing.reads_to_the_end:

@@ -59,7 +59,7 @@ def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(run, pages, loc
     assert not any("row" in row for row in lines)
 
 
-def lines_of(transcript: Transcript) -> tuple[list[Any], list[Any]]:
+def lines_of(transcript: Transcript) -> tuple[list[Any], ...]:
     return tuple(
         [json.loads(line) for some in blocks(file) for line in some.splitlines()]
         for file in (transcript.landing, transcript.rejected)
@@ -71,9 +71,9 @@ def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(
     rules = check_rules({"text": "keep", "session_id": "keep"}, "privacy")
     policy = PrivacyPolicy(rules, "k" * 32, MESSAGES) if private else None
 
-    def read(*messages: Any) -> tuple[list[Any], list[Any]]:
+    def read(*messages: Any) -> tuple[list[Any], ...]:
         transcript = Transcript("s", stamp={}, folder=tmp_path, privacy=policy)
-        transcript.add(messages)
+        transcript.add(list(messages))
         assert transcript.received == len(messages)
         found = lines_of(transcript)
         transcript.close()

@@ -425,7 +425,7 @@ def fetch(robofy_emulator_factory, run, local_target):
         with RobofyClient(Settings(api_key=robofy.api_key, base_url=robofy.url)) as client:
             return landing(client.pages(list_leads(**agent)), 0)
 
-    fetch.robofy = robofy
+    fetch.robofy = robofy  # type: ignore[attr-defined]
     return fetch
 
 

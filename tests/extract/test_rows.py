@@ -87,7 +87,7 @@ def test_the_first_and_last_times_are_those_of_what_landed():
 
 
 # --------------------------------------------------------------------------------------------------------- rejecting
-REJECTED = {
+REJECTED: dict[str, list[Any]] = {
     NO_OBJECT: ["text", 5, 1.5, None, True, [lead("a")], []],
     NO_ID: [{}, {"created_at": AT, "name": "Anna"}, *map(lead, (None, "", True, False, 1.0, ["a"], {"a": 1}))],
     TAKEN_NAME: [
@@ -116,7 +116,19 @@ def test_numbers_and_any_text_are_ids(row_id):
     assert rows_.duplicates == 1
 
 
-NO_TIMES = ["soon", "", None, True, [], {}, "2025-13-01", 1e300, -1e300, "0001-01-01T00:00:00+14:00", 10**400]
+NO_TIMES: list[Any] = [
+    "soon",
+    "",
+    None,
+    True,
+    [],
+    {},
+    "2025-13-01",
+    1e300,
+    -1e300,
+    "0001-01-01T00:00:00+14:00",
+    10**400,
+]
 
 
 @pytest.mark.parametrize("row", [{"id": "a"}, *(lead("a", time, name="Anna") for time in NO_TIMES)])
