@@ -6,9 +6,11 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.landing import Manifest, identity
+from airflow_provider_robofy.extract.landing import Manifest, MessagesManifest, identity
 
 COUNTS = {"rows": 10, "received": 16, "duplicates": 3, "outside_window": 2, "rejected": 1}
 WINDOW = {"mode": "window", "since": "2025-01-15T00:00:00+00:00", "until": None}
@@ -46,3 +48,34 @@ def test_counts_that_do_not_add_up_are_refused_with_every_count(field, by):
 )  # fmt: skip
 def test_what_a_file_is_for_is_its_identity(ours, theirs, same):
     assert (identity(manifest(**ours).as_dict()) == identity(manifest(**theirs).as_dict())) == same
+
+
+# ---------------------------------------------------------------------------------------------------------- messages
+NUMBERS = st.integers(min_value=0, max_value=9)
+
+
+def messages_manifest(**changes) -> MessagesManifest:
+    values: dict[str, Any] = dict.fromkeys(MessagesManifest.__dataclass_fields__, 0)
+    values |= {"resource": "messages", "mode": "window", "shard": [1, 4], "sessions_uri": "/s.jsonl", **changes}
+    return MessagesManifest(**values)
+
+
+@given(asked=NUMBERS, read=NUMBERS, gone=NUMBERS, failed=NUMBERS)
+def test_it_exists_only_if_read_gone_and_failed_make_asked(asked, read, gone, failed):
+    counts = {"sessions_asked": asked, "sessions_read": read, "sessions_gone": gone, "sessions_failed": failed}
+    if asked == read + gone + failed:
+        assert messages_manifest(**counts).as_dict().items() >= counts.items()
+    else:
+        with pytest.raises(RobofyLandingError, match="do not add up"):
+            messages_manifest(**counts)
+
+
+def test_rows_of_messages_have_to_add_up_as_well():
+    with pytest.raises(RobofyLandingError, match="rows received"):
+        messages_manifest(received=1)
+
+
+def test_the_identity_of_messages_holds_the_sessions_file_and_the_shard():
+    ours = identity(messages_manifest().as_dict())
+    assert (ours["sessions_uri"], ours["shard"]) == ("/s.jsonl", [1, 4])
+    assert "shard" not in identity({"resource": "leads", "mode": "window"})

@@ -289,8 +289,12 @@ def test_the_form_of_a_text_makes_no_difference_to_its_hash(text, form):
     assert Pseudonyms(KEY).full(text) == Pseudonyms(KEY).full(normalize(form, text))
 
 
-def test_an_id_is_hashed_as_it_is():
+def test_an_id_is_hashed_as_it_is_and_half_a_character_too():
     assert Pseudonyms(KEY).exact("José") != Pseudonyms(KEY).exact("Jose\u0301")
+    names = [Pseudonyms(key).short(one) for key in ("key", "other") for one in ("+4915112345678", "a", "half \ud83d")]
+    assert [len(name) for name in names] == [16] * 6
+    assert len(set(names)) == 6
+    assert Pseudonyms("key").short("a") == names[1]
 
 
 # -------------------------------------------------------------------------------------------------------- sessions
