@@ -1,4 +1,4 @@
-"""The client against the emulator over a real socket: what bad input gets, and what is asked again."""
+"""The client against the emulator over a real socket: errors, what is asked again, and what a watcher sees."""
 
 # ruff: noqa: PLR0917 (fixtures are asked for by name, never by place)
 
@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.endpoints import account_limit, list_agents
 from airflow_provider_robofy.api.errors import (
     RobofyAuthError,
     RobofyBadRequestError,
@@ -21,6 +22,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyServerError,
 )
 from airflow_provider_robofy.api.settings import Settings, user_agent
+from airflow_provider_robofy.api.transport import Lost, Received
 from airflow_provider_robofy.api.workers import Workers
 
 TITLE = "list_leads (GET /v1/ai-agent/leads/{project_id}/{chatbot_id})"
@@ -295,3 +297,42 @@ def test_many_calls_at_a_time_share_one_budget_and_one_hold(emulator, leads):
     assert [request.status for request in (first, refused, *later)] == [200, 429, 200, 200, 200]
     assert later[0].time - refused.time > 0.9
     assert later[2].time - later[0].time > 0.3
+
+
+# ------------------------------------------------------------------------------------------------------------- watching
+def watching(emulator, watch) -> RobofyClient:
+    return RobofyClient(Settings(api_key=emulator.api_key, base_url=emulator.url, backoff=0), watch=watch)
+
+
+def test_every_outcome_is_shown_headers_and_repeated_ones_included(robofy_emulator):
+    robofy_emulator.fault("rate_limit", retry_after=0)
+    robofy_emulator.fault("drop", after=1)
+    seen: list[Received | Lost] = []
+    with watching(robofy_emulator, seen.append) as client:
+        client.call(account_limit())
+    assert [one.status if isinstance(one, Received) else one.how for one in seen] == [429, "dropped", 200]
+    assert isinstance(seen[0], Received)
+    assert seen[0].headers["retry-after"] == "0"
+    assert client.requests == 3
+
+
+def test_the_body_of_an_error_is_shown(robofy_emulator):
+    seen: list[Received | Lost] = []
+    with watching(robofy_emulator, seen.append) as client, pytest.raises(RobofyNotFoundError):
+        client.call(list_agents(1))
+    assert isinstance(seen[0], Received)
+    assert b"PROJECT_NOT_FOUND" in seen[0].body
+
+
+def test_what_the_watcher_raises_ends_the_call(robofy_emulator):
+    class EnoughError(Exception):
+        pass
+
+    def watch(outcome):
+        raise EnoughError
+
+    robofy_emulator.fault("status", status=503, times=0)
+    with watching(robofy_emulator, watch) as client:
+        with pytest.raises(EnoughError):
+            client.call(account_limit())
+        assert client.requests == 1

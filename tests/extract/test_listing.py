@@ -18,6 +18,7 @@ from airflow_provider_robofy.api.errors import RobofyConnectionError, RobofyData
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract import listing as listing_module
 from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.extract.listing import Progress
 from tests.extract.runs import NOW, STAMP, lead, without_stamp
 
 if TYPE_CHECKING:
@@ -456,3 +457,27 @@ def test_bad_rows_of_the_api_are_kept_and_the_good_ones_land(fetch, local_target
     reasons = {row["reason"] for row in local_target.rows("leads.jsonl.rejected.jsonl")}
     assert reasons == {"the row is not an object", "the row has no id"}
     assert {row["id"] for row in fetch.robofy.leads()} < {row["id"] for row in local_target.rows()}
+
+
+# ------------------------------------------------------------------------------------------------------------- progress
+LONG = [f"Reading leads: {pages} pages, {pages}00 rows, 200 rows/s" for pages in (20, 40, 60)]
+
+
+@pytest.mark.parametrize(
+    ("reports", "said"),
+    [
+        ([(9.99, 5)], []),
+        ([(100, 5), (0, 6)], ["Reading leads: 5 pages, 500 rows, 5 rows/s"]),
+        ([(0.5, tick) for tick in range(1, 70)], LONG),
+    ],
+    ids=["a short read", "after a long silence", "a long read"],
+)
+def test_it_speaks_at_most_every_ten_seconds(caplog, reports, said):
+    caplog.set_level(logging.INFO)
+    clock = [1000.0]
+    progress = Progress(logging.getLogger("test"), "leads", lambda: clock[-1])
+    for seconds, pages in reports:
+        clock.append(clock[-1] + seconds)
+        progress.report(pages, pages * 100)
+    assert caplog.messages == said
+    assert progress.seconds == pytest.approx(clock[-1] - 1000)

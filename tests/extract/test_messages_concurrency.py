@@ -77,6 +77,10 @@ def extraction(patch, api: Api, ids, path, **changes):
     return make_extraction(Sessions(ids), path, **changes)
 
 
+def landed(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 @settings(max_examples=25)
 @given(pauses=st.lists(st.integers(0, 3), max_size=30), concurrency=st.integers(1, 6))
 def test_sessions_land_in_order_and_within_bounds_whatever_each_takes(tmp_path_factory, pauses, concurrency):
@@ -90,8 +94,7 @@ def test_sessions_land_in_order_and_within_bounds_whatever_each_takes(tmp_path_f
     api = Api(serve)
     with pytest.MonkeyPatch.context() as patch:
         manifest = extraction(patch, api, ids, path, max_concurrency=concurrency).run()
-    landed = [json.loads(line)["_session_id"] for line in path.read_text().splitlines()]
-    assert landed == ids
+    assert [row["_session_id"] for row in landed(path)] == ids
     assert manifest.sessions_read == len(ids)
     assert api.most_busy <= concurrency
 
@@ -144,10 +147,9 @@ def test_an_exception_of_the_sessions_file_comes_through(monkeypatch, tmp_path):
 def test_threads_log_in_the_callers_context(monkeypatch, tmp_path):
     where = contextvars.ContextVar("where", default="nowhere")
     where.set("in the task")
-    seen: list[str] = []
-    api = Api(lambda *_: seen.append(where.get()) or [])
+    api = Api(lambda *_: [{"text": where.get()}])
     extraction(monkeypatch, api, ["1", "2"], tmp_path / "m.jsonl").run()
-    assert seen == ["in the task"] * 2
+    assert [row["text"] for row in landed(tmp_path / "m.jsonl")] == ["in the task"] * 2
 
 
 @pytest.mark.serial

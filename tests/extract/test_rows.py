@@ -1,10 +1,13 @@
-"""What lands, what is a duplicate, what lies outside, what cannot be understood."""
+"""What lands, what is a duplicate, what lies outside, what cannot be understood; and in which order rows come."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,7 +17,16 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.rows import NO_ID, NO_OBJECT, NO_TIME, TAKEN_NAME, FilteredPage, RowFilter
+from airflow_provider_robofy.extract.rows import (
+    NO_ID,
+    NO_OBJECT,
+    NO_TIME,
+    TAKEN_NAME,
+    FilteredPage,
+    RowFilter,
+    RowOrder,
+    Seen,
+)
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import LEADS
 from tests.extract.runs import STAMP, lead, without_stamp
@@ -371,3 +383,115 @@ def test_any_rejected_row_can_be_written_down(row: Any) -> None:
     row = codec.loads(json.dumps(row))
     (rejected,) = row_filter().filter([[row]]).rejected
     assert exact(codec.loads(dump_line({"row": rejected[2]}))["row"]) == exact([row])
+
+
+# ---------------------------------------------------------------------------------------------- order, from times alone
+START = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def times(*minutes: int) -> list[datetime]:
+    return [START + timedelta(minutes=minute) for minute in minutes]
+
+
+def watched(*pages: list[datetime]) -> RowOrder:
+    order = RowOrder()
+    for page in pages:
+        order.watch(page)
+    return order
+
+
+@pytest.mark.parametrize(
+    ("pages", "verdict"),
+    [
+        ([], "unknown"),
+        ([[]], "unknown"),
+        ([[5]], "unknown"),
+        ([[5], [5], [5, 5]], "unknown"),
+        ([[5, 4, 3], [2, 1]], "newest_first"),
+        ([[5, 5, 4], [4, 4]], "newest_first"),
+        ([[5], [4], [], [3]], "newest_first"),
+        ([[1, 2, 3], [4]], "oldest_first"),
+        ([[1], [1], [2]], "oldest_first"),
+        ([[5, 4, 3], [4]], "mixed"),
+        ([[1, 2], [1]], "mixed"),
+        ([[1], [3], [2]], "mixed"),
+        ([[1, 3, 2]], "mixed"),
+        # Two pages that are sorted each, but not one after the other.
+        ([[3, 2, 1], [6, 5, 4]], "mixed"),
+        ([[1, 2, 3], [], [0, 1]], "mixed"),
+    ],
+)
+def test_the_verdict_covers_all_pages_and_the_seams_between_them(pages, verdict):
+    assert watched(*[times(*page) for page in pages]).verdict == verdict
+
+
+def test_one_later_row_is_a_rise_and_stays_one():
+    order = watched(times(9, 8, 7))
+    assert not order.rises
+    order.watch(times(7, 7, 8))
+    assert order.rises
+    order.watch(times(6, 5))
+    assert order.rises
+    assert order.falls
+
+
+@given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=6))
+def test_rises_and_falls_are_what_comparing_every_pair_finds(pages):
+    flat = [minute for page in pages for minute in page]
+
+    order = watched(*[times(*page) for page in pages])
+
+    assert order.rises == any(later > earlier for earlier, later in pairwise(flat))
+    assert order.falls == any(later < earlier for earlier, later in pairwise(flat))
+
+
+def test_watching_leaves_the_callers_list_alone():
+    page = times(3, 1, 2)
+    watched(times(9), page)
+    assert page == times(3, 1, 2)
+
+
+# -------------------------------------------------------------------------------------------------- knowing a row again
+@pytest.mark.parametrize(
+    "row_id", ["\ud83d", "\ud83d\ude00", "\U0001f600", "naïve", "日本", "a" * 100_000, "", "a\0", "\0a", 0, -1, 10**30]
+)
+def test_an_id_with_other_content_and_another_id_with_the_same_are_new_and_all_are_remembered(row_id):
+    seen = Seen()
+
+    rows = [(row_id, b"1"), (row_id, b"2"), (f"{row_id}x", b"1"), ("a", b"1"), ("?", b"1")]
+    assert [seen.is_new(*row) for row in rows] == [True] * 5
+    assert [seen.is_new(*row) for row in rows] == [False] * 5
+    assert len(seen) == 5
+
+
+def test_a_hundred_thousand_ids_are_kept_whole():
+    seen = Seen()
+
+    assert all(seen.is_new(f"lead-{number}", b"the same for all") for number in range(100_000))
+    assert not any(seen.is_new(f"lead-{number}", b"the same for all") for number in range(100_000))
+    assert len(seen) == 100_000
+
+
+_MEASURE = """
+import json, sys, tracemalloc
+from airflow_provider_robofy.extract.rows import Seen
+count, length = 200_000, int(sys.argv[1])
+tracemalloc.start()
+seen = Seen()
+for number in range(count):
+    seen.is_new(str(number).rjust(length, "x"), b"%d" % number)
+assert len(seen) == count
+now, peak = tracemalloc.get_traced_memory()
+print(json.dumps([now / count, peak / count]))
+"""
+
+
+@pytest.mark.serial
+@pytest.mark.parametrize("length", [10, 36])
+def test_an_id_costs_at_most_130_bytes(length):
+    done = subprocess.run([sys.executable, "-c", _MEASURE, str(length)], capture_output=True, text=True, check=True)
+
+    held, peak = json.loads(done.stdout)
+
+    assert held <= 130
+    assert peak <= 130
