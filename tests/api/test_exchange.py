@@ -250,12 +250,6 @@ def test_an_http_date_is_read_or_is_none(text):
     assert date is None or date.tzinfo is UTC
 
 
-@given(st.datetimes(min_value=datetime(1970, 1, 1), max_value=datetime(9000, 1, 1)))
-def test_an_http_date_is_read_back(date):
-    date = date.replace(microsecond=0, tzinfo=UTC)
-    assert http_date(format_datetime(date, usegmt=True)) == date
-
-
 # ------------------------------------------------------------------------------------------------- total_timeout
 def test_the_deadline_is_set_by_the_first_attempt_and_stays():
     run = Run(Lost("dropped"), takes=10, total_timeout=1000)

@@ -25,7 +25,6 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingE
 from airflow_provider_robofy.extract.files import Spool, Store
 from airflow_provider_robofy.extract.formats import Format, format_of
 from airflow_provider_robofy.extract.landed import rows
-from airflow_provider_robofy.extract.landing import Landing
 from tests.extract.runs import STAMP, lead
 
 if TYPE_CHECKING:
@@ -674,12 +673,6 @@ def test_without_pyarrow_nothing_is_asked_for_and_nothing_written(run, pages, ta
     assert raised.value.permanent
     assert target.files() == {}
     assert strays(spool_folder) == []
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if "jsonl" not in name])
-def test_a_resource_without_columns_cannot_land_in_a_format_that_needs_them(local_target, name):
-    with pytest.raises(RobofyConfigError, match="leads, sessions, messages"):
-        Landing(local_target.store(name), {"resource": "agents"})
 
 
 @pytest.mark.parametrize("format_", ["json", "orc", "jsonl.zst", ""])

@@ -425,16 +425,6 @@ def test_the_verdict_covers_all_pages_and_the_seams_between_them(pages, verdict)
     assert watched(*[times(*page) for page in pages]).verdict == verdict
 
 
-def test_one_later_row_is_a_rise_and_stays_one():
-    order = watched(times(9, 8, 7))
-    assert not order.rises
-    order.watch(times(7, 7, 8))
-    assert order.rises
-    order.watch(times(6, 5))
-    assert order.rises
-    assert order.falls
-
-
 @given(st.lists(st.lists(st.integers(0, 6), max_size=5), max_size=6))
 def test_rises_and_falls_are_what_comparing_every_pair_finds(pages):
     flat = [minute for page in pages for minute in page]
@@ -443,12 +433,6 @@ def test_rises_and_falls_are_what_comparing_every_pair_finds(pages):
 
     assert order.rises == any(later > earlier for earlier, later in pairwise(flat))
     assert order.falls == any(later < earlier for earlier, later in pairwise(flat))
-
-
-def test_watching_leaves_the_callers_list_alone():
-    page = times(3, 1, 2)
-    watched(times(9), page)
-    assert page == times(3, 1, 2)
 
 
 # -------------------------------------------------------------------------------------------------- knowing a row again
@@ -462,14 +446,6 @@ def test_an_id_with_other_content_and_another_id_with_the_same_are_new_and_all_a
     assert [seen.is_new(*row) for row in rows] == [True] * 5
     assert [seen.is_new(*row) for row in rows] == [False] * 5
     assert len(seen) == 5
-
-
-def test_a_hundred_thousand_ids_are_kept_whole():
-    seen = Seen()
-
-    assert all(seen.is_new(f"lead-{number}", b"the same for all") for number in range(100_000))
-    assert not any(seen.is_new(f"lead-{number}", b"the same for all") for number in range(100_000))
-    assert len(seen) == 100_000
 
 
 _MEASURE = """
