@@ -197,9 +197,10 @@ def test_a_page_in_place_of_an_answer_is_asked_again_and_not_repeated_in_the_err
     assert len(server.requests) == 3
 
 
-def test_an_error_names_the_page_that_could_not_be_read(connect, raw_server, answer):
-    server = raw_server(answer({"rows": [1], "next_page_token": "2"}), answer(b"[1"))
-    with pytest.raises(RobofyResponseError, match=r"not JSON from character 2 on\) \(page 2, requested at"):
+@pytest.mark.parametrize(("good", "where"), [(1, "page 2, requested at"), (0, "requested at")])
+def test_an_error_names_the_page_that_could_not_be_read_after_the_first(connect, raw_server, answer, good, where):
+    server = raw_server(*[answer({"rows": [1], "next_page_token": "2"})] * good, answer(b"[1"))
+    with pytest.raises(RobofyResponseError, match=rf"not JSON from character 2 on\) \({where}"):
         list(connect(server.url, max_attempts=1).pages(LEADS))
 
 
