@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from threading import Barrier, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +93,9 @@ def test_a_try_that_was_frozen_while_it_read_publishes_nothing_and_moves_no_curs
         ("publish", "leads.jsonl.rejected.jsonl", 1, ""),
         # The second version is asked for directly before the manifest goes out.
         ("version", "", 2, "has replaced the data of this one"),
+        ("version", "", 3, "has replaced the data of this one"),
     ],
-    ids=["data", "rejected rows", "between data and manifest"],
+    ids=["data", "rejected rows", "between data and manifest", "behind the manifest"],
 )
 def test_a_try_that_is_held_leaves_a_pair_that_agrees_and_fails(
     *, run, pages, target, monkeypatch, method, ending, at, said
@@ -236,6 +238,13 @@ def test_a_cursor_on_a_full_disk_stays_what_it_was_and_the_error_names_it(small_
 
     assert (small_disk / "cursor.json").read_bytes() == before
     assert [path.name for path in small_disk.iterdir()] == ["cursor.json"]
+
+
+def test_a_cursor_that_can_neither_be_saved_nor_read_again_is_the_error_of_saving(local_target, monkeypatch):
+    store = local_target.store("cursor.json")
+    before(monkeypatch, "publish", "cursor.json", Path(store.path).mkdir)
+    with pytest.raises(RobofyLandingError, match=r"cursor\.json could not be written"):
+        make_cursor_run(store).move(NOW)
 
 
 @pytest.mark.parametrize("at", ["/nowhere/gone.cursor.json", None, 5, "", ["x"]])
