@@ -130,7 +130,14 @@ demo: env ## run a real DAG that fetches leads from the emulator into a file, an
 airflow: env ## start the Airflow UI with the example DAGs and the emulator; Ctrl-C ends both
 	@$(RUN) -m scripts.airflow_ui
 
-bench: env ## measure time and memory (several minutes)
+# The others are measured as they come, without Airflow's constraints; HttpOperator alone needs an Airflow.
+.venv-bench-%/.stamp: pyproject.toml
+	@$(RUN) -m venv --clear .venv-bench-$*
+	@.venv-bench-$*/bin/python $(PIP_INSTALL) "pip>=25.1"
+	@.venv-bench-$*/bin/python $(PIP_INSTALL) $(if $(filter http,$*),--constraint constraints/airflow-$(NEWEST).txt) --group bench-$*
+	@touch $@
+
+bench: env .venv-bench-http/.stamp .venv-bench-dlt/.stamp .venv-bench-singer/.stamp ## measure time and memory, and write docs/benchmarks.md (half an hour)
 	$(RUN) -m benchmarks
 
 # ------------------------------------------------------------------------------------------------------- packaging

@@ -31,6 +31,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             {
                 "integration-name": "Robofy",
                 "python-modules": [
+                    "airflow_provider_robofy.operators.ask",
                     "airflow_provider_robofy.operators.crawl",
                     "airflow_provider_robofy.operators.cursors",
                     "airflow_provider_robofy.operators.inbox",
@@ -44,6 +45,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             {
                 "integration-name": "Robofy",
                 "python-modules": [
+                    "airflow_provider_robofy.sensors.inbox",
                     "airflow_provider_robofy.sensors.knowledge",
                     "airflow_provider_robofy.sensors.leads",
                 ],
@@ -61,6 +63,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
             {
                 "integration-name": "Robofy",
                 "python-modules": [
+                    "airflow_provider_robofy.triggers.inbox",
                     "airflow_provider_robofy.triggers.knowledge",
                     "airflow_provider_robofy.triggers.leads",
                 ],

@@ -98,7 +98,11 @@ def operator(url: str, chatbot_id: str, output: str, *, width: int = 8) -> Calla
         "extra": {"project_id": PROJECT, "chatbot_id": chatbot_id, "max_parallel_pages": width},
     }
     os.environ["AIRFLOW_CONN_ROBOFY_DEFAULT"] = json.dumps(connection)
+    from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
     from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+
+    get_hook_lineage_collector()  # imports every plugin, which a worker does before it runs a task
 
     class TaskInstance:
         dag_id, run_id, task_id, map_index = "bench", "bench", "leads", -1

@@ -91,6 +91,22 @@ def side_by_side(leads: int = 100_000, rounds: int = 5) -> bool:
     return kept
 
 
+def short_listing(rounds: int = 5) -> bool:
+    """Compare a listing of three pages at 200 ms with one page after another; return whether the limit is met."""
+    with leads_of(300, 0.2) as (url, chatbot_id):
+        pairs = [
+            run_one("operator", url, chatbot_id)["seconds"] / run_one("one page at a time", url, chatbot_id)["seconds"]
+            for _ in range(rounds)
+        ]
+    ratio = statistics.median(pairs)
+    kept = ratio <= MAX_SLOWER
+    print(
+        f"three pages at 200 ms: {ratio:.2f} of one page at a time ({min(pairs):.2f}-{max(pairs):.2f}; promised: "
+        f"{MAX_SLOWER}): {'kept' if kept else 'MISSED'}"
+    )
+    return kept
+
+
 def memory(leads: int = 1_000_000) -> bool:
     """Measure how resident memory grows with many leads; return whether the limit is met."""
     with leads_of(leads) as (url, chatbot_id):

@@ -107,18 +107,18 @@ class Stalls:
 
 async def wait_for_leads(count: int, agents: int, accounts: int, hanging: int) -> dict[str, float]:
     """Run triggers that find nothing, half of them with a deadline, and watch the event loop beside them."""
-    from airflow_provider_robofy.extract.arrivals import LeadWatch
+    from airflow_provider_robofy.extract.arrivals import ArrivalWatch
     from airflow_provider_robofy.hooks.robofy import RobofyHook
     from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 
-    polled: dict[LeadWatch, list[float]] = defaultdict(list)
-    judge = LeadWatch.judge
+    polled: dict[ArrivalWatch, list[float]] = defaultdict(list)
+    judge = ArrivalWatch.judge
 
-    def judge_and_note(self: LeadWatch, answer: Any) -> Any:
+    def judge_and_note(self: ArrivalWatch, answer: Any) -> Any:
         polled[self].append(time.monotonic())
         return judge(self, answer)
 
-    LeadWatch.judge = judge_and_note  # type: ignore[assignment, method-assign]
+    ArrivalWatch.judge = judge_and_note  # type: ignore[assignment, method-assign]
     await RobofyHook("robofy_0").aconnection()  # imports what a triggerer has imported long since
     gc.collect()
     late: list[float] = []

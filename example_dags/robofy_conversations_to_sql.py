@@ -1,7 +1,8 @@
 """Load conversations into a database every hour: sessions, their messages and their leads, in tables that join.
 
-Each run fetches the sessions with a message since the last run, all messages of these sessions, and the leads that came
-from them. The cursor moves when all three are loaded. If something fails for good, the next run fetches the same
+Each run fetches the sessions with a message since the last run in which nobody has written for half an hour, all
+messages of these sessions, and the leads that came from them. A session in which somebody still writes is left to a
+later run. The cursor moves when all three are loaded. If something fails for good, the next run fetches the same
 sessions again, and loading a row again changes nothing.
 
 This joins a lead to the conversation that it came from::
@@ -39,7 +40,11 @@ from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSq
     doc_md=__doc__,
 )
 def robofy_conversations_to_sql() -> None:
-    sessions = RobofyFetchSessionsOperator(task_id="fetch_sessions", cursor="cursors", advance_cursor=False)
+    # [START idle]
+    sessions = RobofyFetchSessionsOperator(
+        task_id="fetch_sessions", cursor="cursors", advance_cursor=False, idle_for=timedelta(minutes=30)
+    )
+    # [END idle]
     messages = RobofyFetchMessagesOperator(task_id="fetch_messages", sessions=sessions.output, max_concurrency=8)
     # [START leads]
     leads = RobofyFetchLeadsOperator(task_id="fetch_leads", sessions=sessions.output, max_concurrency=8)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import sys
 import time
@@ -136,6 +137,8 @@ def run(stack: ExitStack) -> None:
         robofy = f"the account that {CONNECTION} names"
     else:
         emulator = stack.enter_context(running_emulator(FOLDER / "robofy.log"))
+        # A new emulator has none of the documents that the ledgers of an earlier one remember.
+        shutil.rmtree(LANDING / "knowledge", ignore_errors=True)
         add_recent_leads(emulator)
         connections["robofy_default"] = robofy_default(emulator)
         # robofy_lead_events needs its ids when it is parsed.

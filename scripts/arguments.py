@@ -60,10 +60,12 @@ ENTRIES: Final = {
     "operators.crawl.RobofyCrawlWebsiteOperator": Entry(
         ("add_website", "get_crawl_status"), "none", "for `deferrable`: triggerer"
     ),
+    "operators.ask.RobofyAskAgentOperator": Entry(("send_message",), "none", f"questions, {_STORE}"),
     "transfers.manifest_to_sql.RobofyManifestToSqlOperator": Entry(
         (), "the table", "extra `sql`, a database connection and the database's provider"
     ),
     "sensors.leads.RobofyNewLeadsSensor": Entry(("list_leads",), "none", "for `deferrable`: triggerer"),
+    "sensors.inbox.RobofyNewSessionsSensor": Entry(("list_sessions",), "none", "for `deferrable`: triggerer"),
     "sensors.knowledge.RobofyCrawlSensor": Entry(("get_crawl_status",), "none", "for `deferrable`: triggerer"),
     "sensors.knowledge.RobofyKnowledgeSensor": Entry(
         ("list_linked_assets",), "none", "the manifest of an upload; for `deferrable`: triggerer"
@@ -71,6 +73,10 @@ ENTRIES: Final = {
     "triggers.leads.RobofyNewLeadsTrigger": Entry(("list_leads",), "none", "triggerer"),
     "triggers.leads.RobofyNewLeadsEventTrigger": Entry(
         ("list_leads",), "reads the cursor of the asset", "Airflow 3.3, triggerer"
+    ),
+    "triggers.inbox.RobofyNewSessionsTrigger": Entry(("list_sessions",), "none", "triggerer"),
+    "triggers.inbox.RobofyNewSessionsEventTrigger": Entry(
+        ("list_sessions",), "reads the cursor of the asset", "Airflow 3.3, triggerer"
     ),
     "triggers.knowledge.RobofyCrawlTrigger": Entry(("get_crawl_status",), "none", "triggerer"),
     "triggers.knowledge.RobofyKnowledgeTrigger": Entry(("list_linked_assets",), "none", "triggerer"),

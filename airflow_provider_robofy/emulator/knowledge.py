@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.emulator.account import World
     from airflow_provider_robofy.emulator.wire import ApiRequest
 
+#: Short words such as "the" and "is" are in every text.
+_WORD = re.compile(r"\w{4,}")
 _FILE_TYPES = ("pdf", "docx", "doc", "xls", "xlsx", "txt", "html", "md", "markdown", "json")
 
 
@@ -27,19 +30,42 @@ class Record:
         `sha256`, the agent's `chatbot_id` (None if it was only uploaded), `linkage_id` (None if it is not linked)
         and `metadata`. Of a crawl: `run_id`, `chatbot_id` and the `request` that asked for it.
     :param at: When, in seconds since 1970.
-    :param since: The same on the monotonic clock, for how long it has taken.
+    :param text: What the agent answers from. Default nothing.
+    :param since: The same as `at` on the monotonic clock, for how long it has taken.
     """
 
     shown: dict[str, Any]
     at: int
+    text: str = ""
     since: float = field(default_factory=time.monotonic)
 
 
-def _add_asset(world: World, chatbot_id: str | None, **about: Any) -> dict[str, Any]:
+def answer_from(world: World, chatbot_id: str, query: str) -> str:
+    """Return the linked and processed text that shares most words with a query; of two the later one.
+
+    :param world: The account.
+    :param chatbot_id: The agent that is asked.
+    :param query: What it is asked.
+    """
+    asked, processing = _words(query), time.monotonic() - world.settings.processing_seconds
+    best, most = "I do not know.", 1
+    for record in world.assets:
+        asset = record.shown
+        if asset["chatbot_id"] == chatbot_id and asset["linkage_id"] is not None and record.since <= processing:
+            shared = len(asked & _words(record.text))
+            best, most = (record.text, shared) if shared >= most else (best, most)
+    return best
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold()))
+
+
+def _add_asset(world: World, chatbot_id: str | None, text: str = "", **about: Any) -> dict[str, Any]:
     number = len(world.assets) + 1
     linkage = None if chatbot_id is None else 6547 + number
     asset = {"asset_id": 5781 + number, "chatbot_id": chatbot_id, "linkage_id": linkage, **about}
-    world.assets.append(Record(asset, world.now))
+    world.assets.append(Record(asset, world.now, text))
     return asset
 
 
@@ -47,13 +73,15 @@ async def add_text_content(world: World, request: ApiRequest) -> Any:
     """Answer Add Text Content with the documented bare object."""
     body = await request.json_object()
     chatbot_id = world.agent(text_field(body, "chatbot_id")).chatbot_id
-    content = text_field(body, "content").encode()
+    text = text_field(body, "content")
+    content = text.encode()
     name = body.get("file_name") or f"text-{len(world.assets) + 1}.txt"
     if not isinstance(name, str):
         raise bad_request("The field file_name must be text.", "file_name")
     metadata = {key: body[key] for key in ("is_webpage", "source_platform") if key in body} or None
     sha256 = hashlib.sha256(content).hexdigest()
-    asset = _add_asset(world, chatbot_id, name=name, kind="text", size=len(content), sha256=sha256, metadata=metadata)
+    about = {"name": name, "kind": "text", "size": len(content), "sha256": sha256, "metadata": metadata}
+    asset = _add_asset(world, chatbot_id, text, **about)
     return {
         "linkage_id": asset["linkage_id"],
         "llm_source": f"document/{name}",

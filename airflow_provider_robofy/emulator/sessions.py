@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.emulator import seeded
+from airflow_provider_robofy.emulator.knowledge import answer_from
 from airflow_provider_robofy.emulator.pages import listing
 from airflow_provider_robofy.emulator.wire import bad_request, not_found, success, text_field
 
@@ -221,13 +222,14 @@ async def list_session_messages(world: World, request: ApiRequest) -> Any:
 
 
 async def send_message(world: World, request: ApiRequest) -> Any:
-    """Answer Send Message, and keep both sides of it in the session."""
+    """Answer Send Message from the texts that the agent was taught, and keep both sides of it in the session."""
     body = await request.json_object()
     query = text_field(body, "query")
     if "pid" not in body:
         raise bad_request("The field pid is required.", "pid")
     world.check_project(body["pid"])
-    book = world.agent(text_field(body, "chatbot_id")).sessions
+    agent = world.agent(text_field(body, "chatbot_id"))
+    book = agent.sessions
     context = body.get("user_context")
     if not isinstance(context, dict):
         raise bad_request("The field user_context is required and must be an object.", "user_context")
@@ -238,6 +240,6 @@ async def send_message(world: World, request: ApiRequest) -> Any:
     session = book.get(session_id)
     if session is None:
         session = book.add(session_id, world.now)
-    answer = seeded.sentence(key, len(session), question=False)
+    answer = answer_from(world, agent.chatbot_id, query)
     book.write(session, Message(world.now, incoming=True, text=query), Message(world.now, incoming=False, text=answer))
     return success("Success", {"answer": answer, "session_id": session_id})

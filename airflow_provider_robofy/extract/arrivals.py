@@ -1,31 +1,33 @@
-"""Find out that leads have arrived, without landing them: what sensors, triggers and watchers ask of a listing."""
+"""Find out that rows have arrived, without landing them: what sensors, triggers and watchers ask of a listing."""
 
 from __future__ import annotations
 
 import heapq
 import logging
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from airflow_provider_robofy.api.endpoints import list_leads
+from airflow_provider_robofy.api.endpoints import list_leads, list_sessions
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.rows import RowOrder, RowVersion, fingerprint
+from airflow_provider_robofy.extract.window import earlier
 from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from airflow_provider_robofy.api.client import Page, RobofyClient
     from airflow_provider_robofy.api.errors import RobofyError
     from airflow_provider_robofy.extract.cursor import Cursor
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.resources import Resource
 
     ReadTime = Callable[[object], datetime]
 
-#: Lead ids that a result names at most: it travels through Airflow's database.
+#: Ids that a result names at most: it travels through Airflow's database.
 MAX_IDS: Final = 1000
-#: Pages of one poll after which a warning says that the order of leads would help.
+#: Pages of one poll after which a warning says that the order of the rows would help.
 MANY_PAGES: Final = 10
 #: Rows of the listing's newest end that a watcher compares with a cursor.
 HEAD_ROWS: Final = 500
@@ -36,8 +38,12 @@ _log = logging.getLogger(__name__)
 class Answer(Protocol):
     """What a question comes to, page by page."""
 
-    def is_enough(self, page: Page) -> bool:
-        """Take a page, and return whether no more pages are needed."""
+    def is_enough(self, page: Page, until: datetime | None = None) -> bool:
+        """Take a page, and return whether no more pages are needed.
+
+        :param page: The page.
+        :param until: Rows at or after this are not idle yet, and do not count. Default None: all count.
+        """
 
 
 class Question(Protocol):
@@ -45,28 +51,33 @@ class Question(Protocol):
 
     def __hash__(self) -> int: ...
 
-    def begin(self, read_time: ReadTime, *, newest_first: bool) -> Answer:
+    def begin(self, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> Answer:
         """Return the answer, to be shown the pages.
 
+        :param resource: What the rows are.
         :param read_time: Turns the API's time into an aware datetime.
         :param newest_first: Does the listing come so?
         """
 
 
 @dataclass(frozen=True, slots=True)
-class LeadPoll:
-    """Read the listing of an agent's leads once, as far as some questions need.
+class ListingPoll:
+    """Read an agent's listing once, as far as some questions need.
 
-    :param project_id: The agent's project.
+    :param resource: What the rows are: leads or sessions.
+    :param project_id: The agent's project; None for sessions, where none is known.
     :param chatbot_id: The agent.
     :param timezone: Zone of the API's timestamps.
     :param newest_first: Does the listing come so?
+    :param idle_for: Only rows whose time is at least this long ago count. Default 0: all count.
     """
 
-    project_id: str
+    resource: Resource
+    project_id: str | None
     chatbot_id: str
     timezone: str
     newest_first: bool
+    idle_for: timedelta = timedelta(0)
 
     def __call__(self, client: RobofyClient, questions: Iterable[Question]) -> dict[Question, Any]:
         """Return the answer to each question.
@@ -76,24 +87,35 @@ class LeadPoll:
         :raises RobofyError: The listing could not be read as far as needed.
         """
         read_time = TimeReader(self.timezone).read
-        answers = {one: one.begin(read_time, newest_first=self.newest_first) for one in questions}
+        answers = {one: one.begin(self.resource, read_time, newest_first=self.newest_first) for one in questions}
         open_answers = list(answers.values())
-        for page in client.pages(list_leads(self.project_id, self.chatbot_id)):
-            open_answers = [one for one in open_answers if not one.is_enough(page)]
+        until: datetime | None = None
+        started = datetime.now(UTC)
+        for page in client.pages(self._call):
+            if self.idle_for and until is None:
+                # By the earlier of both clocks, as the fetch does.
+                until = earlier(min(started, page.date or started), self.idle_for)
+            open_answers = [one for one in open_answers if not one.is_enough(page, until)]
             if not open_answers:
                 break
         return dict(answers)
 
+    @property
+    def _call(self) -> Any:
+        if self.resource is LEADS:
+            return list_leads(str(self.project_id), self.chatbot_id)
+        return list_sessions(self.chatbot_id)
+
 
 @dataclass(frozen=True, slots=True)
-class CountLeads:
-    """Ask for a number of leads.
+class CountRows:
+    """Ask for a number of rows.
 
-    :param since: Leads at or after this count; None counts all.
-    :param min_count: Leads after which the listing need not be read on.
-    :param landed: Hashes of leads that do not count, because a sync has landed them. None where no sync is asked about:
-        then a lead without a readable time does not count either, unless all do. Default None.
-    :param policy: What becomes of personal data before a lead lands: ids and hashes are those of landed leads. Default
+    :param since: Rows at or after this count; None counts all.
+    :param min_count: Rows after which the listing need not be read on.
+    :param landed: Hashes of rows that do not count, because a sync has landed them. None where no sync is asked about:
+        then a row without a readable time does not count either, unless all do. Default None.
+    :param policy: What becomes of personal data before a row lands: ids and hashes are those of landed rows. Default
         none.
     """
 
@@ -102,77 +124,82 @@ class CountLeads:
     landed: frozenset[str] | None = None
     policy: PrivacyPolicy | None = None
 
-    def begin(self, read_time: ReadTime, *, newest_first: bool) -> LeadCount:
+    def begin(self, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> RowCount:
         """Return the count, to be shown the pages."""
-        return LeadCount(self, read_time, newest_first=newest_first)
+        return RowCount(self, resource, read_time, newest_first=newest_first)
 
 
-class LeadCount:
-    """The leads that count in one pass through the listing.
+class RowCount:
+    """The rows that count in one pass through the listing.
 
     :param question: Which count, and how many are enough.
+    :param resource: What the rows are.
     :param read_time: Turns the API's time into an aware datetime.
     :param newest_first: Does the listing come so?
     """
 
-    def __init__(self, question: CountLeads, read_time: ReadTime, *, newest_first: bool) -> None:
+    def __init__(self, question: CountRows, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> None:
         self.pages = 0
-        #: Times of the leads by their ids; None where a lead has no readable time.
-        self.leads: dict[str, datetime | None] = {}
+        #: Times of the rows by their ids; None where a row has no readable time.
+        self.found: dict[str, datetime | None] = {}
         self.newest_first = newest_first
         self.question = question
+        self.resource = resource
         self._read_time = read_time
         self._order = RowOrder()
 
-    def is_enough(self, page: Page) -> bool:
-        """Take a page, and return whether enough leads were seen or no more can come."""
+    def is_enough(self, page: Page, until: datetime | None = None) -> bool:
+        """Take a page, and return whether enough rows were seen or no more can come."""
         self.pages = page.number
         since, older, times = self.question.since, 0, []
         for row in page.rows:
-            row_id, at = _id_and_time(row, self._read_time)
+            row_id, at = _id_and_time(row, self.resource, self._read_time)
             if row_id is None:
                 continue
             if at is not None:
                 times.append(at)
+                if until is not None and at >= until:
+                    continue
             if since is not None and at is not None and at < since:
                 older += 1
-            elif (since is None or at is not None or self.question.landed is not None) and (lead := self._new(row)):
-                self.leads[lead] = at
+            elif (since is None or at is not None or self.question.landed is not None) and (new := self._new(row)):
+                self.found[new] = at
         self._order.watch(times)
         passed = bool(page.rows) and older == len(page.rows)
-        enough = len(self.leads) >= self.question.min_count
+        enough = len(self.found) >= self.question.min_count
         return enough or (self.newest_first and passed and not self._order.rises)
 
     def _new(self, row: dict[str, Any]) -> str | None:
-        """Return the id under which a lead lands, None where the sync has landed it or cannot land it."""
+        """Return the id under which a row lands, None where the sync has landed it or cannot land it."""
         policy, landed = self.question.policy, self.question.landed
         try:
             row = row if policy is None else policy.land(row)
-            return None if landed and fingerprint(row) in landed else str(row[LEADS.key])
+            return None if landed and fingerprint(row) in landed else str(row[self.resource.key])
         except (ValueError, RecursionError):  # nested too deeply to be written
             return None
 
     @property
     def newest(self) -> datetime | None:
-        """Return the time of the newest lead that counts."""
-        return max((at for at in self.leads.values() if at is not None), default=None)
+        """Return the time of the newest row that counts."""
+        return max((at for at in self.found.values() if at is not None), default=None)
 
 
-class LeadWatch:
-    """Decide at each poll whether the wait for leads is over: the same in poke, reschedule and deferred mode."""
+class ArrivalWatch:
+    """Decide at each poll whether the wait for rows is over: the same in poke, reschedule and deferred mode."""
 
     def __init__(self) -> None:
         self._advised = False
 
-    def judge(self, count: LeadCount) -> dict[str, Any] | None:
-        """Return what the task returns (count, newest time and ids), or None while there are too few leads.
+    def judge(self, count: RowCount) -> dict[str, Any] | None:
+        """Return what the task returns (count, newest time and ids of leads), or None while there are too few.
 
         :param count: What a poll found.
         """
-        newest = count.newest.isoformat() if count.newest else None
+        newest, name = count.newest.isoformat() if count.newest else None, count.resource.name
         _log.info(
-            "%s leads since %s, %s wanted; newest %s; pages read: %s",
-            len(count.leads),
+            "%s %s since %s, %s wanted; newest %s; pages read: %s",
+            len(count.found),
+            name,
             count.question.since.isoformat() if count.question.since else "the beginning",
             count.question.min_count,
             newest,
@@ -181,13 +208,16 @@ class LeadWatch:
         if count.pages > MANY_PAGES and not count.newest_first and not self._advised:
             self._advised = True
             _log.warning(
-                "Each poll reads the whole listing, more than %s pages. If this account lists its leads newest first, "
-                "the connection's extra leads_order=newest_first lets a poll stop early.",
+                "Each poll reads the whole listing, more than %s pages. If this account lists its %s newest first, "
+                "the connection's extra %s_order=newest_first lets a poll stop early.",
                 MANY_PAGES,
+                name,
+                name,
             )
-        if len(count.leads) < count.question.min_count:
+        if len(count.found) < count.question.min_count:
             return None
-        return {"count": len(count.leads), "newest": newest, "lead_ids": list(count.leads)[:MAX_IDS]}
+        ids = {} if count.resource.id_is_personal else {"lead_ids": list(count.found)[:MAX_IDS]}
+        return {"count": len(count.found), "newest": newest, **ids}
 
     @staticmethod
     def tolerate(error: RobofyError) -> None:
@@ -198,17 +228,17 @@ class LeadWatch:
         """
         if not error.may_pass:
             raise error
-        _log.warning("The leads could not be read; the next poll reads them again: %s", error)
+        _log.warning("The listing could not be read; the next poll reads it again: %s", error)
 
 
 @dataclass(frozen=True, slots=True)
-class NewestLeads:
+class NewestRows:
     """Ask for the newest rows of the listing, to compare them with a cursor."""
 
     @staticmethod
-    def begin(read_time: ReadTime, *, newest_first: bool) -> Head:
+    def begin(resource: Resource, read_time: ReadTime, *, newest_first: bool) -> Head:
         """Return the newest rows, to be shown the pages."""
-        return Head(read_time, newest_first=newest_first)
+        return Head(resource, read_time, newest_first=newest_first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,20 +254,29 @@ class HeadRow(RowVersion):
 class Head:
     """The newest rows of a listing.
 
+    :param resource: What the rows are.
     :param read_time: Turns the API's time into an aware datetime.
     :param newest_first: Does the listing come so?
     """
 
-    def __init__(self, read_time: ReadTime, *, newest_first: bool) -> None:
+    def __init__(self, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> None:
+        self._resource = resource
         self._read_time = read_time
         self._newest_first = newest_first
         self._rows: list[tuple[datetime, HeadRow]] = []
 
-    def is_enough(self, page: Page) -> bool:
-        """Take a page, and return whether the newest rows are known: after one page, if the newest come first."""
+    def is_enough(self, page: Page, until: datetime | None = None) -> bool:
+        """Take a page, and return whether the newest rows are known.
+
+        If the newest come first, that is after the first page without a row that is not idle yet.
+        """
+        busy = False
         for row in page.rows:
-            row_id, at = _id_and_time(row, self._read_time)
+            row_id, at = _id_and_time(row, self._resource, self._read_time)
             if row_id is None or at is None:
+                continue
+            if until is not None and at >= until:
+                busy = True
                 continue
             try:
                 self._rows.append((at, HeadRow(row_id, fingerprint(row), at, row)))
@@ -245,7 +284,7 @@ class Head:
                 continue
         if len(self._rows) > 2 * HEAD_ROWS:
             self._rows = self._newest()
-        return self._newest_first
+        return self._newest_first and not busy
 
     @property
     def rows(self) -> tuple[HeadRow, ...]:
@@ -256,39 +295,44 @@ class Head:
         return heapq.nlargest(HEAD_ROWS, self._rows, key=lambda one: (one[0], one[1].row_id, one[1].fingerprint))
 
 
-def as_landed(head: Iterable[HeadRow], policy: PrivacyPolicy | None) -> tuple[RowVersion, ...]:
+def as_landed(head: Iterable[HeadRow], resource: Resource, policy: PrivacyPolicy | None) -> tuple[RowVersion, ...]:
     """Return the newest rows with the ids and hashes that they have once they have landed.
 
     :param head: The rows as the API sent them.
+    :param resource: What the rows are. Ids that can be personal are left empty.
     :param policy: What becomes of their personal data, or None where all is kept.
     """
-    if policy is None:
-        return tuple(RowVersion(one.row_id, one.fingerprint, one.at) for one in head)
-    landed = [(policy.land(one.row), one.at) for one in head]
-    return tuple(RowVersion(str(row[LEADS.key]), fingerprint(row), at) for row, at in landed)
+    landed = ((one, one.row if policy is None else policy.land(one.row)) for one in head)
+    return tuple(
+        RowVersion(
+            "" if resource.id_is_personal else str(row[resource.key]),
+            one.fingerprint if policy is None else fingerprint(row),
+            one.at,
+        )
+        for one, row in landed
+    )
 
 
 def ahead_of(head: Iterable[RowVersion], cursor: Cursor) -> list[RowVersion]:
     """Return the rows that a sync has still to land: at or after its watermark, and not landed yet.
 
     :param head: The newest rows of the listing.
-    :param cursor: Where the sync stands.
+    :param cursor: Where the sync stands. Its hashes decide, since a cursor of sessions has no ids.
     """
-    landed = {(one.row_id, one.fingerprint) for one in cursor.overlap}
+    landed = {one.fingerprint for one in cursor.overlap}
     return [
         one
         for one in head
-        if (cursor.watermark is None or one.at is None or one.at >= cursor.watermark)
-        and (one.row_id, one.fingerprint) not in landed
+        if (cursor.watermark is None or one.at is None or one.at >= cursor.watermark) and one.fingerprint not in landed
     ]
 
 
-def _id_and_time(row: Any, read_time: ReadTime) -> tuple[str | None, datetime | None]:
-    """Return a lead's id and time, None where there is none; sensors leave it to the fetch to complain."""
-    row_id = row.get(LEADS.id) if isinstance(row, dict) else None
+def _id_and_time(row: Any, resource: Resource, read_time: ReadTime) -> tuple[str | None, datetime | None]:
+    """Return a row's id and time, None where there is none; sensors leave it to the fetch to complain."""
+    row_id = row.get(resource.key) if isinstance(row, dict) else None
     if not isinstance(row_id, str | int) or row_id == "":
         return None, None
     try:
-        return str(row_id), read_time(row.get(LEADS.time))
+        return str(row_id), read_time(row.get(resource.time))
     except ValueError:
         return str(row_id), None

@@ -50,6 +50,7 @@ class Cursor:
     :param privacy: The privacy rules under which the overlap was hashed, as
         :func:`~airflow_provider_robofy.extract.privacy.applied_rules` returns them; None where that is not known,
         because an earlier version wrote the cursor.
+    :param idle_for: Seconds without a new message after which a session was fetched; 0 where all were.
     :param run_key: The run that moved it last, and ``before`` where it stood then; None before the first move.
     """
 
@@ -60,6 +61,7 @@ class Cursor:
     generation: str = ""
     owed: tuple[Owed, ...] = ()
     privacy: Mapping[str, Any] | None = field(default=None, hash=False)  # a dict has no hash
+    idle_for: float = 0.0
     run_key: str | None = None
     before: Cursor | None = field(default=None, repr=False)
 
@@ -81,6 +83,7 @@ class Cursor:
         lag: timedelta,
         full: bool,
         privacy: Mapping[str, Any] | None = None,
+        idle_for: float = 0.0,
     ) -> Cursor:
         """Return the cursor after a run that started here and landed what it found.
 
@@ -95,6 +98,7 @@ class Cursor:
         :param lag: How late a row may turn up.
         :param full: Whether everything was read.
         :param privacy: The privacy rules under which it landed; None where they are not known.
+        :param idle_for: Seconds for which a session had to be silent.
         """
         watermark = self.watermark
         if newest is not None:
@@ -110,6 +114,7 @@ class Cursor:
             full_at=started if full else self.full_at,
             generation=hashlib.blake2b(f"{self.generation}|{run_key}|{started}".encode(), digest_size=8).hexdigest(),
             privacy=privacy,
+            idle_for=idle_for,
             run_key=run_key,
             before=replace(self, before=None, run_key=None),
         )
@@ -175,6 +180,8 @@ def _encode(cursor: Cursor) -> dict[str, Any]:
     }
     if cursor.owed:
         body["owed"] = [[one.fingerprint, one.at and one.at.isoformat(), one.runs] for one in cursor.owed]
+    if cursor.idle_for:
+        body["idle_for"] = cursor.idle_for
     return body if cursor.privacy is None else {**body, "privacy": cursor.privacy}
 
 
@@ -185,6 +192,7 @@ def _decode(body: dict[str, Any]) -> Cursor:
         full_at=_time(body["full_at"]),
         generation=str(body["generation"]),
         privacy=_privacy(body.get("privacy")),
+        idle_for=float(body.get("idle_for", 0)),
         overlap=tuple(RowVersion(str(row_id), str(print_), _time(at)) for row_id, print_, at in body["kept"]),
         owed=tuple(Owed(str(print_), _time(at), int(runs)) for print_, at, runs in body.get("owed", ())),
     )
@@ -334,6 +342,8 @@ class CursorRun:
     :param keep_ids: May the cursor contain ids of rows? Default True.
     :param start_again: Where a person asked this run to start, instead of the stored cursor. Default None.
     :param privacy: The privacy rules under which this run's rows land; None where they are not known. Default None.
+    :param idle_for: Only rows land whose time is at least this long ago when the listing begins. A younger one is not
+        lost: the watermark follows landed rows and stays before it, so a later run lands it. Default 0: all land.
     :raises RobofyConfigError: The stored cursor is damaged, of a newer version, or the cursor of another sync.
     """
 
@@ -350,6 +360,7 @@ class CursorRun:
         keep_ids: bool = True,
         start_again: Cursor | None = None,
         privacy: Mapping[str, Any] | None = None,
+        idle_for: timedelta = timedelta(0),
     ) -> None:
         self._store = store
         self._identity = identity
@@ -359,11 +370,12 @@ class CursorRun:
         self._timezone = timezone
         self._lag = lag
         self._privacy = privacy
+        self._idle_for = idle_for
         #: The cursor that this run starts from.
         self.before = self._stored.start_for(run_key)
-        #: Was the cursor written under other privacy rules? Then it moves even where nothing is new: a watcher compares
-        #: the listing with it under the rules that it names.
-        self.rules_changed = self.before.privacy != privacy
+        #: Was the cursor written under other privacy rules, or with another idle_for? Then it moves even where nothing
+        #: is new: a watcher compares the listing with it under the rules that it names.
+        self.rules_changed = (self.before.privacy, self.before.idle_for) != (privacy, idle_for.total_seconds())
         #: Takes the rows that land.
         self.overlap = Overlap(lag, keep_ids=keep_ids)
         reason = self._reason_for_full(full_every, now)
@@ -406,6 +418,13 @@ class CursorRun:
             return False
         return found.get("cursor_generation") != self._stored.generation
 
+    def until(self, started: datetime) -> datetime | None:
+        """Return the time from which on rows are not idle yet, None where all land.
+
+        :param started: When the listing began.
+        """
+        return earlier(started, self._idle_for) if self._idle_for else None
+
     def after(self, started: datetime) -> Cursor:
         """Return the cursor once what was found has landed.
 
@@ -420,6 +439,7 @@ class CursorRun:
             lag=self._lag,
             full=self.full,
             privacy=self._privacy,
+            idle_for=self._idle_for.total_seconds(),
         )
 
     def next_state(self, started: datetime, try_id: str) -> dict[str, Any]:

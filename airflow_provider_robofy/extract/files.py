@@ -43,6 +43,7 @@ _ABANDONED_AFTER: Final = 24 * 3600.0
 _FOLDERS_TO_SWEEP: Final = 1_000
 #: Bytes that a key may have in S3, GCS and Azure.
 _LONGEST_KEY: Final = 1_024
+_MD5: Final = re.compile(r"[0-9a-f]{32}")
 #: What tells two versions of a file apart, as filesystems call it.
 _VERSION: Final = ("size", "ETag", "etag", "generation", "ino", "mtime", "LastModified", "last_modified", "created")
 
@@ -237,7 +238,7 @@ class Store:
         On a disk and in the large object stores even an equal file that is written again is another version.
         """
         found = self._info()
-        return None if found is None else tuple(str(found.get(name)) for name in _VERSION)
+        return None if found is None else _version(found)
 
     def _info(self) -> dict[str, Any] | None:
         self.fs.invalidate_cache()
@@ -336,17 +337,23 @@ class Store:
             except OSError:
                 return  # it is not empty
 
-    def publish(self, spooled: Path, size: int) -> None:
+    def publish(self, spooled: Path, size: int) -> tuple[Any, ...]:
         """Move a finished local file to its destination, and check that it arrived whole.
 
         :param spooled: The local file.
         :param size: Its size in bytes.
-        :raises RobofyLandingError: The store shows another size than was sent.
+        :return: The version that was published, as :meth:`version` returns it. Where the store names an MD5 as ETag, as
+            S3 does, it is that of this file; elsewhere another writer's put in the same moment may be taken for it.
+        :raises RobofyLandingError: The store shows another file than was sent.
         """
+        version, sent = None, ""
         if self.is_local:
             spooled.chmod(0o666 & ~_umask())
+            version = _version(self.fs.info(str(spooled)))
             spooled.replace(self.path)
         else:
+            with spooled.open("rb") as file:
+                sent = _md5(file)
             try:
                 self.fs.put_file(str(spooled), self.path)
             except FileNotFoundError:
@@ -355,8 +362,36 @@ class Store:
                 self.fs.makedirs(self.fs._parent(self.path), exist_ok=True)  # noqa: SLF001 (fsspec's own idiom)
                 self.fs.put_file(str(spooled), self.path)
             spooled.unlink()
-        if (found := self.size()) != size:
-            raise RobofyLandingError(f"{self.uri} was written with {size} bytes, but the store shows {found}.")
+        found = self._info() or {}
+        if found.get("size") != size:
+            raise RobofyLandingError(
+                f"{self.uri} was written with {size} bytes, but the store shows {found.get('size')}."
+            )
+        etag = str(found.get("ETag")).strip('"')
+        # Under encryption by KMS an ETag only looks like an MD5; then the content decides.
+        if _MD5.fullmatch(etag) and etag != sent and self._md5() != sent:
+            raise RobofyLandingError(
+                f"{self.uri}: another try has landed there while this one was running, in the same moment. What it "
+                "sent stays. No cursor was moved by this one."
+            )
+        return version or _version(found)
+
+    def _md5(self) -> str:
+        with self.open() as file:
+            return _md5(file)
+
+
+def _version(found: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells two versions of a file apart.
+
+    :param found: What the filesystem says of it.
+    """
+    # On a disk ``created`` is the time of a change to the inode, which renaming is.
+    return tuple(str(found.get(name)) for name in _VERSION if name != "created" or "ino" not in found)
+
+
+def _md5(file: Any) -> str:
+    return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _protocols(fs: AbstractFileSystem) -> tuple[str, ...]:

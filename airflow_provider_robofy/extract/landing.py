@@ -35,7 +35,8 @@ class Manifest:
     """What a run landed, in counts that add up: the file beside the data, and all that goes to XCom. No personal data.
 
     :param resource: What the rows are, for example ``leads``.
-    :param mode: ``full``, ``window`` or ``cursor``.
+    :param mode: ``full``, ``window`` or ``cursor``; ``cursor`` too for a full run of a cursor that left out sessions
+        which were not idle.
     :param uri: The file; ``rejected_uri`` the file of rows that could not be read, or None.
     :param format: ``jsonl``, ``jsonl.gz``, ``csv``, ``csv.gz`` or ``parquet``.
     :param formulas_defused: For CSV, whether an apostrophe is before what a spreadsheet could take for a formula;
@@ -44,7 +45,7 @@ class Manifest:
     :param received: Rows in the API's pages, as the parser counted them.
         ``received == rows + duplicates + outside_window + rejected``.
     :param undated: Rows in the file whose time could not be read.
-    :param future: Rows in the file that are more than five minutes ahead of the clock.
+    :param future: Rows that are more than five minutes ahead of the clock: in the file, or left out by ``idle_for``.
     :param pages: Pages read; ``requests`` the requests that took, repeated and unused ones included.
     :param requests_unused: Requests for pages that were asked for ahead and not used.
     :param end_marker: How the listing ended: ``absent``, ``null`` or ``empty`` token, or ``early``, where the order
@@ -344,8 +345,7 @@ class Landing:
             self._next.write(codec.dump_pretty(next_state))
         if with_rows or next_state is not None:
             self._check_not_overtaken(before)
-        self.store.publish(data.path, data.bytes)
-        version = self.store.version()
+        version = self.store.publish(data.path, data.bytes)
         now = self._read_manifest()
         if self.store.version() != version:
             raise self._overtaken(now, "It has replaced the data of this one.")

@@ -138,6 +138,7 @@ class ListingRun:
                         rows.ahead_of = earlier(started, -FUTURE)
                         if cursor:
                             cursor.overlap.started = started
+                            rows.leave_out_from(cursor.until(started))
                         self._warn_of_late_rows(started)
                     filtered = rows.filter(page.rows)
                     data.append(filtered.lines, filtered.rows or None)
@@ -150,8 +151,10 @@ class ListingRun:
                         break
                 data.finish()
                 rejected.finish()
+                # A full run of a cursor that left out sessions does not have the whole listing.
+                partial = {"mode": "cursor"} if cursor and rows.outside_window else {}
                 manifest = Manifest(
-                    **common,  # type: ignore[arg-type]
+                    **{**common, **partial},  # type: ignore[arg-type]
                     **landing.facts(data, rejected),
                     received=received,
                     duplicates=rows.duplicates,

@@ -178,6 +178,14 @@ class RowFilter:
         self._seen = Seen()
         self._page_before: set[str | int] = set()
 
+    def leave_out_from(self, until: datetime | None) -> None:
+        """Count rows at or after a time as outside the window too.
+
+        :param until: The time, in UTC; None changes nothing.
+        """
+        if until is not None:
+            self._until, self._windowed = until, True
+
     def filter(self, rows: list[Any]) -> FilteredPage:
         """Return what becomes of the rows of the next page.
 
@@ -280,7 +288,12 @@ class RowFilter:
         if self._since is not None and at < self._since:
             page.older += self._oldest is not None and at < self._oldest
             return True
-        return self._until is not None and at >= self._until
+        if self._until is None or at < self._until:
+            return False
+        # What a cursor leaves out as too new is never early enough where the time zone is set wrongly.
+        if self._overlap is not None and self.ahead_of is not None and at > self.ahead_of:
+            self.future += 1
+        return True
 
 
 class Seen:

@@ -75,6 +75,16 @@ def count_uploads(counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     _count("robofy.knowledge", counts, tags)
 
 
+def count_answers(manifest: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Send what became of questions: counters ``robofy.answers.passed``, ``.failed``, ``.unanswered``, ``.requests``.
+
+    :param manifest: The manifest, as plain JSON.
+    :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
+    """
+    names = ("passed", "failed", "unanswered", "requests")
+    _count("robofy.answers", {name: manifest[name] for name in names}, tags)
+
+
 def _count(prefix: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     with harmless(_NOT_SENT):
         for name, count in counts.items():

@@ -256,8 +256,10 @@ class RobofyHook(BaseHook):
             else:
                 seen = f"{host} accepted the key; it can see {_count(rows, 'project')}{more}"
                 seen += " (no project_id is set as a default)"
-            if not connection.chatbot_id or (project and _mentions(rows.items, connection.chatbot_id)):
+            if not connection.chatbot_id:
                 return True, seen
+            if project and _mentions(rows.items, connection.chatbot_id):
+                return True, f"{seen}, the agent {connection.chatbot_id} among them"
             if more and not project:
                 return True, seen  # the agent may be one of those that were not listed
             return self._ask_for_agent(project, rows.items, connection.chatbot_id, seen)
@@ -278,13 +280,14 @@ class RobofyHook(BaseHook):
         try:
             times, call = self.connection.times, endpoints.list_projects()
             for one in [project] if project else [parse(Project, row, call, times).project_id for row in rows]:
+                found = f"{seen}; the agent {chatbot_id} is there"
                 if not project and _mentions(self.client.call(endpoints.list_agents(one)).items, chatbot_id):
-                    return True, seen
+                    return True, found
                 try:
                     self.client.call(endpoints.retrieve_agent(one, chatbot_id))
                 except (RobofyNotFoundError, RobofyBadRequestError):
                     continue
-                return True, seen
+                return True, found
         except RobofyError as error:
             return True, f"{seen}. Whether there is an agent of the extra chatbot_id could not be seen: {error}"
         return False, (

@@ -31,7 +31,7 @@ from airflow_provider_robofy.extract.privacy import applied_rules
 from airflow_provider_robofy.extract.rows import fingerprint
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import failing_at_once, full_path_component, path_component, run_key
-from airflow_provider_robofy.resources import CHATBOT_ID, LEADS, PROJECT_ID, SESSION_KEY, SESSIONS
+from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, SESSION_KEY, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,6 +135,7 @@ def cursor_run(
     full_every: timedelta | None,
     data: Store,
     privacy: PrivacyPolicy | None,
+    idle_for: timedelta,
 ) -> CursorRun:
     """Return this run of a task with a cursor.
 
@@ -149,6 +150,7 @@ def cursor_run(
     :param full_every: Read everything again when the last time is longer ago than this; None never.
     :param data: Where the rows land; an oversized cursor goes beside it.
     :param privacy: What becomes of personal data before it lands, or None.
+    :param idle_for: How long a row's time must be ago.
     :raises RobofyConfigError: The run is a backfill, its configuration is wrong, or the cursor cannot be read.
     """
     run = context.get("dag_run")
@@ -170,6 +172,7 @@ def cursor_run(
         keep_ids=not resource.id_is_personal,
         start_again=_start_again(getattr(run, "conf", None), name, timezone),
         privacy=applied_rules(privacy),
+        idle_for=idle_for,
     )
 
 
@@ -194,24 +197,25 @@ def cursor_store(cursor: str | Asset, context: Context, identity: Mapping[str, A
 
 
 def cursor_state(
-    cursor: str | Asset, context: Context, name: str, project_id: str, chatbot_id: str
+    cursor: str | Asset, context: Context, *, name: str, resource: str, project_id: str | None, chatbot_id: str
 ) -> dict[str, Any] | None:
-    """Return the cursor of a sync of leads as :func:`~airflow_provider_robofy.extract.cursor.cursor_body` reads it.
+    """Return the cursor of a sync as :func:`~airflow_provider_robofy.extract.cursor.cursor_body` reads it.
 
     :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
     :param context: The task's context, which gives access to an asset's state.
     :param name: The cursor's name.
-    :param project_id: The agent's project.
+    :param resource: What its rows are.
+    :param project_id: The agent's project, or None.
     :param chatbot_id: The agent.
     :return: For a file its address; for an asset what its state contains, or None.
     :raises RobofyConfigError: The path cannot be used, or Airflow gives no access to the asset's state.
     """
     if isinstance(cursor, Asset):
         state: dict[str, Any] | None = _accessor(cursor, context).get(
-            cursor_key(name, LEADS.name, project_id, chatbot_id)
+            cursor_key(name, resource, project_id, chatbot_id)
         )
         return state
-    return {"file": cursor_file(cursor, name, LEADS.name, project_id, chatbot_id).uri}
+    return {"file": cursor_file(cursor, name, resource, project_id, chatbot_id).uri}
 
 
 def cursor_file(cursor: str, name: str, resource: str, project_id: str | None, chatbot_id: str) -> Store:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.endpoints import list_sessions
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
+from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
 from airflow_provider_robofy.extract.messages import CONVERSATION_ROWS, MESSAGE_ROWS, MessagesExtraction
 from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
@@ -52,6 +54,10 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
 
         RobofyFetchSessionsOperator(task_id="sessions", cursor="cursors")
 
+    Only conversations that are finished, because nobody has written in them for an hour::
+
+        RobofyFetchSessionsOperator(task_id="sessions", cursor="cursors", idle_for=timedelta(hours=1))
+
     There is no ``until``: a session's time is that of its last message, so it moves. A session that is busy in every
     window would have moved out of each by the time it is read, and would never land. Windows with only a beginning
     overlap instead, and a session lands in each run since its last message.
@@ -84,6 +90,10 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
         if that fails, the next run fetches the same rows again. Default True.
     :param full_every: With a cursor, land all sessions again when the last time is longer ago than this, a timedelta or
         seconds. Default never.
+    :param idle_for: With a cursor, land only sessions without a message for this long when the listing begins, a
+        timedelta or seconds. Others land in a later run, once they are silent; a session without a readable time lands
+        at once. A change of it loses nothing. A full run that left sessions out counts as ``mode`` ``cursor``, so that
+        a load takes none of them for deleted. Default 0: all land.
     :param skip_if_empty: With a cursor, skip the task when nothing is new. Default True.
     :param privacy: What becomes of personal data before it lands: field to ``keep``, ``drop`` or ``hash``, for example
         ``{"user_profile_name": "hash", "last_message": "drop"}``; on top of the connection's ``privacy``. ``*`` is for
@@ -103,6 +113,15 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
 
     resource = SESSIONS
     template_fields: Sequence[str] = ("output_path", "chatbot_id", "since", "cursor", "cursor_name", "robofy_conn_id")
+
+    def __init__(self, *, idle_for: timedelta | float = timedelta(0), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.idle_for = read_duration("idle_for", idle_for)
+        if self.idle_for and self.cursor is None:
+            raise RobofyConfigError(
+                "idle_for needs a cursor, which finds a session again once it is silent: set cursor too, or leave "
+                "idle_for out."
+            )
 
     def listing(self) -> tuple[str | None, str, Call[Rows], str]:
         """Return the agent's sessions."""

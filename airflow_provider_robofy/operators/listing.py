@@ -49,6 +49,8 @@ class RobofyListingOperator(RobofyBaseOperator):
     resource: ClassVar[Resource]
     #: End of the window; only for listings in which a row's time stays what it is.
     until: datetime | str | None = None
+    #: How long a row's time must be ago; only for listings in which it moves.
+    idle_for: timedelta = timedelta(0)
 
     def __init__(
         self,
@@ -129,6 +131,7 @@ class RobofyListingOperator(RobofyBaseOperator):
                     full_every=self.full_every,
                     data=store,
                     privacy=privacy,
+                    idle_for=self.idle_for,
                 )
             run = ListingRun(
                 resource=resource,

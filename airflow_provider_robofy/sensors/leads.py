@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.operators.base import read_limit
-from airflow_provider_robofy.operators.cursors import cursor_state, inlets_with
-from airflow_provider_robofy.sensors.base import RobofyBaseSensor
+from airflow_provider_robofy.sensors.listing import RobofyNewRowsSensor
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
-
-    from airflow.providers.common.compat.sdk import Asset, Context, PokeReturnValue
 
 
-class RobofyNewLeadsSensor(RobofyBaseSensor):
+class RobofyNewLeadsSensor(RobofyNewRowsSensor):
     """Wait until an agent has a number of new leads.
 
     Usage::
@@ -62,52 +55,11 @@ class RobofyNewLeadsSensor(RobofyBaseSensor):
     """
 
     template_fields: Sequence[str] = ("project_id", "chatbot_id", "since", "cursor", "cursor_name", "robofy_conn_id")
+    trigger_class = RobofyNewLeadsTrigger
 
-    def __init__(
-        self,
-        *,
-        project_id: str | int | None = None,
-        chatbot_id: str | None = None,
-        since: datetime | str | None = None,
-        min_count: int = 1,
-        cursor: str | Asset | None = None,
-        cursor_name: str | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, project_id: str | int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if cursor is not None and since is not None:
-            raise RobofyConfigError("cursor cannot be combined with since: leave out one of them.")
-        if (cursor is None) != (cursor_name is None):
-            raise RobofyConfigError(
-                "cursor and cursor_name belong together: give both as the task has them that syncs, with a cursor_name "
-                "of its own there too."
-            )
-        self.inlets = inlets_with(cursor, self.inlets)
-        self.cursor = cursor
-        self.cursor_name = cursor_name
-        self._cursor_state: dict[str, Any] | None = None
         self.project_id = project_id
-        self.chatbot_id = chatbot_id
-        self.since = since
-        self.min_count = read_limit("min_count", min_count, least=1)
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewLeadsTrigger:
-        since = Window.of(self.since, None).since
-        return RobofyNewLeadsTrigger(
-            project_id=self.hook.project_id(self.project_id),
-            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
-            since=None if since is None else since.isoformat(),
-            min_count=self.min_count,
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-            cursor=self._cursor_state,
-            cursor_name=self.cursor_name,
-        )
-
-    def poke(self, context: Context) -> PokeReturnValue:
-        if self.cursor is not None:
-            ids = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
-            self._cursor_state = cursor_state(self.cursor, context, str(self.cursor_name), *ids)
-            cast("RobofyNewLeadsTrigger", self._trigger).cursor = self._cursor_state
-        return super().poke(context)
+    def own_arguments(self) -> dict[str, Any]:
+        return {"project_id": self.hook.project_id(self.project_id)}

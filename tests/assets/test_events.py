@@ -25,18 +25,35 @@ from datetime import datetime
 from airflow.providers.common.compat.sdk import DAG, Asset
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
+from airflow_provider_robofy.operators.snapshot import RobofySnapshotOperator
+from airflow_provider_robofy.sensors.inbox import RobofyNewSessionsSensor
 
 with DAG("producer", schedule=None, start_date=datetime(2025, 1, 1), catchup=False):
     RobofyFetchLeadsOperator(task_id="leads", outlets=[Asset("s3://lake/leads")])
     none = RobofyFetchLeadsOperator(task_id="none", since="2100-01-01", outlets=[Asset("s3://lake/none")])
     sessions = RobofyFetchSessionsOperator(task_id="sessions", outlets=[Asset("s3://lake/sessions")])
-    RobofyFetchMessagesOperator(task_id="messages", sessions=sessions.output, outlets=[Asset("s3://lake/messages")])
+    RobofyNewSessionsSensor(task_id="wait", min_count=4, idle_for=60) >> sessions
+    RobofySnapshotOperator(task_id="agents", resource="agents", outlets=[Asset("s3://lake/agents")])
+    for rows in ("messages", "conversations"):
+        outlet = Asset(f"s3://lake/{rows}")
+        RobofyFetchMessagesOperator(task_id=rows, rows=rows, sessions=sessions.output, outlets=[outlet])
 """
 
 
 def event(minute, extra, uri=ASSET.uri):
     asset = SimpleNamespace(uri=uri)
     return SimpleNamespace(timestamp=NOON + timedelta(minutes=minute), extra=extra, asset=asset)
+
+
+class OutletEvents:
+    """Give the accessor of one asset. Not a dictionary: assets of Airflow 3.1 cannot be its keys."""
+
+    def __init__(self, accessor) -> None:
+        self.accessor = accessor
+
+    def __getitem__(self, asset):
+        assert asset == ASSET
+        return self.accessor
 
 
 def landed(folder, name, rows=3) -> dict:
@@ -46,7 +63,7 @@ def landed(folder, name, rows=3) -> dict:
     }  # fmt: skip
     (folder / f"{name}.manifest.json").write_text(json.dumps(manifest))
     accessor = SimpleNamespace(extra={"mine": 1})
-    describe_events([ASSET, "no asset"], {"outlet_events": {ASSET: accessor}}, manifest)
+    describe_events([ASSET, "no asset"], {"outlet_events": OutletEvents(accessor)}, manifest)
     assert accessor.extra["mine"] == 1
     return accessor.extra
 
@@ -109,7 +126,8 @@ def test_airflow_stores_which_file_landed_with_the_event_of_each_outlet(robofy_e
     extras = {uri: json.loads(extra) for uri, extra in stored}
     counts = {uri: extra["robofy"]["rows"] for uri, extra in extras.items()}
     messages = counts.pop("s3://lake/messages")
-    assert counts == {"s3://lake/leads": 12, "s3://lake/none": 0, "s3://lake/sessions": 4}
+    expected = {"leads": 12, "none": 0, "sessions": 4, "conversations": 4, "agents": 1}
+    assert counts == {f"s3://lake/{name}": rows for name, rows in expected.items()}
     events = [event(number, extra) for number, extra in enumerate(extras.values())]
     found = manifests_of({"triggering_asset_events": {"a": events}})
-    assert sorted(one["rows"] for one in found) == sorted([12, 4, messages])
+    assert sorted(one["rows"] for one in found) == sorted([12, 4, 4, 1, messages])

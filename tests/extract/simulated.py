@@ -263,10 +263,10 @@ class _Mortal(Store):
             beside._die_at = "spooled"
         return beside
 
-    def publish(self, spooled: Path, size: int) -> None:
+    def publish(self, spooled: Path, size: int) -> tuple[Any, ...]:
         if self._die_at == "spooled":
             raise Killed
-        super().publish(spooled, size)
+        return super().publish(spooled, size)
 
 
 class _MortalRun(CursorRun):

@@ -118,9 +118,10 @@ def test_rejected_rows_go_first_then_data_then_the_manifest(run, pages, target, 
     order: list[tuple[str, int]] = []
     publish = Store.publish
 
-    def watched(self: Store, spooled: Path, size: int) -> None:
-        publish(self, spooled, size)
+    def watched(self: Store, spooled: Path, size: int) -> Any:
+        version = publish(self, spooled, size)
         order.append((self.path.rpartition("/")[2], len([name for name in target.files() if not name.startswith(".")])))
+        return version
 
     monkeypatch.setattr(Store, "publish", watched)
     run(target.store())(pages([lead("a"), "bad"]))

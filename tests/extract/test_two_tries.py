@@ -91,9 +91,9 @@ def test_a_try_that_was_frozen_while_it_read_publishes_nothing_and_moves_no_curs
     [
         ("publish", "leads.jsonl", 1, ""),
         ("publish", "leads.jsonl.rejected.jsonl", 1, ""),
-        # The second version is asked for directly before the manifest goes out.
+        # The version is asked for directly before the manifest goes out, and behind it.
+        ("version", "", 1, "has replaced the data of this one"),
         ("version", "", 2, "has replaced the data of this one"),
-        ("version", "", 3, "has replaced the data of this one"),
     ],
     ids=["data", "rejected rows", "between data and manifest", "behind the manifest"],
 )
@@ -137,6 +137,39 @@ def run_all(threads: list[Thread]) -> None:
         thread.join(30)
 
 
+@pytest.mark.parametrize("target", ["local", pytest.param("s3", marks=pytest.mark.s3)], indirect=True)
+def test_a_try_does_not_take_a_file_that_was_put_in_the_same_moment_for_its_own(run, pages, target, monkeypatch):
+    landed: list[Any] = []
+    owner, name = (target.fs, "put_file") if target.kind == "s3" else (Path, "replace")
+    put = getattr(owner, name)
+
+    def overtaken(*args: Any) -> Any:
+        done = put(*args)
+        if str(args[-1]).endswith("leads.jsonl") and not landed:
+            landed.append(None)
+            landed.append(run(target.store())(pages([lead("b")])))
+        return done
+
+    monkeypatch.setattr(owner, name, overtaken)
+
+    with pytest.raises(RobofyLandingError, match="another try has landed there"):
+        run(target.store())(pages([lead("a")]))
+
+    assert check_pair(target)["try_id"] == landed[1].try_id
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("target", ["s3"], indirect=True)
+def test_an_etag_that_is_no_md5_of_the_file_is_followed_by_a_look_at_the_content(run, pages, target, monkeypatch):
+    info = Store._info
+    other = f'"{"0" * 32}"'
+    monkeypatch.setattr(Store, "_info", lambda self: (found := info(self)) and found | {"ETag": other})
+
+    assert run(target.store())(pages([lead("a")])).rows == 1
+
+    check_pair(target)
+
+
 def test_two_threads_land_at_once_and_whoever_succeeds_lies_there(run, pages, target):
     both_read = Barrier(2)
     outcomes: list[Any] = []
@@ -178,9 +211,18 @@ def test_two_runs_that_save_one_cursor_at_once_leave_a_whole_one(local_target, m
 
 def test_a_save_that_another_one_replaced_before_it_was_checked_names_both_runs(local_target, monkeypatch, caplog):
     first, second = (make_cursor_run(local_target.store("cursor.json"), key) for key in ("dag/r1/t", "dag/run-2/t"))
-    # It had looked at the cursor before the first one wrote it.
-    other = FileCursorStore(local_target.store("cursor.json"))
-    before(monkeypatch, "size", "", lambda: other.save(second.after(NOW).encode(IDENTITY)))
+    replace = Path.replace
+    done: list[int] = []
+
+    def overtaken(self: Path, target: str) -> Path:
+        path = replace(self, target)
+        if not done:
+            done.append(1)
+            # It had looked at the cursor before the first one wrote it.
+            FileCursorStore(local_target.store("cursor.json")).save(second.after(NOW).encode(IDENTITY))
+        return path
+
+    monkeypatch.setattr(Path, "replace", overtaken)
 
     assert not first.move(NOW)
 

@@ -126,7 +126,9 @@ def test_the_user_agent_names_provider_airflow_and_python(connect):
 
 def test_a_good_connection_says_what_it_found(robofy_emulator):
     host = robofy_emulator.url.removeprefix("http://")
-    assert RobofyHook().test_connection() == (True, f"{host} accepted the key; project 24017 has 3 agents")
+    agent = robofy_emulator.chatbot_ids[0]
+    sentence = f"{host} accepted the key; project 24017 has 3 agents, the agent {agent} among them"
+    assert RobofyHook().test_connection() == (True, sentence)
     assert len(robofy_emulator.requests) == 1
 
 
@@ -141,7 +143,8 @@ def test_a_wrong_agent_is_refused(connect, robofy_emulator):
 def test_a_wrong_agent_is_refused_without_a_project_too(connect, robofy_emulator):
     ok, sentence = connect(extra={"chatbot_id": "nobody"}).test_connection()
     assert (ok, "chatbot_id" in sentence) == (False, True)
-    assert connect(extra={"chatbot_id": robofy_emulator.chatbot_ids[1]}).test_connection()[0]
+    ok, sentence = connect(extra={"chatbot_id": robofy_emulator.chatbot_ids[1]}).test_connection()
+    assert (ok, f"the agent {robofy_emulator.chatbot_ids[1]} is there" in sentence) == (True, True)
 
 
 def test_an_agent_of_a_later_page_is_no_wrong_one(connect, robofy_emulator_factory):
@@ -252,10 +255,24 @@ def test_the_hooks_form_methods_say_what_the_metadata_says():
 def test_an_extra_that_is_no_object_names_the_connection(connect):
     ok, said = connect(extra="[]").test_connection()
     assert not ok
-    assert said.startswith("Connection 'robofy_default': Connection field extra must be a JSON object")
+    # Airflow 3.0 and 3.1 do not find a connection whose extra is no object.
+    absent = "Connection 'robofy_default' does not exist." if airflow_version.startswith(("3.0.", "3.1.")) else ""
+    assert said.startswith(absent or "Connection 'robofy_default': Connection field extra must be a JSON object")
 
 
-@pytest.mark.parametrize("extra", ["null", ""])
+@pytest.mark.parametrize(
+    "extra",
+    [
+        pytest.param(
+            "null",
+            marks=pytest.mark.skipif(
+                airflow_version.startswith(("3.0.", "3.1.")),
+                reason="Airflow 3.0 and 3.1 do not find a connection with this extra",
+            ),
+        ),
+        "",
+    ],
+)
 def test_an_extra_of_nothing_is_none(connect, extra):
     assert connect(extra=extra).connection.project_id is None
 

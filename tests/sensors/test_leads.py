@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-import time
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,48 +13,24 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
-    TaskDeferred,
 )
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.extract.landed import rows
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from airflow_provider_robofy.sensors.leads import RobofyNewLeadsSensor
-from airflow_provider_robofy.triggers import polling, polls
-from airflow_provider_robofy.triggers.leads import RobofyNewLeadsTrigger
 from tests.operators.sync_world import State
+from tests.sensors.legs import Rescheduled, finish
 
-MODES = ["poke", "reschedule", "deferred"]
 NOW = datetime.now(UTC).replace(microsecond=0)
 SINCE = NOW - timedelta(hours=1)
 
 
 @pytest.fixture
-def connect(monkeypatch):
-    def connect(emulator, password=None, **extra):
-        connection = json.loads(emulator.connection_json())
-        connection["extra"].update(max_attempts=1, total_timeout=20, **extra)
-        if password:
-            connection["password"] = password
-        monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
-        return emulator
-
-    return connect
-
-
-@pytest.fixture
 def robofy(robofy_emulator_factory, connect):
     return connect(robofy_emulator_factory(leads=30, page_size=10), leads_order="newest_first")
-
-
-@pytest.fixture(autouse=True)
-def _short(monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
-    monkeypatch.setattr(polls, "SPACING", 0.0)
-    monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 
 
 def sensor(mode: str, **arguments) -> RobofyNewLeadsSensor:
@@ -69,58 +42,12 @@ def sensor(mode: str, **arguments) -> RobofyNewLeadsSensor:
     )
 
 
-class Rescheduled:
-    """A task instance that says when it was first rescheduled, as Airflow keeps it."""
-
-    dag_id, task_id, run_id, map_index, try_number, max_tries, id = "d", "wait", "r", -1, 1, 0, "x"
-
-    first: datetime | None = None
-
-    def get_first_reschedule_date(self, context):
-        return self.first
-
-
-def finish(one: RobofyNewLeadsSensor, states: dict | None = None):
-    """Run a sensor to its end, in whichever legs its mode takes."""
-    Rescheduled.first = None
-    ti = Rescheduled()
-    context: Any = {"ti": ti, "task": one, "params": {}, "dag_run": SimpleNamespace(conf={})}
-    context["asset_state_store"] = states or {}
-    for _ in range(200):
-        try:
-            return one.execute(context)
-        except TaskDeferred as deferred:
-            _, arguments = deferred.trigger.serialize()
-            [payload] = asyncio.run(events_of(RobofyNewLeadsTrigger(**json.loads(json.dumps(arguments)))))
-            return one.resume_execution(deferred.method_name, {"event": payload}, context)
-        except Exception as left:
-            if type(left).__name__ != "AirflowRescheduleException":
-                raise
-            Rescheduled.first = Rescheduled.first or datetime.now(UTC)
-            time.sleep(0.1)
-    pytest.fail("it never ended")
-
-
-async def events_of(trigger) -> list:
-    return [event.payload async for event in trigger.run()]
-
-
 @pytest.fixture
 def arrive(robofy):
     def arrive(count=1, minutes_ago=0.0):
         robofy.add_leads(count, chatbot_id=robofy.chatbot_ids[0], created_at=NOW - timedelta(minutes=minutes_ago))
 
     return arrive
-
-
-@pytest.fixture(params=MODES)
-def mode(request, monkeypatch):
-    if request.param == "reschedule":
-        # Airflow 2.11 asks its database when the task was first rescheduled; there is none here.
-        base = import_module("airflow.sensors.base")
-        if hasattr(base, "_orig_start_date"):
-            monkeypatch.setattr(base, "_orig_start_date", lambda *_, **__: Rescheduled.first)
-    return request.param
 
 
 def test_enough_leads_give_the_same_result_in_every_mode(robofy, arrive, mode):

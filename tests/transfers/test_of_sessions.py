@@ -13,9 +13,10 @@ from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 AWKWARD = "100%/+= 😀"
 SECRET = "a secret of more than sixteen characters"
 JOIN = (
-    "SELECT l.id, count(*), min(c._message_count) FROM leads l JOIN sessions s ON s.session_id = l._session_id "
+    "SELECT l.id, s.last_message, count(*), min(c._message_count) "
+    "FROM leads l JOIN sessions s ON s.session_id = l._session_id "
     "JOIN messages m ON m._session_id = l._session_id JOIN conversations c ON c._session_id = l._session_id "
-    "GROUP BY l.id"
+    "GROUP BY l.id, s.last_message"
 )
 
 
@@ -43,7 +44,8 @@ def test_what_is_joined_is_what_the_api_has(  # noqa: PLR0917
     expected = []
     for session in hook.iter_sessions():
         count = len(list(hook.iter_messages(session.session_id)))
-        expected += [(one.id, count, count) for one in hook.iter_leads(session_id=session.session_id)]
+        of_session = hook.iter_leads(session_id=session.session_id)
+        expected += [(one.id, session.last_message, count, count) for one in of_session]
     assert found == sorted(expected)
     assert len(found) > 20
     listed = load(fetch(RobofyFetchLeadsOperator, "all"), "leads")

@@ -1,8 +1,8 @@
 """From the API to the table: whatever failed before, the next run whose tasks all succeed leaves nothing missing.
 
 Histories of sessions that are written in, and of runs (fetch, load, messages, advance) whose tasks die, fail for good,
-are retried, cleared or overlap. The fetch, the loads and the advance are the real ones; the API and the reading of
-messages are a few lines.
+are retried, cleared or overlap, and whose idle_for changes. The fetch, the loads, the advance and what sensor and
+watcher wait for are the real ones; the API and the reading of messages are a few lines.
 """
 
 from __future__ import annotations
@@ -27,21 +27,26 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.arrivals import NewestRows, ahead_of, as_landed
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
 from airflow_provider_robofy.extract.files import Store
-from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
+from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri, rows
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import PrivacyPolicy, applied_rules
 from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.hooks.connection import RobofyConnection
 from airflow_provider_robofy.operators.cursors import RobofyAdvanceCursorOperator
 from airflow_provider_robofy.resources import SESSIONS
 from airflow_provider_robofy.transfers.manifest_to_sql import RobofyManifestToSqlOperator
+from airflow_provider_robofy.triggers.inbox import RobofyNewSessionsTrigger
 from tests.extract.simulated import Killed, _Mortal
 
 LAG = timedelta(minutes=10)
 IDENTITY = {"name": "dag.sessions", "resource": "sessions", "project_id": "1", "chatbot_id": "a"}
 SECRET = "a secret of sixteen or more"
+RULES = {"session_id": "hash", "last_message": "drop"}
 
 
 @dataclass
@@ -66,6 +71,7 @@ class Sync:
     #: What a table of messages would hold.
     messages: set[tuple[str, int]] = field(default_factory=set)
     full_every: timedelta | None = None
+    idle_for: timedelta = timedelta(0)
     runs: int = 0
     #: Manifests of runs that landed and were then given up, which a person may clear later.
     given_up: list[str] = field(default_factory=list)
@@ -87,7 +93,7 @@ class Sync:
                 del self.sessions[name]
                 self.deleted.add(name)
 
-    def pages(self) -> Any:
+    def pages(self, _: Any = None) -> Any:
         listed = sorted(self.sessions.items(), key=lambda one: one[1].at, reverse=True)
         if self.order == "unknown":
             listed = sorted(listed)
@@ -102,8 +108,7 @@ class Sync:
     # -------------------------------------------------------------------------------------------------------- the tasks
     @property
     def policy(self) -> PrivacyPolicy | None:
-        rules = {"session_id": "hash", "last_message": "drop"}
-        return PrivacyPolicy(rules, SECRET, SESSIONS) if self.private else None
+        return PrivacyPolicy(RULES, SECRET, SESSIONS) if self.private else None
 
     def fetch(self, run: str, die_at: str | None = None) -> dict[str, Any]:
         path = str(self.folder / f"{run}.jsonl")
@@ -117,6 +122,7 @@ class Sync:
             now=self.now,
             keep_ids=False,
             privacy=applied_rules(self.policy),
+            idle_for=self.idle_for,
         )
         listing = ListingRun(
             resource=SESSIONS,
@@ -134,7 +140,48 @@ class Sync:
             publish_empty=False,
             now=lambda: self.now,
         )
-        return listing.land(self.pages(), lambda: 1).as_dict()
+        ahead = self.ahead(cursor.before)
+        manifest = listing.land(self.pages(), lambda: 1).as_dict()
+        if cursor.before.owed or cursor.is_past(manifest):
+            return manifest  # rows that have landed before, perhaps under another idle_for
+        if self.idle_for and manifest["rows"]:
+            newest = max(row["_last_message_time"] for row in rows(manifest))
+            assert newest < (self.now - self.idle_for).isoformat(), "somebody may still write in it"
+        if ahead is not None and not cursor.full:
+            waited_for, watched = ahead
+            assert waited_for == manifest["rows"], "a sensor waits for what the fetch lands"
+            assert bool(watched) == bool(waited_for), "a watcher starts a run if the fetch has something to land"
+        return manifest
+
+    def ahead(self, cursor: Cursor) -> tuple[int, int] | None:
+        """Return how many sessions a sensor, and how many a watcher, finds that the fetch has still to land.
+
+        None where the cursor was moved under another idle_for, since a sensor fails then.
+        """
+        if cursor.idle_for != self.idle_for.total_seconds():
+            return None
+        connection = RobofyConnection(
+            settings=Settings(api_key="key"),
+            times=TimeReader(),
+            sessions_order=self.order,
+            pseudonym_secret=SECRET,
+            privacy=RULES if self.private else {},
+        )
+        trigger = RobofyNewSessionsTrigger(
+            project_id="1",
+            chatbot_id="a",
+            since=None,
+            min_count=1000,
+            robofy_conn_id="robofy_default",
+            poll_interval=1,
+            deadline=0,
+            cursor=json.loads(json.dumps(cursor.encode(IDENTITY))),
+            cursor_name=IDENTITY["name"],
+            idle_for=self.idle_for,
+        )
+        questions = trigger.question(connection), NewestRows()
+        count, head = trigger.poll(connection)(self, questions).values()  # type: ignore[arg-type]
+        return len(count.found), len(ahead_of(as_landed(head.rows, SESSIONS, self.policy), cursor))
 
     @property
     def cursor(self) -> Path:
@@ -191,6 +238,7 @@ class Sync:
             except Killed:
                 self.now += timedelta(minutes=1)
         self.full_every = timedelta(0) if plan["full"] else None
+        self.idle_for = self.idle_for if plan["idle_for"] is None else timedelta(minutes=plan["idle_for"])
         manifest = self.fetch(run)
         self.full_every = None
         if plan["overlap"]:
@@ -227,10 +275,12 @@ class Sync:
             return database.execute("SELECT session_id, last_message_time FROM sessions").fetchall()
 
     def check(self, table: list[tuple[str, str]] | None = None) -> None:
-        """After a run whose tasks all succeeded, table and messages are those of the API."""
+        """After a run whose tasks all succeeded, table and messages of silent sessions are those of the API."""
         found = dict(table or self.table())
         name_of = self.policy.session if self.policy else str
         for name, session in self.sessions.items():
+            if self.idle_for and session.at >= self.now - self.idle_for:
+                continue
             assert found.get(name_of(name)) == session.at.isoformat(), f"{name} is not in the table as it is now"
             missing = {(name, one) for one in range(session.messages)} - self.messages
             assert not missing, f"messages of {name} were never read: {sorted(missing)}"
@@ -242,6 +292,7 @@ class Sync:
 GREEN: dict[str, Any] = {
     "deaths": [],
     "full": False,
+    "idle_for": None,
     "stop": None,
     "failing": [],
     "shards": 1,
@@ -258,6 +309,7 @@ plans = st.fixed_dictionaries(
     {
         "deaths": st.lists(st.sampled_from(["spooled", "data"]), max_size=1),
         "full": st.sampled_from([False, False, False, True]),
+        "idle_for": st.sampled_from([None, None, 0, 5, 30]),
         "stop": st.sampled_from([None, None, None, "load", "messages", "advance"]),
         "failing": st.lists(st.integers(0, 3), max_size=2),
         "shards": st.sampled_from([1, 3]),
@@ -297,6 +349,9 @@ def test_after_a_run_that_succeeds_nothing_is_missing(rounds, order, private, pa
             for happening in happened:
                 sync.happen(*happening)
             sync.run(plan)
+        sync.run(GREEN)
+        sync.check()
+        sync.happen("wait", 40)  # longer than any idle_for
         sync.run(GREEN)
         sync.check()
     finally:

@@ -23,7 +23,7 @@ from airflow_provider_robofy.extract.privacy import Pseudonyms, applied_rules, c
 from airflow_provider_robofy.extract.rows import Overlap, RowVersion
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.resources import LEADS
-from airflow_provider_robofy.triggers import leads as module
+from airflow_provider_robofy.triggers import listing as module
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.leads import RobofyNewLeadsEventTrigger, RobofyNewLeadsTrigger
 
@@ -166,8 +166,8 @@ def test_a_trigger_that_is_cancelled_ends(robofy):
 # ------------------------------------------------------------------------------------------ ahead of the cursor
 
 
-def kept(row_id: str, minutes_ago: float = 0, fingerprint: str = "f") -> RowVersion:
-    return RowVersion(row_id, fingerprint, NOW - timedelta(minutes=minutes_ago))
+def kept(row_id: str, minutes_ago: float = 0, fingerprint: str | None = None) -> RowVersion:
+    return RowVersion(row_id, fingerprint or f"hash of {row_id}", NOW - timedelta(minutes=minutes_ago))
 
 
 @pytest.mark.parametrize(
@@ -177,19 +177,18 @@ def kept(row_id: str, minutes_ago: float = 0, fingerprint: str = "f") -> RowVers
         (Cursor(watermark=NOW - timedelta(minutes=5)), ["a", "b"]),
         (Cursor(watermark=NOW - timedelta(minutes=5), overlap=(kept("a", 0), kept("b", 5))), []),
         (Cursor(watermark=NOW - timedelta(minutes=5), overlap=(kept("a", 0, "an older version"),)), ["a", "b"]),
+        (Cursor(watermark=NOW - timedelta(minutes=5), overlap=(kept("", 0, "hash of a"),)), ["b"]),
         (Cursor(watermark=NOW + timedelta(minutes=5)), []),
     ],
-    ids=["never synced", "behind", "all landed", "one has changed", "in the future"],
+    ids=["never synced", "behind", "all landed", "one has changed", "a cursor without ids", "in the future"],
 )
 def test_ahead_are_the_rows_at_or_after_the_mark_that_have_not_landed(cursor, ids):
-    head = tuple(
-        RowVersion(row_id, "f", NOW - timedelta(minutes=ago)) for row_id, ago in (("a", 0), ("b", 5), ("c", 6))
-    )
+    head = tuple(kept(row_id, ago) for row_id, ago in (("a", 0), ("b", 5), ("c", 6)))
     assert [one.row_id for one in ahead_of(head, cursor)] == ids
 
 
 def test_the_head_of_an_unordered_listing_is_its_newest_end():
-    head = Head(TimeReader().read, newest_first=False)
+    head = Head(LEADS, TimeReader().read, newest_first=False)
     for number in range(1, 31):
         rows = [{"id": f"l{number}-{i}", "created_at": f"2025-01-{number:02} 00:00:{i:02}"} for i in range(50)]
         assert not head.is_enough(Page(number, [*rows, "no row", {"id": None}, {"id": "undated"}], None, None))
@@ -205,7 +204,7 @@ def test_a_row_that_cannot_be_hashed_is_no_arrival_and_hides_no_other():
     deep: list = []
     for _ in range(100_000):
         deep = [deep]
-    head = Head(TimeReader().read, newest_first=True)
+    head = Head(LEADS, TimeReader().read, newest_first=True)
     rows = [{"id": name, "created_at": "2025-01-15 10:30:00", "x": x} for name, x in (("deep", deep), ("flat", 1))]
     head.is_enough(Page(1, rows, None, None))
     assert [one.row_id for one in head.rows] == ["flat"]
@@ -481,14 +480,14 @@ def test_a_cursor_with_damaged_rules_does_not_end_it(robofy, caplog, privacy):
 
 
 def test_the_newest_rows_show_no_personal_data():
-    head = Head(TimeReader().read, newest_first=True)
+    head = Head(LEADS, TimeReader().read, newest_first=True)
     head.is_enough(Page(1, [{"id": "1", "created_at": "2025-01-01 00:00:00", "ip_address": "planted"}], None, None))
     assert "planted" not in repr(head.rows)
-    assert "planted" not in repr(as_landed(head.rows, None))
+    assert "planted" not in repr(as_landed(head.rows, LEADS, None))
 
 
 def test_of_rows_with_one_id_and_time_any_content_is_put_in_order():
-    head = Head(TimeReader().read, newest_first=True)
+    head = Head(LEADS, TimeReader().read, newest_first=True)
     row = {"id": "1", "created_at": "2025-01-01 00:00:00"}
     head.is_enough(Page(1, [{**row, "a": {}}, {**row, "a": []}, row, row], None, None))
     assert len(head.rows) == 4

@@ -104,10 +104,11 @@ class Screens:
             self.page.get_by_role("dialog").get_by_role("button", name="Trigger", exact=True).click()
         return str(waiting.value.json()["dag_run_id"])
 
-    def run(self, dag_id: str, kind: str) -> None:
+    def run(self, dag_id: str, kind: str, *, tasks: int = 2) -> None:
         """Go to a DAG's newest run of a kind, and wait until it is shown as successful.
 
         :param kind: How the run's id begins: ``scheduled`` or ``manual``.
+        :param tasks: How many tasks it has. Default 2.
         """
         airflow = self.window.airflow
         # The page of a DAG without a run that goes on does not look for new ones.
@@ -119,17 +120,20 @@ class Screens:
         self.page.get_by_role("table").get_by_role("link", name=f"{kind}__").first.click()
         expect(self.page.get_by_role("heading", name=f"{kind}__")).to_be_visible()
         # The first is the run's; below it stand those of its tasks.
-        expect(self.page.get_by_text("Success", exact=True)).to_have_count(3, timeout=RUN_PATIENCE)
+        expect(self.page.get_by_text("Success", exact=True)).to_have_count(1 + tasks, timeout=RUN_PATIENCE)
 
     def task(self, task_id: str) -> None:
         """Go from a run's page to one of its tasks."""
         self.page.get_by_role("table").get_by_role("link", name=task_id, exact=True).click()
         expect(self.page.get_by_role("heading", name=task_id)).to_be_visible()
 
-    def log(self) -> str:
-        """Return what the log of the task shows whose page this is."""
+    def log(self, holds: str = "Landed") -> str:
+        """Return what the log of the task shows whose page this is.
+
+        :param holds: A text to wait for.
+        """
         log = self.page.get_by_test_id("virtualized-list")
-        expect(log).to_contain_text("Landed")
+        expect(log).to_contain_text(holds)
         return str(log.inner_text())
 
     def xcom(self) -> dict[str, Any]:

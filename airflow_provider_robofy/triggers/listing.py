@@ -1,0 +1,393 @@
+"""What waiting for leads and waiting for sessions have in common: all but the resource and its arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from airflow.providers.common.compat.triggers import BaseEventTrigger
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
+from airflow.triggers.base import TriggerEvent
+
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
+from airflow_provider_robofy.api.times import read_duration
+from airflow_provider_robofy.extract.arrivals import (
+    ArrivalWatch,
+    CountRows,
+    ListingPoll,
+    NewestRows,
+    ahead_of,
+    as_landed,
+)
+from airflow_provider_robofy.extract.cursor import Cursor, cursor_body, cursor_key
+from airflow_provider_robofy.extract.privacy import HASH, applied_rules, own_rules
+from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowVersion
+from airflow_provider_robofy.extract.window import Window
+from airflow_provider_robofy.hooks.robofy import RobofyHook
+from airflow_provider_robofy.hooks.storage import open_store
+from airflow_provider_robofy.resources import LEADS
+from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
+from airflow_provider_robofy.triggers.polls import shared_polls
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Hashable
+
+    from airflow_provider_robofy.extract.arrivals import Head, HeadRow
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.hooks.connection import RobofyConnection
+    from airflow_provider_robofy.resources import Resource
+    from airflow_provider_robofy.triggers.polls import Polls
+
+    Newest = tuple[RobofyConnection, tuple[HeadRow, ...]]
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a watcher waits at most between two polls while Robofy does not answer.
+MAX_BACKOFF: Final = 900.0
+#: Seconds for which a poll of a watcher is awaited; a listing of unknown order is read to its end.
+POLL_TIMEOUT: Final = 900.0
+#: Seconds to which the time between two events grows while the cursor does not move.
+MAX_REPEAT: Final = 3600.0
+#: Lead ids that an event names at most: Airflow stores and logs events.
+EVENT_IDS: Final = 100
+
+
+def listing_poll(
+    resource: Resource, connection: RobofyConnection, project_id: str | None, chatbot_id: str, idle_for: float
+) -> ListingPoll:
+    """Return what reads an agent's listing as its connection says.
+
+    :param resource: What the rows are.
+    :param connection: The connection: zone of its times, and order of its listings.
+    :param project_id: The agent's project, or None.
+    :param chatbot_id: The agent.
+    :param idle_for: Seconds that a row's time must be ago.
+    """
+    order = connection.leads_order if resource is LEADS else connection.sessions_order
+    zone, silence = connection.times.timezone, timedelta(seconds=idle_for)
+    return ListingPoll(resource, project_id, chatbot_id, zone, order == NEWEST_FIRST, silence)
+
+
+def read_cursor(value: Any, name: str, resource: Resource, project_id: str | None, chatbot_id: str) -> Cursor:
+    """Return the cursor of a sync.
+
+    :param value: The cursor's body, the address of its file, or None where there is none yet.
+    :param name: The cursor's name.
+    :param resource: What its rows are.
+    :param project_id: The agent's project, or None.
+    :param chatbot_id: The agent.
+    :raises RobofyError: The cursor cannot be read or used.
+    """
+    identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
+    key = cursor_key(name, resource.name, project_id, chatbot_id)
+    return Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {key}")
+
+
+def idle_for_differs(cursor: Cursor, name: str, idle_for: float) -> str:
+    """Return what to change where a fetch and what waits for it have different ``idle_for``, else an empty text.
+
+    :param cursor: The cursor of the fetch.
+    :param name: The cursor's name.
+    :param idle_for: Seconds, as set on what waits.
+    """
+    if cursor.run_key is None or cursor.idle_for == idle_for:
+        return ""
+    return (
+        f"idle_for is {idle_for:g} seconds here, and was {cursor.idle_for:g} in the fetch that moved the cursor {name} "
+        "last. Give both the same idle_for. If the fetch has it already, let the fetch run once."
+    )
+
+
+def comparable(
+    cursor: Cursor, resource: Resource, connection: RobofyConnection
+) -> tuple[Cursor, PrivacyPolicy | None, bool]:
+    """Return a cursor with which rows can be compared, the privacy policy that they then land under, and a flag.
+
+    :param cursor: The cursor as it is stored.
+    :param resource: What the rows are.
+    :param connection: The connection as it is now.
+    :return: The flag is True where the cursor was written under other privacy rules: then its hashes are left out.
+    """
+    policy = connection.privacy_policy(resource, own_rules(cursor.privacy))
+    differs = cursor.privacy is not None and cursor.privacy != applied_rules(policy)
+    return replace(cursor, overlap=()) if differs else cursor, policy, differs
+
+
+class RobofyNewRowsTrigger(RobofyWaitTrigger):
+    """Fire when an agent has a number of new rows; subclasses say of which resource.
+
+    Its parameters are documented where users read of them: on the subclasses.
+    """
+
+    #: What the rows are.
+    resource: ClassVar[Resource]
+    #: Seconds that a row's time must be ago; only for resources in which it moves.
+    idle_for: float = 0
+
+    def __init__(
+        self,
+        *,
+        project_id: str | None,
+        chatbot_id: str,
+        since: str | None,
+        min_count: int,
+        robofy_conn_id: str,
+        poll_interval: timedelta | float,
+        deadline: float,
+        cursor: dict[str, Any] | None = None,
+        cursor_name: str | None = None,
+    ) -> None:
+        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+        self.project_id = project_id
+        self.chatbot_id = chatbot_id
+        self.since = since
+        self.min_count = min_count
+        self.cursor = cursor
+        self.cursor_name = cursor_name
+        self._watch = ArrivalWatch()
+
+    @property
+    def watch(self) -> ArrivalWatch:
+        return self._watch
+
+    def poll(self, connection: RobofyConnection) -> ListingPoll:
+        return listing_poll(self.resource, connection, self.project_id, self.chatbot_id, self.idle_for)
+
+    @property
+    def reads_files(self) -> bool:  # type: ignore[override]
+        return self.cursor is not None and not {"at", "file"}.isdisjoint(self.cursor)
+
+    def question(self, connection: RobofyConnection) -> CountRows:
+        """Return which rows are waited for.
+
+        :param connection: The connection, for its privacy rules.
+        :raises RobofyError: The cursor cannot be read or used, or its fetch has another ``idle_for``.
+        """
+        if self.cursor_name is None:
+            policy = connection.privacy_policy(self.resource, None)
+            hashed = policy is not None and policy.rules.get(self.resource.key) == HASH
+            return CountRows(Window.of(self.since, None).since, self.min_count, policy=policy if hashed else None)
+        cursor = read_cursor(self.cursor, self.cursor_name, self.resource, self.project_id, self.chatbot_id)
+        if problem := idle_for_differs(cursor, self.cursor_name, self.idle_for):
+            raise RobofyConfigError(problem)
+        cursor, policy, _ = comparable(cursor, self.resource, connection)
+        landed = frozenset(one.fingerprint for one in cursor.overlap)
+        return CountRows(cursor.watermark, self.min_count, landed, policy)
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "project_id": self.project_id,
+            "chatbot_id": self.chatbot_id,
+            "since": self.since,
+            "min_count": self.min_count,
+            "cursor": self.cursor,
+            "cursor_name": self.cursor_name,
+            **super().arguments(),
+        }
+
+
+class RobofyNewRowsEventTrigger(BaseEventTrigger):
+    """Start DAGs when an agent has rows that a sync has not landed yet; subclasses say of which resource.
+
+    Its parameters are documented where users read of them: on the subclasses.
+    """
+
+    #: What the rows are.
+    resource: ClassVar[Resource]
+    #: The agent's project; None for that of the connection.
+    project_id: str | None = None
+    #: Seconds that a row's time must be ago; only for resources in which it moves.
+    idle_for: float = 0
+
+    def __init__(
+        self,
+        *,
+        chatbot_id: str,
+        cursor_name: str,
+        robofy_conn_id: str = RobofyHook.default_conn_name,
+        poll_interval: timedelta | float = 30,
+        repeat_after: timedelta | float = 600,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        if not AIRFLOW_V_3_3_PLUS:
+            name = type(self).__name__
+            raise RobofyConfigError(
+                f"{name} needs Airflow 3.3 or newer, where a watcher can read an asset's state. "
+                f"Use {name.replace('EventTrigger', 'Sensor')}, or a schedule."
+            )
+        self.chatbot_id = not_empty("chatbot_id", chatbot_id)
+        self.cursor_name = not_empty("cursor_name", cursor_name)
+        self.robofy_conn_id = robofy_conn_id
+        self.poll_interval = read_duration("poll_interval", poll_interval, zero=False).total_seconds()
+        self.repeat_after = read_duration("repeat_after", repeat_after, zero=False).total_seconds()
+        #: What has been logged of how the cursor was written.
+        self._warned: set[str] = set()
+
+    def arguments(self) -> dict[str, Any]:
+        """Return this class's arguments for :meth:`serialize`."""
+        return {
+            "chatbot_id": self.chatbot_id,
+            "cursor_name": self.cursor_name,
+            "robofy_conn_id": self.robofy_conn_id,
+            "poll_interval": self.poll_interval,
+            "repeat_after": self.repeat_after,
+        }
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+
+    def shared_stream_key(self) -> Hashable:
+        # The class too: Airflow groups by this key alone.
+        shared = (self.robofy_conn_id, self.project_id, self.chatbot_id, self.poll_interval, self.idle_for)
+        return (type(self).__qualname__, *shared)
+
+    @classmethod
+    async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncIterator[Newest]:
+        """Yield the connection and the newest rows of the listing at every poll, for ever.
+
+        It never raises: Airflow would start it again at once, and again, every two seconds and without sharing.
+        """
+        failures = 0
+        async with shared_polls() as polls:
+            while True:
+                try:
+                    newest = await cls._poll(polls, kwargs)
+                except Exception as error:  # noqa: BLE001 - see above
+                    failures += 1
+                    pause = min(MAX_BACKOFF, kwargs["poll_interval"] * 2 ** min(failures, 16))
+                    if isinstance(error, RobofyError) and error.permanent:
+                        pause = MAX_BACKOFF
+                    name = cls.resource.name
+                    _log.error("New %s cannot be watched, trying again in %.0f s: %s", name, pause, _describe(error))
+                    await asyncio.sleep(pause)
+                    continue
+                failures = 0
+                yield newest
+                del newest  # it contains personal data
+                await asyncio.sleep(kwargs["poll_interval"])
+
+    @classmethod
+    async def _poll(cls, polls: Polls, kwargs: dict[str, Any]) -> Newest:
+        # Read anew each time: a key that was wrong may have been corrected.
+        connection = await RobofyHook(kwargs["robofy_conn_id"]).aconnection()
+        head: Head = await polls.ask(
+            listing_poll(
+                cls.resource, connection, kwargs.get("project_id"), kwargs["chatbot_id"], kwargs.get("idle_for", 0)
+            ),
+            NewestRows(),
+            settings=connection.settings,
+            interval=kwargs["poll_interval"],
+            timeout=POLL_TIMEOUT,
+        )
+        return connection, head.rows
+
+    async def filter_shared_stream(self, shared_stream: AsyncIterator[Newest]) -> AsyncIterator[TriggerEvent]:
+        """Yield an event where the listing is ahead of the cursor, and again while it stays so."""
+        checked: tuple[RowVersion, ...] | None = None
+        checked_at = 0.0
+        # Where the cursor stands; when the first event since then was sent, and the last one.
+        stands: str | None = None
+        first_sent: float | None = None
+        last_sent, pause = 0.0, self.repeat_after
+        logged: str | None = None
+        async for connection, rows in shared_stream:
+            # Not the rows themselves, which contain personal data.
+            head = as_landed(rows, self.resource, None)
+            now = time.monotonic()
+            stuck = first_sent is not None and now - first_sent >= self.repeat_after
+            if head == checked and not stuck and now - checked_at < self.repeat_after:
+                del rows
+                continue
+            try:
+                new, generation = await self._ahead(connection, rows)
+            except Exception as error:  # noqa: BLE001 - as in open_shared_stream
+                if (text := _describe(error)) != logged:
+                    _log.error("The cursor cannot be read or used, trying again at each poll: %s", text)
+                logged = text
+                continue
+            finally:
+                del rows
+            logged = None
+            if generation != stands:
+                stands, first_sent, pause = generation, None, self.repeat_after
+            elif stuck and now - last_sent < pause:
+                continue
+            elif stuck:
+                pause = min(2 * pause, max(MAX_REPEAT, self.repeat_after))
+            checked, checked_at = head, now
+            if new:
+                first_sent, last_sent = now if first_sent is None else first_sent, now
+                yield TriggerEvent(self._payload(new, connection))  # type: ignore[no-untyped-call]
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch alone, where Airflow does not share the poll."""
+        async for event in self.filter_shared_stream(self.open_shared_stream(self.serialize()[1])):
+            yield event
+
+    async def _ahead(self, connection: RobofyConnection, rows: tuple[HeadRow, ...]) -> tuple[list[RowVersion], str]:
+        """Return the rows that the sync has still to land, and the cursor's generation."""
+        project_id = self.project_id or connection.project_id
+        key = cursor_key(self.cursor_name, self.resource.name, project_id, self.chatbot_id)
+        state: Any = self.asset_state_store
+        try:
+            value = None if state is None else await state.aget(key)
+        except ValueError:
+            raise RobofyConfigError(
+                "One trigger watches several assets, so Airflow does not say which of them holds the cursor. Give "
+                "each asset a trigger of its own, with a cursor_name of its own (Airflow merges triggers with equal "
+                "arguments), or schedule all DAGs on one asset."
+            ) from None
+        # Beside the event loop: a large cursor lies in a file, and rows are hashed.
+        return await asyncio.to_thread(self._compare, key, value, project_id, connection, rows)
+
+    def _compare(
+        self, key: str, value: Any, project_id: str | None, connection: RobofyConnection, rows: tuple[HeadRow, ...]
+    ) -> tuple[list[RowVersion], str]:
+        cursor = read_cursor(value, self.cursor_name, self.resource, project_id, self.chatbot_id)
+        problem = idle_for_differs(cursor, self.cursor_name, self.idle_for)
+        cursor, policy, differs = comparable(cursor, self.resource, connection)
+        other_rules = (
+            f"The cursor {key} was written under other privacy rules, or with another pseudonym_secret, than the "
+            f"connection has now. Its hashes cannot be compared, so that {self.resource.name} at or after its "
+            "watermark count as new until the next run of the sync."
+        )
+        # Logged only: the next run of the sync settles it, and an error here would start none.
+        found = {one for one in (problem, other_rules if differs else "") if one}
+        for one in sorted(found - self._warned):
+            _log.warning("%s", one)
+        self._warned = found
+        return ahead_of(as_landed(rows, self.resource, policy), cursor), cursor.generation
+
+    def _payload(self, new: list[RowVersion], connection: RobofyConnection) -> dict[str, Any]:
+        times = [one.at for one in new if one.at is not None]
+        ids = {} if self.resource.id_is_personal else {"lead_ids": [one.row_id for one in new[:EVENT_IDS]]}
+        return {
+            "resource": self.resource.name,
+            "project_id": self.project_id or connection.project_id,
+            "chatbot_id": self.chatbot_id,
+            "count": len(new),
+            **ids,
+            "first_at": min(times).isoformat(),
+            "last_at": max(times).isoformat(),
+        }
+
+
+def not_empty(name: str, value: str) -> str:
+    """Return an argument, which may not be empty.
+
+    :param name: Its name, for the error.
+    :param value: Its value.
+    :raises RobofyConfigError: It is empty.
+    """
+    if not str(value).strip():
+        raise RobofyConfigError(f"{name} is empty.")
+    return value
+
+
+def _describe(error: Exception) -> str:
+    """Return an error for the log: whole if it is ours, else its kind alone, since others may print a URL."""
+    return str(error) if isinstance(error, RobofyError) else type(error).__name__
