@@ -182,9 +182,9 @@ def test_newest_first_stops_once_all_is_older(*, run, pages, local_target, caplo
 #: Options, and the days of pages that are all read. In the first three a row is out of order: within a page, between
 #: two pages, and on the very page that would end the read.
 WHOLE = {
-    "within": (SINCE_15, [[20, 21], [10], [16], [9]]),
-    "between": (SINCE_15, [[20], [21], [10], [16], [9]]),
-    "at the end": (SINCE_15, [[20], [10, 11], [16], [9]]),
+    "within": (SINCE_15, [[20, 21], [10], [16], [9], [8]]),
+    "between": (SINCE_15, [[20], [21], [10], [16], [9], [8]]),
+    "at the end": (SINCE_15, [[20], [10, 11], [16], [9], [8]]),
     "order unknown": ({"order": "unknown", "since": "2025-01-15"}, [[20], [10], [9], [8]]),
     "no beginning": ({"order": "newest_first"}, [[20], [10], [9], [8]]),
     "older at last": (SINCE_15, [[20], [10]]),
