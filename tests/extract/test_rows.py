@@ -400,26 +400,20 @@ def watched(*pages: list[datetime]) -> RowOrder:
     return order
 
 
-@pytest.mark.parametrize(
-    ("pages", "verdict"),
-    [
-        ([], "unknown"),
-        ([[]], "unknown"),
-        ([[5]], "unknown"),
-        ([[5], [5], [5, 5]], "unknown"),
-        ([[5, 4, 3], [2, 1]], "newest_first"),
-        ([[5, 5, 4], [4, 4]], "newest_first"),
-        ([[5], [4], [], [3]], "newest_first"),
-        ([[1, 2, 3], [4]], "oldest_first"),
-        ([[1], [1], [2]], "oldest_first"),
-        ([[5, 4, 3], [4]], "mixed"),
-        ([[1, 2], [1]], "mixed"),
-        ([[1], [3], [2]], "mixed"),
-        ([[1, 3, 2]], "mixed"),
-        # Two pages that are sorted each, but not one after the other.
-        ([[3, 2, 1], [6, 5, 4]], "mixed"),
-        ([[1, 2, 3], [], [0, 1]], "mixed"),
+VERDICTS: dict[str, list[list[list[int]]]] = {
+    "unknown": [[], [[]], [[5]], [[5], [5], [5, 5]]],
+    "newest_first": [[[5, 4, 3], [2, 1]], [[5, 5, 4], [4, 4]], [[5], [4], [], [3]]],
+    "oldest_first": [[[1, 2, 3], [4]], [[1], [1], [2]]],
+    "mixed": [
+        *([[5, 4, 3], [4]], [[1, 2], [1]], [[1], [3], [2]], [[1, 3, 2]]),
+        # Sorted page by page, but not from one page to the next.
+        *([[3, 2, 1], [6, 5, 4]], [[1, 2, 3], [], [0, 1]]),
     ],
+}
+
+
+@pytest.mark.parametrize(
+    ("verdict", "pages"), [(verdict, pages) for verdict, listings in VERDICTS.items() for pages in listings]
 )
 def test_the_verdict_covers_all_pages_and_the_seams_between_them(pages, verdict):
     assert watched(*[times(*page) for page in pages]).verdict == verdict
