@@ -28,9 +28,6 @@ class FakeClock:
 
     def __init__(self, chance: float = 1.0) -> None:
         self.slept: list[float] = []
-        #: What to look at whenever somebody begins to sleep, and what was seen.
-        self.meanwhile: Callable[[], Any] | None = None
-        self.seen: list[Any] = []
         self.clock = Clock(monotonic=self.monotonic, now=self.now, chance=lambda: chance)
 
     def monotonic(self) -> float:
@@ -40,36 +37,7 @@ class FakeClock:
         return datetime.now(UTC) + timedelta(seconds=sum(self.slept))
 
     def sleep(self, seconds: float) -> None:
-        if self.meanwhile:
-            self.seen.append(self.meanwhile())
         self.slept.append(seconds)
-
-
-class Face:
-    """A client whose listing can be collected into a list that is there when it fails."""
-
-    def __init__(self, settings: Settings, clock: FakeClock | None) -> None:
-        self.client = RobofyClient(settings, clock=clock.clock if clock else None)
-        if clock:
-            self.client._sleep = clock.sleep  # type: ignore[method-assign]
-
-    @property
-    def requests(self) -> int:
-        return self.client.requests
-
-    def call(self, call: Any) -> Any:
-        return self.client.call(call)
-
-    def exchange(self, call: Any) -> Any:
-        return self.client.exchange(call)
-
-    def pages(self, first: Any, into: list[Any] | None = None) -> list[Any]:
-        into = [] if into is None else into
-        into.extend(self.client.pages(first))
-        return into
-
-    def close(self) -> None:
-        self.client.close()
 
 
 @pytest.fixture
@@ -79,20 +47,23 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def connect(clock) -> Iterator[Callable[..., Face]]:
+def connect(clock) -> Iterator[Callable[..., RobofyClient]]:
     """A function that makes a client for an emulator or a base URL; real_time=True lets it really sleep."""
-    opened: list[Face] = []
+    opened: list[RobofyClient] = []
 
-    def make(server: Any, *, real_time: bool = False, **settings: Any) -> Face:
+    def make(server: Any, *, real_time: bool = False, **settings: Any) -> RobofyClient:
         url = server if isinstance(server, str) else server.url
         key = getattr(server, "api_key", KEY)
         given: dict[str, Any] = {"api_key": key, "base_url": url, "read_timeout": 5.0, "total_timeout": 20.0}
-        opened.append(Face(Settings(**given | settings), None if real_time else clock))
-        return opened[-1]
+        client = RobofyClient(Settings(**given | settings), clock=None if real_time else clock.clock)
+        if not real_time:
+            client._sleep = clock.sleep  # type: ignore[method-assign]
+        opened.append(client)
+        return client
 
     yield make
-    for face in opened:
-        face.close()
+    for client in opened:
+        client.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,6 @@ from airflow_provider_robofy.api.errors import (
     RobofyAuthError,
     RobofyBadRequestError,
     RobofyConnectionError,
-    RobofyNotFoundError,
 )
 
 
@@ -47,19 +46,14 @@ def test_any_name_can_be_sent(robofy_emulator, connect, name):
     assert asset["name"].replace("%22", '"') == name
 
 
-def test_a_name_cannot_add_a_header():
-    sent = b"".join(form(b"x", name='x.pdf"\r\nX-Evil: 1\r\n\r\n'))
-    assert b"\r\nX-Evil" not in sent
-    assert b'filename="x.pdf%22%0D%0AX-Evil: 1%0D%0A%0D%0A"' in sent
-
-
-def test_a_form_has_the_bytes_that_a_browser_sends():
-    body = form(b"%PDF", name='Preise "ü" a\\b.pdf', chatbot_id="UOmf", metadata='{"team": "ü"}')
+def test_a_form_has_the_bytes_that_a_browser_sends_and_a_name_cannot_add_a_header():
+    body = form(b"%PDF", name='Preise "ü" a\\b\r\nX-Evil: 1.pdf', chatbot_id="UOmf", metadata='{"team": "ü"}')
     boundary = body.content_type.removeprefix("multipart/form-data; boundary=")
+    name = "Preise %22ü%22 a\\b%0D%0AX-Evil: 1.pdf"
     assert b"".join(body).decode() == (
         f'--{boundary}\r\nContent-Disposition: form-data; name="chatbot_id"\r\n\r\nUOmf\r\n'
         f'--{boundary}\r\nContent-Disposition: form-data; name="metadata"\r\n\r\n{{"team": "ü"}}\r\n'
-        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="Preise %22ü%22 a\\b.pdf"\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
         f"Content-Type: application/pdf\r\n\r\n%PDF\r\n--{boundary}--\r\n"
     )
 
@@ -154,11 +148,3 @@ def test_a_refused_file_is_a_bad_request_that_names_the_fields_and_not_their_val
         connect(robofy_emulator).call(add_file(24017, form(b"x", name="x.exe", metadata="secret words")))
     assert "metadata" in str(caught.value)
     assert "secret words" not in str(caught.value)
-
-
-def test_the_path_of_add_file_is_a_setting(robofy_emulator_factory, connect):
-    emulator = robofy_emulator_factory(paths={"add_file": "/v2/files"})
-    with pytest.raises(RobofyNotFoundError, match="'add_file'"):
-        connect(emulator).call(add_file(24017, form(b"x")))
-    connect(emulator, endpoints={"add_file": "/v2/files"}).call(add_file(24017, form(b"x")))
-    assert len(emulator.assets()) == 1

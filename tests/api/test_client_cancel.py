@@ -9,17 +9,17 @@ import time
 import pytest
 
 from airflow_provider_robofy.api import endpoints
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyCancelledError
-from airflow_provider_robofy.api.settings import Settings
 
 pytestmark = pytest.mark.serial
 
 LEADS = endpoints.list_leads(24017, "agent")
 
 
-def settings(url, **more):
-    return Settings(**({"api_key": "rk_test", "base_url": url, "backoff": 30.0, "connect_timeout": 3.0} | more))
+@pytest.fixture
+def client_of(connect):
+    """A function that makes a client whose pauses are long."""
+    return lambda server: connect(server.url, real_time=True, backoff=30.0, connect_timeout=3.0, total_timeout=300.0)
 
 
 def hang(connection, server):
@@ -48,9 +48,9 @@ def wait_for(condition):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_cancel_from_another_thread_ends_a_blocked_call_within_a_second(raw_server, way):
+def test_cancel_from_another_thread_ends_a_blocked_call_within_a_second(client_of, raw_server, way):
     server = raw_server(WAYS[way])
-    client = RobofyClient(settings(server.url))
+    client = client_of(server)
     ended: list[float] = []
 
     def cancel():
@@ -60,17 +60,16 @@ def test_cancel_from_another_thread_ends_a_blocked_call_within_a_second(raw_serv
         client.cancel()
 
     threading.Thread(target=cancel, daemon=True).start()
-    with client, pytest.raises(RobofyCancelledError):
+    with pytest.raises(RobofyCancelledError):
         client.call(LEADS)
     assert time.monotonic() - ended[0] < 2
     assert client.requests == 1
 
 
-def test_cancel_ends_a_pause_between_attempts_within_a_second(raw_server, answer):
+def test_cancel_ends_a_pause_between_attempts_within_a_second(client_of, raw_server, answer):
     server = raw_server(answer({}, "429 Slow", Retry_After="100"))
-    client = RobofyClient(settings(server.url))
-    timer = threading.Timer(0.2, client.cancel)
-    timer.start()
+    client = client_of(server)
+    threading.Timer(0.2, client.cancel).start()
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
         client.call(LEADS)
@@ -78,31 +77,25 @@ def test_cancel_ends_a_pause_between_attempts_within_a_second(raw_server, answer
     assert len(server.requests) == 1
 
 
-def test_cancel_while_the_connection_is_being_made_is_not_lost(raw_server):
+def test_cancel_while_the_connection_is_being_made_is_not_lost(client_of, raw_server):
     """The flag alone would wait for an answer that takes as long as it likes."""
-    accepted = threading.Event()
-
-    def slowly(connection, server):
-        accepted.set()
-
-    server = raw_server(hang, on_accept=slowly)
-    client = RobofyClient(settings(server.url))
+    client = client_of(raw_server(hang))
     real = client._transport._adapter.route
 
     def route(*arguments):
         client.cancel()  # after the flag was looked at, before there is a connection to break
         return real(*arguments)
 
-    client._transport._adapter.route = route  # type: ignore[method-assign]
+    client._transport._adapter.route = route
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
         client.call(LEADS)
     assert time.monotonic() - began < 2
 
 
-def test_a_cancelled_client_makes_no_further_call(raw_server):
+def test_a_cancelled_client_makes_no_further_call(client_of, raw_server):
     server = raw_server()
-    client = RobofyClient(settings(server.url))
+    client = client_of(server)
     client.cancel()
     with pytest.raises(RobofyCancelledError, match="was killed while it was talking to Robofy"):
         client.call(LEADS)
@@ -111,9 +104,9 @@ def test_a_cancelled_client_makes_no_further_call(raw_server):
     assert server.connections == client.requests == 0
 
 
-def test_cancel_between_two_pages_ends_the_listing(raw_server, answer):
+def test_cancel_between_two_pages_ends_the_listing(client_of, raw_server, answer):
     server = raw_server(answer({"rows": [1], "next_page_token": "2"}), answer({"rows": [2]}))
-    client = RobofyClient(settings(server.url))
+    client = client_of(server)
     pages = client.pages(LEADS)
     assert next(pages).rows == [1]
     client.cancel()
@@ -122,9 +115,8 @@ def test_cancel_between_two_pages_ends_the_listing(raw_server, answer):
     assert len(server.requests) == 1
 
 
-def test_cancel_in_a_signal_handler_of_the_same_thread_ends_the_call(raw_server):
-    server = raw_server(hang)
-    client = RobofyClient(settings(server.url))
+def test_cancel_in_a_signal_handler_of_the_same_thread_ends_the_call(client_of, raw_server):
+    client = client_of(raw_server(hang))
     old = signal.signal(signal.SIGALRM, lambda *_: client.cancel())
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
@@ -137,10 +129,9 @@ def test_cancel_in_a_signal_handler_of_the_same_thread_ends_the_call(raw_server)
         signal.signal(signal.SIGALRM, old)
 
 
-def test_the_watching_thread_ends_by_itself_and_comes_back(raw_server, answer, monkeypatch):
+def test_the_watching_thread_ends_by_itself_and_comes_back(client_of, raw_server, answer, monkeypatch):
     monkeypatch.setattr("airflow_provider_robofy.api.transport._TICK", 0.01)
-    server = raw_server(answer({"rows": []}))
-    client = RobofyClient(settings(server.url))
+    client = client_of(raw_server(answer({"rows": []})))
     for _ in range(2):
         client.call(LEADS)
         watcher = client._transport._adapter._watcher
@@ -148,12 +139,10 @@ def test_the_watching_thread_ends_by_itself_and_comes_back(raw_server, answer, m
         watcher.join(2)
         assert not watcher.is_alive()
         assert client._transport._adapter._watcher is None
-    client.close()
 
 
-def test_a_client_that_was_closed_may_be_used_again(raw_server, answer):
-    server = raw_server(answer({"rows": []}))
-    client = RobofyClient(settings(server.url))
+def test_a_client_that_was_closed_may_be_used_again(client_of, raw_server, answer):
+    client = client_of(raw_server(answer({"rows": []})))
     for _ in range(2):
         with client:
             assert client.call(LEADS).items == []

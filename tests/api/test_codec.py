@@ -67,9 +67,13 @@ def test_many_digits_in_a_text_change_nothing():
 
 
 @pytest.mark.parametrize(
-    "text", [b"NaN", b"[Infinity]", b'{"a": -Infinity}', rb'["\ud83d", NaN]', b"[12345678901234567890, NaN]"]
+    "text",
+    [
+        *(b"", b" ", b"{", b"[1,]", b'{"a": 1,}', b"'a'", b"{a: 1}", b"[1] 2", b"\xff", b'"\xc3"', b"01", b'"a\nb"'),
+        *(b"NaN", b"[Infinity]", b'{"a": -Infinity}', rb'["\ud83d", NaN]', b"[12345678901234567890, NaN]", b"9" * 5000),
+    ],
 )
-def test_numbers_that_json_does_not_know_are_refused(text):
+def test_what_is_not_json_is_refused(text):
     with pytest.raises(ValueError, match=r"."):
         codec.loads(text)
 
@@ -117,29 +121,6 @@ def test_a_nest_that_cannot_be_read_or_written_is_refused():
         codec.dump_line(value)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"",
-        b" ",
-        b"{",
-        b"[1,]",
-        b'{"a": 1,}',
-        b"'a'",
-        b"{a: 1}",
-        b"[1] 2",
-        b"\xff",
-        b'"\xc3"',
-        b"01",
-        b'"a\nb"',
-        b"9" * 5000,
-    ],
-)
-def test_what_is_not_json_is_refused(text):
-    with pytest.raises(ValueError, match=r"."):
-        codec.loads(text)
-
-
 @pytest.mark.parametrize("depth", [2_000, 100_000])
 @pytest.mark.parametrize(("left", "right"), [("[", "]"), ('{"a":', "}")])
 def test_a_deep_nest_is_refused_or_can_be_written_again_and_no_crash(depth, left, right):
@@ -158,12 +139,9 @@ def test_any_bytes_are_json_or_a_value_error(body):
 
 
 def test_datetimes_are_written_alike_on_both_ways():
-    moment = datetime(2025, 1, 15, 10, 30, 0, 250000, UTC)
-    plain = codec.dump_line({"at": moment})
-    assert plain == b'{"at":"2025-01-15T10:30:00.250000+00:00"}\n'
-    assert (
-        codec.dump_line({"at": moment, "b": "\ud83d"}) == b'{"at":"2025-01-15T10:30:00.250000+00:00","b":"\\ud83d"}\n'
-    )
+    moment, written = datetime(2025, 1, 15, 10, 30, 0, 250000, UTC), b'"2025-01-15T10:30:00.250000+00:00"'
+    assert codec.dump_line({"at": moment}) == b'{"at":%b}\n' % written
+    assert codec.dump_line({"at": moment, "b": "\ud83d"}) == b'{"at":%b,"b":"\\ud83d"}\n' % written
 
 
 def test_lines_are_compact_sorted_and_in_utf8():

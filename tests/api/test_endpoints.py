@@ -123,20 +123,14 @@ def test_the_body_of_a_call_is_a_copy():
 @pytest.mark.parametrize(
     "text",
     [
-        "no session +49170/7 of a/g=1",
-        "GET /chats/a%2Fg%3D1/%2B49170%2F7",
-        "GET /chats/a%2fg%3d1/%2b49170%2f7",
-        "GET /chats/a/g%3D1/%2B49170/7",
-        "no session 49170/7",
-        "A/G=1",
+        *("no session +49170/7 of a/g=1", "GET /chats/a%2Fg%3D1/%2B49170%2F7", "GET /chats/a%2fg%3d1/%2b49170%2f7"),
+        *("GET /chats/a/g%3D1/%2B49170/7", "no session 49170/7", "A/G=1"),
     ],
 )
 def test_ids_are_taken_out_of_a_foreign_text_however_it_writes_them(text):
     scrubbed = endpoints.list_session_messages("a/g=1", "+49170/7").scrub(text)
-    assert "49170" not in scrubbed
-    assert "g=1" not in scrubbed.lower()
-    assert "g%3d1" not in scrubbed.lower()
     assert "..." in scrubbed
+    assert not any(part in scrubbed.lower() for part in ("49170", "g=1", "g%3d1"))
 
 
 def test_an_id_within_another_leaves_nothing_of_it():
@@ -163,17 +157,12 @@ def test_no_id_survives_in_any_text(text, agent, session):
 @pytest.mark.parametrize(
     "template",
     [
-        "/",
-        "/v2/leads",
-        "/v2/leads/{chatbot_id}",
-        "/v2/{project_id}/leads/{chatbot_id}/",
-        "/v2/leads/{project_id}:{chatbot_id};x=1,2",
-        "/v2/%7Bnot%7D/{chatbot_id}",
+        *("/", "/v2/leads", "/v2/leads/{chatbot_id}", "/v2/{project_id}/leads/{chatbot_id}/"),
+        *("/v2/leads/{project_id}:{chatbot_id};x=1,2", "/v2/%7Bnot%7D/{chatbot_id}"),
         "/a.b/~c/{project_id}.{chatbot_id}",
     ],
 )
 def test_a_good_override_is_taken(template):
-    check_override("list_leads", template)
     Settings(api_key="k", endpoints={"list_leads": template})
     call = endpoints.list_leads(7, "a/b")
     assert call.target(template) == template.format(project_id=7, chatbot_id="a%2Fb")
@@ -182,35 +171,16 @@ def test_a_good_override_is_taken(template):
 @pytest.mark.parametrize(
     "template",
     [
-        "",
-        "v1/leads",
-        "//evil.example/leads",
-        "https://evil.example/leads",
-        "/v1/../admin",
-        "/v1/..",
-        "/v1/%2e%2E/admin",
-        "/v1/.%2e/admin",
-        "/v1/leads?x=1",
-        "/v1/leads#x",
-        "/v1/le ads",
-        "/v1/leads\n",
-        "/v1/lëads",
-        "/v1/%zz",
-        "/v1/{project_id",
-        "/v1/project_id}",
-        "/v1/{project_id!r}",
-        "/v1/{project_id:>20}",
+        *(None, 7, ["/v1"], "", "v1/leads", "//evil.example/leads", "https://evil.example/leads", "/v1\\leads"),
+        *("/v1/../admin", "/v1/..", "/v1/%2e%2E/admin", "/v1/.%2e/admin"),
+        *("/v1/leads?x=1", "/v1/leads#x", "/v1/le ads", "/v1/leads\n", "/v1/lëads", "/v1/%zz"),
+        *("/v1/{project_id", "/v1/project_id}", "/v1/{project_id!r}", "/v1/{project_id:>20}", "/v1/{}"),
         "/v1/{project_id.__class__}",
-        "/v1/{}",
-        "/v1\\leads",
-        None,
-        7,
-        ["/v1"],
     ],
 )
 def test_a_bad_override_is_refused_by_its_endpoint(template):
     with pytest.raises(RobofyConfigError, match="Connection extra endpoints, 'list_leads'"):
-        check_override("list_leads", template)
+        Settings(api_key="k", endpoints={"list_leads": template})
 
 
 def test_an_override_may_use_its_own_placeholders_only():
@@ -221,9 +191,7 @@ def test_an_override_may_use_its_own_placeholders_only():
 
 
 def test_an_override_of_an_unknown_endpoint_names_those_that_are_known():
-    with pytest.raises(
-        RobofyConfigError, match=r"'list_lead': no such endpoint\. Known are account_details, .*list_leads"
-    ):
+    with pytest.raises(RobofyConfigError, match=r"'list_lead': no such endpoint\. Known are account_details, "):
         Settings(api_key="k", endpoints={"list_lead": "/x"})
 
 
@@ -259,18 +227,8 @@ def test_a_call_of_any_path_reaches_that_path(words):
 @pytest.mark.parametrize(
     "path",
     [
-        "v1",
-        "",
-        "//evil.example/",
-        "https://evil.example/",
-        "/v1/../x",
-        "/v1/%2e%2e/x",
-        "/v1?x=1",
-        "/v1#x",
-        "/{id1}",
-        "/a b",
-        "/\u00e4",
-        "/a\r\nHost: x",
+        *("v1", "", "//evil.example/", "https://evil.example/", "/v1/../x", "/v1/%2e%2e/x"),
+        *("/v1?x=1", "/v1#x", "/{id1}", "/a b", "/\u00e4", "/a\r\nHost: x"),
     ],
 )
 def test_a_path_that_might_lead_elsewhere_is_refused(path):
@@ -278,21 +236,10 @@ def test_a_path_that_might_lead_elsewhere_is_refused(path):
         anything("GET", path)
 
 
-@pytest.mark.parametrize(
-    ("method", "again"),
-    [
-        ("GET", True),
-        ("head", True),
-        ("Options", True),
-        ("POST", False),
-        ("PUT", False),
-        ("PATCH", False),
-        ("DELETE", False),
-    ],
-)
-def test_only_what_reads_may_be_sent_twice(method, again):
+@pytest.mark.parametrize("method", ["GET", "head", "Options", "POST", "PUT", "PATCH", "DELETE"])
+def test_only_what_reads_may_be_sent_twice(method):
     call = anything(method, "/v1/x", json={"a": 1})
-    assert call.repeatable is again
+    assert call.repeatable is (method in {"GET", "head", "Options"})
     assert call.method == method.upper()
     assert call.read({"error": "x"}) == {"error": "x"}
 

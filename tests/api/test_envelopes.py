@@ -73,18 +73,9 @@ def test_any_json_is_read_or_refused_with_a_sentence(payload, guess):
 @pytest.mark.parametrize(
     "payload",
     [
-        None,
-        {},
-        "rows",
-        7,
-        {"rows": None},
-        {"rows": {}},
-        {"data": None},
-        {"data": {"report": {}}},
-        {"data": {"report": {"columns": ["id"]}}},
+        *(None, {}, "rows", 7, {"rows": None}, {"rows": {}}, {"data": None}, {"data": {"sessions": []}}),
+        *({"data": {"report": {}}}, {"data": {"report": {"columns": ["id"]}}}, {"other": {"rows": []}}),
         {"message": "No leads", "data": {"report": None}},
-        {"other": {"rows": []}},
-        {"data": {"sessions": []}},
     ],
 )
 def test_a_missing_list_is_not_an_empty_one(payload):
@@ -102,14 +93,12 @@ def test_a_known_name_goes_before_a_guess():
     assert read_rows({"tags": [1, 2], "data": {"rows": [3]}}, NAMES, guess=True).items == [3]
 
 
-def test_two_unknown_arrays_are_not_guessed_between():
+@pytest.mark.parametrize(
+    ("payload", "guess"), [({"bots": [1], "tags": []}, True), ({"data": {"bots": [1]}}, False)], ids=["two", "known"]
+)
+def test_nothing_is_guessed_between_two_arrays_or_for_a_documented_listing(payload, guess):
     with pytest.raises(ValueError, match="no list of rows"):
-        read_rows({"bots": [1], "tags": []}, NAMES, guess=True)
-
-
-def test_nothing_is_guessed_for_a_documented_listing():
-    with pytest.raises(ValueError, match="no list of rows"):
-        read_rows({"data": {"bots": [1]}}, NAMES)
+        read_rows(payload, NAMES, guess=guess)
 
 
 # -------------------------------------------------------------------------------------------------------- token
@@ -132,27 +121,13 @@ def test_a_token_is_text_on_its_way_back(token, text):
     assert read_rows({"rows": [], "next_page_token": token}, NAMES) == Rows([], text, None)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "next",
-        "next_page",
-        "nextCursor",
-        "next_page_url",
-        "cursor",
-        "end_cursor",
-        "pageToken",
-        "page_token",
-        "continuation",
-        "ContinuationToken",
-        "hasMore",
-        "has_more",
-        "has_next",
-        "hasNextPage",
-        "more",
-        "NEXT_PAGE_TOKEN",
-    ],
-)
+UNKNOWN = [
+    *("next", "next_page", "nextCursor", "next_page_url", "cursor", "end_cursor", "pageToken", "page_token"),
+    *("continuation", "ContinuationToken", "hasMore", "has_more", "has_next", "hasNextPage", "more", "NEXT_PAGE_TOKEN"),
+]
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize("where", ["top", "data", "report", "meta", "links deep"])
 def test_a_token_under_a_name_that_nobody_knows_is_an_error(name, where):
     fields = {name: "abc"}
@@ -167,24 +142,25 @@ def test_a_token_under_a_name_that_nobody_knows_is_an_error(name, where):
         read_rows(payload, NAMES)
 
 
-@pytest.mark.parametrize("where", ["pagination", "meta", "paging"])
-def test_a_known_token_is_found_beside_the_rows_too(where):
-    assert read_rows({"data": [1], where: {"next_page_token": "abc"}}, NAMES).token == "abc"
-    assert read_rows({"data": {"rows": [1], where: {"nextPageToken": "abc"}}}, NAMES).token == "abc"
-
-
 @pytest.mark.parametrize("value", [["a"], {"a": 1}, 1.5, True])
 def test_a_token_of_another_kind_is_an_error(value):
     with pytest.raises(ValueError, match="'next_page_token' seems to point to a next page"):
         read_rows({"rows": [], "next_page_token": value}, NAMES)
 
 
-def test_a_known_token_excuses_others_beside_it():
-    assert read_rows({"rows": [], "has_more": True, "data": {"next_page_token": "abc"}}, NAMES).token == "abc"
-
-
-def test_a_null_token_in_one_layer_does_not_hide_one_in_another():
-    assert read_rows({"next_page_token": None, "data": {"rows": [], "nextPageToken": "abc"}}, NAMES).token == "abc"
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"data": [1], "pagination": {"next_page_token": "abc"}},
+        {"data": {"rows": [1], "meta": {"nextPageToken": "abc"}}},
+        {"data": [1], "paging": {"next_page_token": "abc"}},
+        {"rows": [], "has_more": True, "data": {"next_page_token": "abc"}},
+        {"next_page_token": None, "data": {"rows": [], "nextPageToken": "abc"}},
+    ],
+    ids=["beside", "beside within", "paging", "with others", "null in another layer"],
+)
+def test_a_known_token_is_found_in_any_layer_beside_others(payload):
+    assert read_rows(payload, NAMES).token == "abc"
 
 
 def test_fields_within_rows_are_no_token():

@@ -59,21 +59,12 @@ def test_every_error_survives_a_process_boundary(kind):
         assert vars(again) == vars(error)
 
 
-def test_the_sentence_holds_endpoint_time_attempt_and_advice():
-    error = RobofyServerError(
-        "Robofy failed, HTTP 500", endpoint="list_leads (GET /x)", requested_at=AT, advice="Wait."
-    )
-    assert str(error) == "list_leads (GET /x): Robofy failed, HTTP 500 (requested at 2026-02-20T14:45:00Z) Wait."
+def test_the_sentence_holds_endpoint_time_attempt_and_advice_as_far_as_they_are_known():
+    error = RobofyServerError("It failed, HTTP 500", endpoint="list_leads (GET /x)", requested_at=AT, advice="Wait.")
+    assert str(error) == "list_leads (GET /x): It failed, HTTP 500 (requested at 2026-02-20T14:45:00Z) Wait."
     error.attempts = 3
-    assert (
-        str(error)
-        == "list_leads (GET /x): Robofy failed, HTTP 500 (requested at 2026-02-20T14:45:00Z, attempt 3) Wait."
-    )
-
-
-def test_the_sentence_leaves_out_what_is_not_known():
+    assert str(error) == "list_leads (GET /x): It failed, HTTP 500 (requested at 2026-02-20T14:45:00Z, attempt 3) Wait."
     assert str(RobofyConnectionError("It broke.")) == "It broke."
-    assert RobofyResponseError("x").status is None
 
 
 def test_a_refusal_for_its_rate_may_be_repeated_even_for_a_change():

@@ -58,15 +58,7 @@ def test_the_first_of_fields_with_one_name_is_given():
 
 @pytest.mark.parametrize(
     "odd",
-    [
-        {"field_name": None, "field_value": 1},
-        {"field_name": 7, "field_type": None},
-        {"field_name": {"de": "x"}},
-        {},
-        "text",
-        None,
-        7,
-    ],
+    [{"field_name": None}, {"field_name": 7}, {"field_name": {"de": "x"}}, {}, "text", None, 7],
 )
 def test_one_odd_field_does_not_hide_the_others(odd):
     read = lead({"id": "a", "lead_data": [odd, {"field_name": "email", "field_value": "x@example.com"}]})
@@ -84,22 +76,16 @@ def test_lead_data_of_any_shape_is_kept(data):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (
-            {"created_at": "2025-01-15", "email": "secret@example.com"},
-            r"\(id: Field required\); it has: created_at, email",
-        ),
-        ({"id": None, "name": "secret"}, r"\(id: Input should be a valid string\)"),
-        ({"id": ["secret"]}, r"\(id: Input should be a valid string\); it has: id"),
-        ("secret", "it has: str"),
-        (None, "it has: NoneType"),
-        (["secret"], "it has: list"),
+        ({"created_at": "2025-01-15", "email": "secret@x.example"}, "(id: Field required); it has: created_at, email"),
+        ({"id": None, "name": "secret"}, "(id: Input should be a valid string)"),
+        ({"id": ["secret"]}, "(id: Input should be a valid string); it has: id"),
+        *(("secret", "it has: str"), (None, "it has: NoneType"), (["secret"], "it has: list")),
     ],
 )
 def test_an_error_names_fields_and_never_values(row, said, secretless):
-    with pytest.raises(
-        RobofyResponseError, match=f"a row is not a Lead {said}" if said[0] == r"\\"[0] else said
-    ) as caught:
+    with pytest.raises(RobofyResponseError, match="a row is not a Lead") as caught:
         lead(row)
+    assert said in str(caught.value)
     assert caught.value.endpoint == LEADS.title
     secretless(caught.value, "secret", "2025-01-15")
 

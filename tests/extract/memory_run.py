@@ -1,6 +1,6 @@
 """Sift and spool many rows, and print by how much resident memory grew. Started by test_memory.py.
 
-Usage: python memory_run.py <rows> <folder> <file name> [<rows a page> [<row>]]
+Usage: python -m tests.extract.memory_run <rows> <folder> <file name> [<rows a page> [<row>]]
 
 With a row, which is JSON, the page consists of nothing else.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +18,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import Page
-from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.files import Store
-from airflow_provider_robofy.extract.listing import ListingRun
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.resources import LEADS
+from tests.extract.runs import make_listing_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,19 +58,8 @@ def page_of(row: str, rows: int) -> Iterator[Page]:
 def run(rows: int, folder: str, name: str, size: int = 100, row: str = "") -> Manifest:
     """Land so many rows."""
     path = f"{folder}/{rows}-{name}"
-    return ListingRun(
-        resource=LEADS,
-        project_id="24017",
-        chatbot_id="agent-a",
-        window=Window(),
-        lag=timedelta(),
-        times=TimeReader(),
-        order="unknown",
-        run_key="dag/run/task",
-        store=Store(LocalFileSystem(), path, path),
-        max_rejected=rows,
-        now=lambda: datetime.now(UTC),
-    ).land(page_of(row, rows) if row else pages(rows, size), lambda: 0)
+    listing = make_listing_run(Store(LocalFileSystem(), path, path), lag=timedelta(), max_rejected=rows)
+    return listing.land(page_of(row, rows) if row else pages(rows, size), lambda: 0)
 
 
 def resident(field: str) -> int:

@@ -22,16 +22,11 @@ from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import rows
-from airflow_provider_robofy.extract.listing import ListingRun
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.resources import LEADS
+from tests.extract.runs import IDENTITY, make_cursor_run, make_listing_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from zoneinfo import ZoneInfo
-
-LAG = timedelta(minutes=10)
-IDENTITY = {"name": "dag.leads", "resource": "leads", "project_id": "1", "chatbot_id": "a"}
 
 
 class Killed(BaseException):
@@ -206,30 +201,19 @@ class Worker:
                 raise Killed
             between(number)
 
-        cursor = _MortalRun(
-            self._cursor_store(),
-            IDENTITY,
-            run_key=run_key,
-            timezone=robofy.zone.key,
-            lag=LAG,
-            full_every=self.full_every,
-            now=now(),
-        )
-        cursor.die_at = die_at
-        listing = ListingRun(
-            resource=LEADS,
-            project_id="1",
-            chatbot_id="a",
-            window=Window(),
-            lag=LAG,
-            times=TimeReader(robofy.zone.key),
-            order="newest_first" if self.trust_order else "unknown",
-            run_key=run_key,
-            store=_Mortal(self.store(f"{run_key}.jsonl"), die_at),
-            cursor=cursor,
-            publish_empty=False,
-            now=now,
-        )
+        zone, store = robofy.zone.key, self.store("cursor.json")
+        cursor = make_cursor_run(store, run_key, kind=_MortalRun, timezone=zone, full_every=self.full_every, now=now())
+        cursor.die_at = die_at  # type: ignore[attr-defined]
+        order = "newest_first" if self.trust_order else "unknown"
+        options: dict[str, Any] = {
+            "run_key": run_key,
+            "cursor": cursor,
+            "publish_empty": False,
+            "now": now,
+            "max_rejected": 0,
+        }
+        target = _Mortal(self.store(f"{run_key}.jsonl"), die_at)
+        listing = make_listing_run(target, timezone=zone, order=order, **options)
         if self.side_by_side and listing.reads_to_the_end:
             pages = SideBySide(robofy, step, date_skew).pages(returned)
         else:

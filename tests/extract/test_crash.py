@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import importlib.util
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from airflow_provider_robofy.extract.formats import Format, format_of
+from tests.extract import crashing_run
+from tests.extract.runs import without_stamp
 
 pytestmark = pytest.mark.serial
 
-CHILD = Path(__file__).with_name("crashing_run.py")
-
-
-def _child_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("robofy_tests_crashing_run", CHILD)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-crashing_run = _child_module()
-STAMP = {"_project_id", "_chatbot_id", "_created_at"}
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -43,22 +30,17 @@ def robofy(robofy_emulator_factory: Any) -> Any:
     return emulator
 
 
-def options_for(emulator: Any, target: Any, name: str, **more: Any) -> dict[str, Any]:
-    return {
-        "url": emulator.url,
-        "api_key": emulator.api_key,
-        "project_id": emulator.project_id,
-        "chatbot_id": emulator.chatbot_ids[0],
-        "uri": target.store(name).uri,
-        **more,
-    }
+def options_for(emulator: Any, uri: str, **more: Any) -> dict[str, Any]:
+    url, key, project, agent = emulator.url, emulator.api_key, emulator.project_id, emulator.chatbot_ids[0]
+    return {"url": url, "api_key": key, "project_id": project, "chatbot_id": agent, "uri": uri, **more}
 
 
 def kill(options: dict[str, Any], spool_folder: Path) -> None:
     """Run in a process of its own, which kills itself."""
     done = subprocess.run(
-        [sys.executable, str(CHILD), json.dumps(options)],
+        [sys.executable, "-m", "tests.extract.crashing_run", json.dumps(options)],
         env={**os.environ, "TMPDIR": str(spool_folder)},
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -68,12 +50,12 @@ def kill(options: dict[str, Any], spool_folder: Path) -> None:
 
 
 def unpack(name: str, content: bytes) -> list[dict[str, Any]]:
-    text = gzip.decompress(content) if name.endswith(".gz") else content
-    return [json.loads(line) for line in text.splitlines()]
+    found = Format(format_of(name), "leads", defuse_formulas=True).rows(io.BytesIO(content))
+    return [without_stamp(row) for row in found]
 
 
-def plain(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in STAMP} for row in rows]
+def rejected_in(content: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in content.splitlines()]
 
 
 def named(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -90,8 +72,8 @@ def check_whole(target: Any, name: str, leads: list[dict[str, Any]], manifest: A
     """Say whether exactly what is expected lies there, with exactly the content expected."""
     files = target.files()
     assert files.keys() == {name, f"{name}.manifest.json", f"{name}.rejected.jsonl"}
-    assert plain(unpack(name, files[name])) == leads
-    rejected = unpack("", files[f"{name}.rejected.jsonl"])
+    assert unpack(name, files[name]) == leads
+    rejected = rejected_in(files[f"{name}.rejected.jsonl"])
     assert [(row["page"], row["reason"]) for row in rejected] == [(2, "the row has no id")] * 2
     written = json.loads(files[f"{name}.manifest.json"])
     assert written == manifest.as_dict()
@@ -99,18 +81,17 @@ def check_whole(target: Any, name: str, leads: list[dict[str, Any]], manifest: A
     assert (written["rows"], written["rejected"], written["received"]) == (len(leads), 2, len(leads) + 2)
 
 
-def check_no_half_file(
-    target: Any, name: str, old: dict[str, bytes], leads: list[dict[str, Any]], rejected: list[dict[str, Any]]
-) -> None:
+def check_no_half_file(target: Any, name: str, old: dict[str, bytes], leads: list[dict[str, Any]]) -> None:
     """Say whether each file that has a name is the whole old or the whole new one."""
     files = named(target.files())
     for found, content in files.items():
         if content == old.get(found):
             continue
         if found == name:
-            assert plain(unpack(name, content)) == leads
+            assert unpack(name, content) == leads
         elif found == f"{name}.rejected.jsonl":
-            assert [row["row"] for row in unpack("", content)] == rejected
+            without_id = [{field: value for field, value in row.items() if field != "id"} for row in leads[10:12]]
+            assert [row["row"] for row in rejected_in(content)] == without_id
         else:
             assert found == f"{name}.manifest.json"
             # A new manifest only where the new data is.
@@ -118,45 +99,41 @@ def check_no_half_file(
     assert not old or files.keys() == old.keys()
 
 
-@pytest.mark.parametrize("earlier", [False, True], ids=["first", "again"])
-@pytest.mark.parametrize("step", crashing_run.STEPS)
-def test_killed_at_any_step_on_a_disk(
-    robofy: Any, local_target: Any, spool_folder: Path, step: str, earlier: bool
-) -> None:
-    # Half of the cases compress.
-    name = "leads.jsonl.gz" if earlier else "leads.jsonl"
-    _kill_and_run_again(robofy, local_target, spool_folder, step, name, earlier=earlier)
+#: What lies there after a kill where nothing did before; nothing at any other step.
+THERE = {
+    "before_data": {".rejected.jsonl"},
+    "data_half_sent": {".rejected.jsonl"},
+    "before_manifest": {".rejected.jsonl", ""},
+    "after_manifest": {".rejected.jsonl", "", ".manifest.json"},
+}
+OF_COLUMNS = ["leads.csv", "leads.csv.gz", "leads.parquet"]
+IN_A_BUCKET = [("data_half_sent", False, "leads.jsonl"), ("before_manifest", True, "leads.jsonl")]
+IN_A_BUCKET += [(step, False, name) for step in ("data_half_sent", "before_manifest") for name in OF_COLUMNS[1:]]
+ON_A_DISK = [(step, False, "leads.jsonl") for step in crashing_run.STEPS]
+ON_A_DISK += [(step, True, "leads.jsonl.gz") for step in crashing_run.STEPS]
+ON_A_DISK += [(step, False, name) for step in ("after_page_2", "rows_spooled", *THERE) for name in OF_COLUMNS]
 
 
-@pytest.mark.s3
-@pytest.mark.parametrize(("step", "earlier"), [("data_half_sent", False), ("before_manifest", True)])
-def test_killed_while_or_after_sending_to_a_bucket(
-    robofy: Any, s3_target: Any, spool_folder: Path, step: str, earlier: bool
-) -> None:
-    _kill_and_run_again(robofy, s3_target, spool_folder, step, "leads.jsonl", earlier=earlier)
-
-
-def _kill_and_run_again(robofy: Any, target: Any, spool_folder: Path, step: str, name: str, *, earlier: bool) -> None:
-    options = options_for(robofy, target, name)
+@pytest.mark.parametrize(
+    ("target", "step", "earlier", "name"),
+    [
+        *(("local", *case) for case in ON_A_DISK),
+        *(pytest.param("s3", *case, marks=pytest.mark.s3) for case in IN_A_BUCKET),
+    ],
+    indirect=["target"],
+)
+def test_killed_at_any_step_on_a_disk_and_in_a_bucket(*, robofy, target, spool_folder, step, earlier, name):
+    options = options_for(robofy, target.store(name).uri)
     if earlier:
         crashing_run.run(options)
         robofy.add_leads(7)
-    old = target.files()
-    leads = robofy.leads()
+    old, leads = target.files(), robofy.leads()
 
     kill(options | {"step": step}, spool_folder)
 
-    after = named(target.files())
-    rejected = [{name_: value for name_, value in row.items() if name_ != "id"} for row in leads[10:12]]
-    check_no_half_file(target, name, old, leads, rejected)
+    check_no_half_file(target, name, old, leads)
     if not earlier:
-        there = {
-            "before_data": {f"{name}.rejected.jsonl"},
-            "data_half_sent": {f"{name}.rejected.jsonl"},
-            "before_manifest": {f"{name}.rejected.jsonl", name},
-            "after_manifest": {f"{name}.rejected.jsonl", name, f"{name}.manifest.json"},
-        }
-        assert after.keys() == there.get(step, set())
+        assert named(target.files()).keys() == {f"{name}{suffix}" for suffix in THERE.get(step, ())}
     assert bool(parts(target, spool_folder)) == (step != "after_manifest"), "the kill came at another moment"
 
     manifest = crashing_run.run(options)
@@ -165,10 +142,8 @@ def _kill_and_run_again(robofy: Any, target: Any, spool_folder: Path, step: str,
     assert parts(target, spool_folder) == []
 
 
-def test_killed_time_and_again_leaves_no_more_than_one_attempt_behind(
-    robofy: Any, local_target: Any, spool_folder: Path
-) -> None:
-    options = options_for(robofy, local_target, "leads.jsonl")
+def test_killed_time_and_again_leaves_no_more_than_one_attempt_behind(robofy, local_target, spool_folder):
+    options = options_for(robofy, local_target.store().uri)
 
     for step in ("after_page_2", "rows_spooled", "before_data", "before_manifest"):
         kill(options | {"step": step}, spool_folder)
@@ -178,11 +153,12 @@ def test_killed_time_and_again_leaves_no_more_than_one_attempt_behind(
     assert parts(local_target, spool_folder) == []
 
 
+@pytest.mark.parametrize("name", ["leads.jsonl", *OF_COLUMNS])
 def test_what_another_agents_killed_attempt_left_is_not_taken_for_ours(
-    robofy_emulator_factory: Any, local_target: Any, spool_folder: Path
-) -> None:
+    robofy_emulator_factory, local_target, spool_folder, name
+):
     robofy = robofy_emulator_factory(leads=20, page_size=10, agents=2)
-    options = options_for(robofy, local_target, "leads.jsonl")
+    options = options_for(robofy, local_target.store(name).uri)
     kill(options | {"step": "before_manifest"}, spool_folder)
     before = named(local_target.files())
 
@@ -203,17 +179,9 @@ def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emula
     spool_folder.mkdir()
 
     def options(run: str, **more: Any) -> dict[str, Any]:
-        return {
-            "url": emulator.url,
-            "api_key": emulator.api_key,
-            "project_id": emulator.project_id,
-            "chatbot_id": agent,
-            "uri": str(tmp_path / f"{run}.jsonl"),
-            "cursor": str(tmp_path / "cursor.json"),
-            "run_key": run,
-            "advance": advance,
-            **more,
-        }
+        cursor = str(tmp_path / "cursor.json")
+        uri = str(tmp_path / f"{run}.jsonl")
+        return options_for(emulator, uri, cursor=cursor, run_key=run, advance=advance, **more)
 
     crashing_run.run(options("first"))
     emulator.add_leads(7, chatbot_id=agent)
@@ -223,7 +191,7 @@ def test_a_sync_with_a_cursor_killed_anywhere_lands_every_lead_once(robofy_emula
     emulator.add_leads(2, chatbot_id=agent)
     third = crashing_run.run(options("third"))
 
-    landed = {run: plain(unpack("", (tmp_path / f"{run}.jsonl").read_bytes())) for run in ("first", "second", "third")}
+    landed = {run: unpack("x.jsonl", (tmp_path / f"{run}.jsonl").read_bytes()) for run in ("first", "second", "third")}
     shown = emulator.leads(agent)
     suffixes = ["", ".manifest.json", *([".cursor-next.json"] if advance else [])]
     assert landed == {"first": shown[12:], "second": shown[2:12], "third": shown[:2]}

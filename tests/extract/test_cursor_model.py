@@ -16,7 +16,8 @@ from hypothesis import currently_in_test_context, event, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import ahead
-from tests.extract.simulated import LAG, Lead, Robofy, Worker, utc
+from tests.extract.runs import LAG
+from tests.extract.simulated import Lead, Robofy, Worker, utc
 
 #: Two hours before Berlin sets its clocks back, so that histories cross the hour that comes twice.
 BEFORE_THE_CHANGE = utc("2025-10-25T23:00:00")
@@ -211,26 +212,14 @@ def test_overlapping_runs_lose_nothing(history, page_size, order, at_page, late)
         world.worker.close()
 
 
-def test_the_lag_is_what_a_late_lead_may_take():
+@pytest.mark.parametrize(("late", "seen"), [(LAG, True), (LAG * 6, False)])
+def test_a_lead_may_be_as_late_as_the_lag_and_a_later_one_waits_for_the_full_read(late, seen):
     world = make_world("oldest_first", 10, "UTC", trust=False)
     try:
-        world.happen("arrive", 1, 0)
-        world.run(during={}, deaths=[], clear=False, clock=0)
-        world.happen("arrive", 1, int(LAG.total_seconds() // 60))
-        world.run(during={}, deaths=[], clear=False, clock=0)
-        assert set(world.worker.upserted()) == {"lead_1", "lead_2"}
-    finally:
-        world.worker.close()
-
-
-def test_a_lead_later_than_the_lag_waits_for_the_full_read():
-    world = make_world("oldest_first", 10, "UTC", trust=False)
-    try:
-        world.happen("arrive", 1, 0)
-        world.run(during={}, deaths=[], clear=False, clock=0)
-        world.happen("arrive", 1, 60)
-        world.run(during={}, deaths=[], clear=False, clock=0)
-        assert set(world.worker.upserted()) == {"lead_1"}
+        for minutes in (0, int(late.total_seconds() // 60)):
+            world.happen("arrive", 1, minutes)
+            world.run(during={}, deaths=[], clear=False, clock=0)
+        assert set(world.worker.upserted()) == {"lead_1", *(["lead_2"] if seen else [])}
         world.check_full_read()
         assert set(world.worker.upserted()) == {"lead_1", "lead_2"}
     finally:

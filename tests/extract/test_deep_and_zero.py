@@ -16,7 +16,8 @@ from airflow_provider_robofy.extract.rows import NO_ID, TOO_DEEP
 from airflow_provider_robofy.extract.transcript import Transcript, blocks
 from airflow_provider_robofy.extract.window import Window, earlier
 from airflow_provider_robofy.resources import MESSAGES
-from tests.extract.conftest import IDENTITY, NOW, land_sessions, lead, make_cursor_run, make_extraction
+from tests.extract.conftest import land_sessions, make_extraction
+from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.api.client import RobofyClient
@@ -58,35 +59,35 @@ def test_a_row_nested_too_deeply_is_rejected_and_all_others_land(run, pages, loc
     assert not any("row" in row for row in lines)
 
 
-def test_under_a_policy_too(run, pages, local_target, tmp_path):
-    policy = PrivacyPolicy(check_rules({"text": "keep", "session_id": "keep"}, "privacy"), "k" * 32, MESSAGES)
-    transcript = Transcript("s", stamp={}, folder=tmp_path, privacy=policy)
-
-    transcript.add([{"text": "a"}, {"text": nest()}, {"text": "b"}])
-
-    landed = [json.loads(line) for some in blocks(transcript.landing) for line in some.splitlines()]
-    [rejected] = [json.loads(line) for some in blocks(transcript.rejected) for line in some.splitlines()]
-    assert [(row["text"], row["_position"]) for row in landed] == [("a", 0), ("b", 2)]
-    assert (rejected["position"], rejected["reason"]) == (1, TOO_DEEP)
+def lines_of(transcript: Transcript) -> tuple[list[Any], ...]:
+    return tuple(
+        [json.loads(line) for some in blocks(file) for line in some.splitlines()]
+        for file in (transcript.landing, transcript.rejected)
+    )
 
 
-def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(tmp_path):
-    def keys(messages: list[Any]) -> tuple[list[str], list[dict[str, Any]]]:
-        transcript = Transcript("s", stamp={}, folder=tmp_path)
-        transcript.add(messages)
+@pytest.mark.parametrize("private", [False, True])
+def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(tmp_path, private):
+    rules = check_rules({"text": "keep", "session_id": "keep"}, "privacy")
+    policy = PrivacyPolicy(rules, "k" * 32, MESSAGES) if private else None
+
+    def read(*messages: Any) -> tuple[list[Any], ...]:
+        transcript = Transcript("s", stamp={}, folder=tmp_path, privacy=policy)
+        transcript.add(list(messages))
         assert transcript.received == len(messages)
-        landed = [json.loads(line) for some in blocks(transcript.landing) for line in some.splitlines()]
-        rejected = [json.loads(line) for some in blocks(transcript.rejected) for line in some.splitlines()]
-        return [row["_message_key"] for row in landed], rejected
+        found = lines_of(transcript)
+        transcript.close()
+        return found
 
-    whole, none = keys([{"text": "a"}, {"text": "b"}])
-    beside, rejected = keys([{"text": "a"}, {"text": nest()}, nest(), {"text": "b"}])
+    whole, none = read({"text": "a"}, {"text": "b"})
+    landed, rejected = read({"text": "a"}, {"text": nest()}, nest(), {"text": "b"})
 
-    assert (beside, none) == (whole, [])
-    assert rejected == [
-        {"session_id": "s", "position": 1, "reason": TOO_DEEP},
-        {"session_id": "s", "position": 2, "reason": "the row is not an object"},
-    ]
+    assert none == []
+    assert [row["_message_key"] for row in landed] == [row["_message_key"] for row in whole]
+    assert [(row["text"], row["_position"]) for row in landed] == [("a", 0), ("b", 3)]
+    reasons = [(row["session_id"], row["position"], row["reason"]) for row in rejected]
+    assert reasons == [("s", 1, TOO_DEEP), ("s", 2, "the row is not an object")]
+    assert private or not any("row" in row for row in rejected)
 
 
 def test_a_large_page_of_tiny_messages_goes_to_the_file_in_parts(tmp_path):
@@ -127,18 +128,15 @@ def test_a_time_is_moved_no_further_than_the_calendar_goes(moment, by, wanted):
 @pytest.mark.parametrize("lag", [timedelta(0), timedelta(minutes=10), timedelta(days=400), timedelta.max])
 @pytest.mark.parametrize("at", [*ZERO_TIMES, "0002-01-01 00:00:00", "9999-12-31T23:59:59.999999Z", 253402300799])
 def test_a_time_at_an_end_of_the_calendar_lands_once_with_a_cursor(run, pages, local_target, at, lag):
-    listing = [lead("zero", at), lead("a")]
+    def landed(key: str, *leads: Any) -> Any:
+        cursor = cursor_run(local_target, f"dag/{key}/t", lag=lag)
+        return run(local_target.store(f"{key}.jsonl"), run_key=f"dag/{key}/t", cursor=cursor)(pages(leads))
 
-    first = run(local_target.store("1.jsonl"), cursor=cursor_run(local_target, "dag/1/t", lag=lag))(pages(listing))
-    again = run(
-        local_target.store("2.jsonl"),
-        run_key="dag/2/t",
-        cursor=cursor_run(local_target, "dag/2/t", lag=lag),
-    )(pages([lead("new", "2025-06-01 12:00:00"), *listing]))
+    first = landed("1", lead("zero", at), lead("a"))
+    again = landed("2", lead("new", "2025-06-01 12:00:00"), lead("zero", at), lead("a"))
 
-    assert (first.rows, first.undated) == (2, 0)
+    assert (first.rows, first.undated, again.rows) == (2, 0, 1)
     assert [row["id"] for row in local_target.rows("2.jsonl")] == ["new"]
-    assert again.rows == 1
 
 
 @pytest.mark.parametrize("at", ZERO_TIMES)

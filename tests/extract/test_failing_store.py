@@ -14,7 +14,8 @@ import pytest
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
 from airflow_provider_robofy.extract.landed import rows
-from tests.extract.conftest import NOW, Target, lead, make_cursor_run
+from tests.extract.conftest import Target
+from tests.extract.runs import NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

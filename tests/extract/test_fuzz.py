@@ -16,15 +16,13 @@ from airflow_provider_robofy.api import codec, endpoints
 from airflow_provider_robofy.api.client import Clock, RobofyClient
 from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.api.settings import RateLimiter, Settings
-from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.api.transport import Received
 from airflow_provider_robofy.extract import messages as messages_module
 from airflow_provider_robofy.extract.landed import open_uri, rows
-from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
-from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import LEADS, MESSAGES, RESOURCES
-from tests.extract.conftest import NOW, land_sessions, make_cursor_run, make_extraction
+from tests.extract.conftest import land_sessions, make_extraction
+from tests.extract.runs import NOW, make_cursor_run, make_listing_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,25 +154,9 @@ def land(resource: Resource, bodies: list[bytes], folder: Path, privacy: Privacy
     )
     call = endpoints.list_leads(24017, "a") if resource is LEADS else endpoints.list_sessions("a")
     client = client_of(bodies)
-    return (
-        ListingRun(
-            resource=resource,
-            project_id="24017",
-            chatbot_id="a",
-            window=Window(),
-            lag=timedelta(days=400),
-            times=TimeReader(),
-            order="unknown",
-            run_key="dag/run/task",
-            store=open_uri(str(folder / "rows.jsonl")),
-            max_rejected=10**6,
-            cursor=cursor,
-            privacy=privacy,
-            now=lambda: NOW,
-        )
-        .land(client.pages(call), lambda: client.requests)
-        .as_dict()
-    )
+    store, lag = open_uri(str(folder / "rows.jsonl")), timedelta(days=400)
+    listing = make_listing_run(store, resource=resource.name, lag=lag, cursor=cursor, privacy=privacy)
+    return listing.land(client.pages(call), lambda: client.requests).as_dict()
 
 
 def land_messages(bodies: list[bytes], folder: Path, privacy: PrivacyPolicy | None) -> dict[str, Any]:

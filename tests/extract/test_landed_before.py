@@ -7,23 +7,22 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import Wanted, hold, rows
-from airflow_provider_robofy.extract.listing import ListingRun
-from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.resources import LEADS
-from tests.extract.conftest import IDENTITY, make_cursor_run, make_pages
+from tests.extract.runs import IDENTITY, STAMP, make_cursor_run, make_listing_run, make_pages
+
+if TYPE_CHECKING:
+    from airflow_provider_robofy.extract.listing import ListingRun
 
 FOLDER = Path(__file__).parent / "landed_before"
 ROWS = codec.loads((FOLDER / "rows.json").read_bytes())
@@ -55,24 +54,14 @@ def renamed(body: Any) -> Any:
 
 
 def landed(row: dict[str, Any], at: str | None) -> str:
-    stamp = {"_project_id": "24017", "_chatbot_id": "agent-a", "_created_at": at}
-    return json.dumps({**row, **stamp}, sort_keys=True)
+    return json.dumps({**row, **STAMP, "_created_at": at}, sort_keys=True)
 
 
-EXPECTED = [
-    landed(row, at)
-    for row, at in zip(
-        ROWS,
-        [
-            "2025-01-15T11:58:00+00:00",
-            "2025-01-15T11:57:00.250000+00:00",
-            "2025-01-15T11:36:40+00:00",
-            None,
-            "2025-01-01T00:00:00+00:00",
-        ],
-        strict=True,
-    )
+TIMES = [
+    *("2025-01-15T11:58:00+00:00", "2025-01-15T11:57:00.250000+00:00", "2025-01-15T11:36:40+00:00", None),
+    "2025-01-01T00:00:00+00:00",
 ]
+EXPECTED = [landed(row, at) for row, at in zip(ROWS, TIMES, strict=True)]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,19 +74,7 @@ def test_a_file_is_found_verified_and_read(name):
 
 
 def listing_run(path: Path, **options: Any) -> ListingRun:
-    return ListingRun(
-        resource=LEADS,
-        project_id="24017",
-        chatbot_id="agent-a",
-        window=Window(),
-        lag=timedelta(minutes=10),
-        times=TimeReader(),
-        order="unknown",
-        run_key="dag/run/leads",
-        store=store(path),
-        now=lambda: NOW,
-        **options,
-    )
+    return make_listing_run(store(path), run_key="dag/run/leads", now=lambda: NOW, **options)
 
 
 @pytest.mark.parametrize("name", NAMES)

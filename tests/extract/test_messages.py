@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_robofy.api.client import RobofyClient
+from airflow_provider_robofy.api.endpoints import list_sessions
 from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.emulator import Emulator
@@ -43,9 +45,6 @@ def robofy():
 
 
 def sessions_of(emulator: Emulator, folder: Path) -> tuple[list[str], dict[str, Any]]:
-    from airflow_provider_robofy.api.client import RobofyClient
-    from airflow_provider_robofy.api.endpoints import list_sessions
-
     [agent] = emulator.chatbot_ids
     with RobofyClient(Settings(api_key=emulator.api_key, base_url=emulator.url)) as client:
         found = [row for page in client.pages(list_sessions(agent)) for row in page.rows]

@@ -25,47 +25,37 @@ from tests.extract.conftest import make_extraction
 class Api:
     """What the clients read: a function of the session, which may wait or raise; how many it served at a time."""
 
-    def __init__(self, serve) -> None:
+    def __init__(self, serve=lambda *_: []) -> None:
         self.serve = serve
         self.begun: list[str] = []
         self.busy = self.most_busy = 0
         self.lock = threading.Lock()
 
-    def client(self, settings):
-        return FakeClient(self)
-
-
-class FakeClient:
-    def __init__(self, api: Api) -> None:
-        self.api = api
-        self.requests = 0
-        self.over = threading.Event()
-
-    def pages(self, call):
-        session_id = call.path["session_id"]
-        api = self.api
-        with api.lock:
-            api.begun.append(session_id)
-            api.busy += 1
-            api.most_busy = max(api.most_busy, api.busy)
+    def pages(self, session_id, client):
+        with self.lock:
+            self.begun.append(session_id)
+            self.busy += 1
+            self.most_busy = max(self.most_busy, self.busy)
         try:
-            rows = api.serve(session_id, self)
+            rows = self.serve(session_id, client)
         finally:
-            with api.lock:
-                api.busy -= 1
-        if self.over.is_set():
+            with self.lock:
+                self.busy -= 1
+        if client.over.is_set():
             raise RobofyCancelledError("cancelled")
         yield Page(1, rows, "absent", None)
 
-    def hang(self):
-        """Wait like a request to a server that does not answer: until the client is cancelled."""
-        assert self.over.wait(20)
+    def client(self, settings):
+        over = threading.Event()
+        client = SimpleNamespace(requests=0, over=over, cancel=over.set, close=lambda: None)
+        client.pages = lambda call: self.pages(call.path["session_id"], client)
+        return client
 
-    def cancel(self):
-        self.over.set()
 
-    def close(self):
-        pass
+def hang(_, client):
+    """Wait like a request to a server that does not answer: until the client is cancelled."""
+    assert client.over.wait(20)
+    return []
 
 
 class Sessions:
@@ -87,11 +77,12 @@ def extraction(patch, api: Api, ids, path, **changes):
     return make_extraction(Sessions(ids), path, **changes)
 
 
+def landed(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 @settings(max_examples=25)
-@given(
-    pauses=st.lists(st.integers(0, 3), max_size=30),
-    concurrency=st.integers(1, 6),
-)
+@given(pauses=st.lists(st.integers(0, 3), max_size=30), concurrency=st.integers(1, 6))
 def test_sessions_land_in_order_and_within_bounds_whatever_each_takes(tmp_path_factory, pauses, concurrency):
     path = tmp_path_factory.mktemp("order") / "messages.jsonl"
     ids = [str(number) for number in range(len(pauses))]
@@ -103,8 +94,7 @@ def test_sessions_land_in_order_and_within_bounds_whatever_each_takes(tmp_path_f
     api = Api(serve)
     with pytest.MonkeyPatch.context() as patch:
         manifest = extraction(patch, api, ids, path, max_concurrency=concurrency).run()
-    landed = [json.loads(line)["_session_id"] for line in path.read_text().splitlines()]
-    assert landed == ids
+    assert [row["_session_id"] for row in landed(path)] == ids
     assert manifest.sessions_read == len(ids)
     assert api.most_busy <= concurrency
 
@@ -134,9 +124,7 @@ def test_an_error_that_concerns_all_sessions_does_not_wait_for_its_turn(monkeypa
     def serve(session_id, client):
         if session_id == "3":
             raise RobofyAuthError("The key was refused.")
-        if session_id == "0":
-            client.hang()
-        return []
+        return hang(session_id, client) if session_id == "0" else []
 
     api = Api(serve)
     began = time.monotonic()
@@ -153,45 +141,29 @@ def test_an_exception_of_the_sessions_file_comes_through(monkeypatch, tmp_path):
         raise OSError("the file is gone")
 
     with pytest.raises(Exception, match="the file is gone"):
-        extraction(monkeypatch, Api(lambda *_: []), ids(), tmp_path / "m.jsonl").run()
-
-
-def test_no_sessions_are_no_problem(monkeypatch, tmp_path):
-    assert extraction(monkeypatch, Api(lambda *_: []), [], tmp_path / "m.jsonl").run().rows == 0
+        extraction(monkeypatch, Api(), ids(), tmp_path / "m.jsonl").run()
 
 
 def test_threads_log_in_the_callers_context(monkeypatch, tmp_path):
     where = contextvars.ContextVar("where", default="nowhere")
     where.set("in the task")
-    seen: set[str] = set()
-
-    def serve(session_id, client):
-        seen.add(where.get())
-        return []
-
-    api = Api(serve)
+    api = Api(lambda *_: [{"text": where.get()}])
     extraction(monkeypatch, api, ["1", "2"], tmp_path / "m.jsonl").run()
-    assert seen == {"in the task"}
+    assert [row["text"] for row in landed(tmp_path / "m.jsonl")] == ["in the task"] * 2
 
 
 @pytest.mark.serial
-def test_a_cancel_from_another_thread_ends_it_at_once(monkeypatch, tmp_path):
-    api = Api(lambda _, client: client.hang() or [])
-    run = extraction(monkeypatch, api, map(str, range(50)), tmp_path / "m.jsonl")
-    threading.Timer(0.2, run.cancel).start()
+@pytest.mark.parametrize("after", [0.2, None], ids=["while it reads", "too early"])
+def test_a_cancel_from_another_thread_or_before_the_run_ends_it_at_once(monkeypatch, tmp_path, after):
+    run = extraction(monkeypatch, Api(hang), map(str, range(50)), tmp_path / "m.jsonl")
+    if after:
+        threading.Timer(after, run.cancel).start()
+    else:
+        run.cancel()
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
         run.run()
     assert time.monotonic() - began < 2
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_cancel_that_came_too_early_counts(monkeypatch, tmp_path):
-    api = Api(lambda *_: [])
-    run = extraction(monkeypatch, api, ["1"], tmp_path / "m.jsonl")
-    run.cancel()
-    with pytest.raises(RobofyCancelledError):
-        run.run()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -202,7 +174,7 @@ class Terminated(BaseException):
 @pytest.mark.serial
 @pytest.mark.parametrize("how", ["raises", "goes on"])
 def test_a_signal_ends_it_whether_its_handler_raises_or_not(monkeypatch, tmp_path, how):
-    api = Api(lambda _, client: client.hang() or [])
+    api = Api(hang)
     run = extraction(monkeypatch, api, map(str, itertools.count()), tmp_path / "m.jsonl")
 
     def handler(number, frame) -> None:

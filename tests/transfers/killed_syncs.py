@@ -28,7 +28,7 @@ from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load
 from airflow_provider_robofy.warehouse.target import TableName
-from tests.extract.conftest import IDENTITY, NOW, lead, make_cursor_run, make_pages
+from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run, make_pages
 from tests.transfers.crashing_load import connect
 
 RUNS, NEW_LEADS, TRIES, LAG = 16, 40, 4, timedelta(minutes=10)

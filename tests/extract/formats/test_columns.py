@@ -94,12 +94,8 @@ def test_the_key_that_only_a_privacy_policy_adds_is_not_named_where_there_is_non
 @pytest.mark.parametrize(
     ("field", "value", "shown"),
     [
-        ("id", 5, "5"),
-        ("id", 10**30, str(10**30)),
-        ("id", 1.5, "1.5"),
-        ("id", True, "true"),
-        ("id", "a\0b", "a\ufffdb"),
-        ("id", "\ud83d!", "\ufffd!"),
+        *(("id", 5, "5"), ("id", 10**30, str(10**30)), ("id", 1.5, "1.5"), ("id", True, "true")),
+        *(("id", "a\0b", "a\ufffdb"), ("id", "\ud83d!", "\ufffd!")),
         *(("source", nested, None) for nested in ([], {}, ["x"], {"a": 1})),
         ("_created_at", "2025-01-15T10:30:00Z", "2025-01-15T10:30:00+00:00"),
         ("_created_at", "2025-01-15T10:30:00+01:00", "2025-01-15T09:30:00+00:00"),
@@ -108,13 +104,11 @@ def test_the_key_that_only_a_privacy_policy_adds_is_not_named_where_there_is_non
         *(("_position", odd, None) for odd in ("0", 0.0, True, 2**63)),
     ],
 )
-def test_what_a_column_cannot_hold_is_shown_as_near_as_can_be_and_kept_exactly(
-    field: str, value: Any, shown: str | None
-) -> None:
-    message = {"_message_key": "k", "_session_id": "s", **AGENT}
-    found = (
-        cells("messages", {**message, field: value}) if field == "_position" else cells("leads", {**LEAD, field: value})
-    )
+def test_what_a_column_cannot_hold_is_shown_as_near_as_can_be_and_kept_exactly(field, value, shown) -> None:
+    if field == "_position":
+        found = cells("messages", {"_message_key": "k", "_session_id": "s", **AGENT, field: value})
+    else:
+        found = cells("leads", {**LEAD, field: value})
     rest = found["message" if field == "_position" else "_extra"]
 
     assert (found[field], json.loads(rest)) == (shown, {field: value})

