@@ -9,9 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
-from airflow_provider_robofy.extract.cursor import Cursor, FileCursorStore
+from airflow_provider_robofy.extract.cursor import Cursor
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.operators.cursors import cursor_at
+from airflow_provider_robofy.operators.cursor_store import cursor_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

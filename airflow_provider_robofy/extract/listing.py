@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
-from airflow_provider_robofy.extract.cursor import RESET
+from airflow_provider_robofy.extract.cursor_store import RESET
 from airflow_provider_robofy.extract.landed import hold
 from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
 from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowFilter, rejected_line

@@ -1,290 +1,30 @@
-"""Where an operator's cursor is stored, and the operator that moves a cursor once the work is done."""
+"""Move a cursor once the work on what a fetch has landed is done."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset, BaseOperator
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import (
-    Cursor,
-    CursorRun,
-    CursorStore,
-    FileCursorStore,
-    NextCursor,
-    cursor_body,
-    cursor_key,
-    move_cursor,
-    still_owed,
-)
+from airflow_provider_robofy.extract.cursor import Cursor, NextCursor, move_cursor, still_owed
 from airflow_provider_robofy.extract.landed import Shard, Wanted, hold
-from airflow_provider_robofy.extract.privacy import applied_rules
 from airflow_provider_robofy.extract.rows import fingerprint
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.operators.base import failing_at_once, full_path_component, path_component, run_key
+from airflow_provider_robofy.operators.base import failing_at_once
+from airflow_provider_robofy.operators.cursor_store import cursor_store, inlets_with
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID, SESSION_KEY, SESSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.extract.files import Store
-    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
-    from airflow_provider_robofy.resources import Resource
-
-#: Key of the run's configuration that moves or resets the cursors of its tasks.
-CONF_KEY: Final = "robofy_cursor"
-#: Airflow keeps 64 KB a value by default; the rest is for the address.
-MAX_BYTES: Final = 60_000
-
-_log = logging.getLogger(__name__)
-
-
-class AssetCursorStore:
-    """Store a cursor in the state of an asset (Airflow 3.3).
-
-    :param accessor: The asset's state, as the task's context gives it.
-    :param key: Under which key.
-    :param overflow: File to use when the cursor is too large for Airflow's database; the state then holds its address.
-    :param uri: The asset's URI.
-    """
-
-    def __init__(self, accessor: Any, key: str, overflow: Store, uri: str) -> None:
-        self._accessor = accessor
-        self._key = key
-        self._overflow = overflow
-        self._uri = uri
-
-    @property
-    def where(self) -> str:
-        return f"The cursor {self._key} in the state of {self._accessor!r}"
-
-    @property
-    def address(self) -> str:
-        return self._uri
-
-    def load(self) -> Any:
-        """Return what was saved last, or None.
-
-        :raises RobofyConfigError: The cursor is in a file, and that is gone or damaged.
-        """
-        value = self._accessor.get(self._key)
-        try:
-            return cursor_body(value, open_store)
-        except RobofyConfigError:
-            # Another run may have saved in between, and removed the file that the state named before.
-            if (now := self._accessor.get(self._key)) == value:
-                raise
-            return cursor_body(now, open_store)
-
-    def save(self, body: dict[str, Any]) -> None:
-        """Replace it.
-
-        :param body: The new content.
-        :raises RobofyLandingError: The cursor is too large for the state, and its file cannot be written.
-        """
-        before = self._accessor.get(self._key)
-        if len(codec.dump_line(body)) > MAX_BYTES:
-            FileCursorStore(self._overflow).save(body)
-            body = {"at": self._overflow.uri}
-        self._accessor.set(self._key, body)
-        if isinstance(before, dict) and before.get("at") not in {None, body.get("at")}:
-            try:
-                open_store(before["at"]).remove()
-            except OSError as error:
-                _log.warning("The cursor's earlier file %s could not be removed: %s", before["at"], error)
-
-
-def inlets_with(cursor: str | Asset | None, inlets: Sequence[Any]) -> list[Any]:
-    """Return a task's inlets with its cursor's asset among them.
-
-    An inlet, not an outlet: an outlet would start the DAGs that are scheduled on the asset.
-
-    :param cursor: The task's argument.
-    :param inlets: The inlets that it has.
-    :raises RobofyConfigError: This Airflow is older than 3.3, where an asset has no state.
-    """
-    if not isinstance(cursor, Asset):
-        return list(inlets)
-    if not AIRFLOW_V_3_3_PLUS:
-        raise RobofyConfigError("cursor=Asset(...) needs Airflow 3.3 or newer. Give a path instead.")
-    return list(inlets) if cursor in inlets else [*inlets, cursor]
-
-
-def cursor_run(
-    cursor: str | Asset,
-    context: Context,
-    *,
-    name: str,
-    resource: Resource,
-    project_id: str | None,
-    chatbot_id: str,
-    timezone: str,
-    lag: timedelta,
-    full_every: timedelta | None,
-    data: Store,
-    privacy: PrivacyPolicy | None,
-    idle_for: timedelta,
-) -> CursorRun:
-    """Return this run of a task with a cursor.
-
-    :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
-    :param context: The task's context.
-    :param name: The cursor's name.
-    :param resource: What the rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
-    :param timezone: Zone in which this run reads times.
-    :param lag: How late a row may turn up.
-    :param full_every: Read everything again when the last time is longer ago than this; None never.
-    :param data: Where the rows land; an oversized cursor goes beside it.
-    :param privacy: What becomes of personal data before it lands, or None.
-    :param idle_for: How long a row's time must be ago.
-    :raises RobofyConfigError: The run is a backfill, its configuration is wrong, or the cursor cannot be read.
-    """
-    run = context.get("dag_run")
-    kind = getattr(run, "run_type", "")
-    if str(getattr(kind, "value", kind)).startswith("backfill"):
-        raise RobofyConfigError(
-            "A backfill cannot use a cursor: its runs are for the past, and a cursor knows only how far a sync has "
-            "come. Use since and until for history, or one full run."
-        )
-    identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
-    return CursorRun(
-        cursor_store(cursor, context, identity, data),
-        identity,
-        run_key=run_key(context),
-        timezone=timezone,
-        lag=lag,
-        full_every=full_every,
-        now=datetime.now(UTC),
-        keep_ids=not resource.id_is_personal,
-        start_again=_start_again(getattr(run, "conf", None), name, timezone),
-        privacy=applied_rules(privacy),
-        idle_for=idle_for,
-    )
-
-
-def cursor_store(cursor: str | Asset, context: Context, identity: Mapping[str, Any], data: Store) -> CursorStore:
-    """Return where a task's cursor is stored.
-
-    :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
-    :param context: The task's context, which gives access to an asset's state.
-    :param identity: Whose cursor it is: its ``name``, ``resource``, ``project_id`` and ``chatbot_id``.
-    :param data: Where the rows land; an oversized cursor of an asset goes beside it.
-    :raises RobofyConfigError: The path cannot be used, or Airflow gives no access to the asset's state.
-    """
-    name, resource, project_id, chatbot_id = (identity[one] for one in ("name", "resource", "project_id", "chatbot_id"))
-    if isinstance(cursor, Asset):
-        overflow = data.beside(".cursor.json")
-        overflow.check_length("output_path")
-        key = cursor_key(name, resource, project_id, chatbot_id)
-        return AssetCursorStore(_accessor(cursor, context), key, overflow, str(cursor.uri))
-    found = cursor_file(cursor, name, resource, project_id, chatbot_id)
-    found.check_length("cursor")
-    return FileCursorStore(found)
-
-
-def cursor_state(
-    cursor: str | Asset, context: Context, *, name: str, resource: str, project_id: str | None, chatbot_id: str
-) -> dict[str, Any] | None:
-    """Return the cursor of a sync as :func:`~airflow_provider_robofy.extract.cursor.cursor_body` reads it.
-
-    :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
-    :param context: The task's context, which gives access to an asset's state.
-    :param name: The cursor's name.
-    :param resource: What its rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
-    :return: For a file its address; for an asset what its state contains, or None.
-    :raises RobofyConfigError: The path cannot be used, or Airflow gives no access to the asset's state.
-    """
-    if isinstance(cursor, Asset):
-        state: dict[str, Any] | None = _accessor(cursor, context).get(
-            cursor_key(name, resource, project_id, chatbot_id)
-        )
-        return state
-    return {"file": cursor_file(cursor, name, resource, project_id, chatbot_id).uri}
-
-
-def cursor_file(cursor: str, name: str, resource: str, project_id: str | None, chatbot_id: str) -> Store:
-    """Return the file of a cursor.
-
-    :param cursor: A path ending in ``.json``; or a folder, in which each sync gets a file of its own.
-    :param name: The cursor's name.
-    :param resource: What its rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
-    :raises RobofyConfigError: The path cannot be used.
-    """
-    file = place(cursor, "cursor")
-    if file.endswith(".json"):
-        return open_store(file)
-    return _in_folder(file.rstrip("/"), name, resource, project_id or "", chatbot_id)
-
-
-def _in_folder(folder: str, *parts: str) -> Store:
-    """Return the file of a cursor in a folder: under its short name, unless one under the full name is there."""
-    short, full = path_component(*parts), full_path_component(*parts)
-    if short != full:
-        # Earlier versions did not cut names, and where the store takes them a cursor may have one.
-        earlier = open_store(f"{folder}/{full}.json")
-        with suppress(RobofyConfigError):
-            earlier.check_length("cursor")
-            if earlier.exists():
-                return earlier
-    return open_store(f"{folder}/{short}.json")
-
-
-def _accessor(asset: Asset, context: Context) -> Any:
-    stores: Any = context.get("asset_state_store")
-    try:
-        return stores[asset]
-    except (KeyError, TypeError):
-        raise RobofyConfigError(
-            f"The asset {asset.uri} of the argument cursor is no inlet of this task, so Airflow gives no access to its "
-            "state. Airflow has to know it when the DAG file is parsed: for a mapped task pass inlets=[asset] to "
-            ".partial(), together with cursor=asset."
-        ) from None
-
-
-def _start_again(conf: Any, name: str, timezone: str) -> Cursor | None:
-    """Return where a person asked a run to start: for all of its cursors, or by their names."""
-    wish = conf.get(CONF_KEY) if isinstance(conf, dict) else None
-    if isinstance(wish, dict):
-        if name not in wish:
-            _log.info("The run's configuration %s names the cursors %s, and not %s.", CONF_KEY, sorted(wish), name)
-        wish = wish.get(name)
-    return None if wish is None else cursor_at(wish, timezone, f"The run's configuration {CONF_KEY}")
-
-
-def cursor_at(wish: Any, timezone: str, where: str) -> Cursor:
-    """Return a cursor that starts where a person says.
-
-    :param wish: ``reset``, which reads everything, or a time: rows before it count as landed.
-    :param timezone: Zone in which the API's times are read.
-    :param where: What an error calls the wish.
-    :raises RobofyConfigError: It is neither.
-    """
-    if wish == "reset":
-        return Cursor(timezone=timezone)
-    try:
-        time = TimeReader().read(wish)  # without a zone UTC, as in since
-    except ValueError:
-        raise RobofyConfigError(f'{where} must be "reset" or an ISO 8601 time, not {str(wish)[:40]!r}.') from None
-    return Cursor(timezone=timezone, watermark=time)
-
 
 FETCHED: Final = Wanted(
     argument="manifest",

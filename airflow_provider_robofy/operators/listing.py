@@ -22,7 +22,7 @@ from airflow_provider_robofy.operators.base import (
     read_limit,
     run_key,
 )
-from airflow_provider_robofy.operators.cursors import cursor_run, inlets_with
+from airflow_provider_robofy.operators.cursor_store import cursor_run, inlets_with
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

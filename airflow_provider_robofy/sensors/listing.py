@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.operators.base import read_limit
-from airflow_provider_robofy.operators.cursors import cursor_state, inlets_with
+from airflow_provider_robofy.operators.cursor_store import cursor_state, inlets_with
 from airflow_provider_robofy.sensors.base import RobofyBaseSensor
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from airflow_provider_robofy.extract.arrivals import (
     ahead_of,
     as_landed,
 )
-from airflow_provider_robofy.extract.cursor import Cursor, cursor_body, cursor_key
+from airflow_provider_robofy.extract.cursor import Cursor
+from airflow_provider_robofy.extract.cursor_store import cursor_body, cursor_key
 from airflow_provider_robofy.extract.privacy import HASH, applied_rules, own_rules
 from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowVersion
 from airflow_provider_robofy.extract.window import Window

@@ -19,7 +19,8 @@ from fsspec.asyn import sync
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore, NextCursor, move_cursor
+from airflow_provider_robofy.extract.cursor import CursorRun, NextCursor, move_cursor
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landing import Landing
 from tests.extract.runs import make_cursor_run, make_listing_run

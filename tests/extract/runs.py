@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.cursor import CursorRun
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import RESOURCES

@@ -19,7 +19,8 @@ from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import rows
 from tests.extract.runs import IDENTITY, make_cursor_run, make_listing_run

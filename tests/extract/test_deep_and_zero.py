@@ -10,7 +10,8 @@ import pytest
 
 from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.extract import messages as messages_module
-from airflow_provider_robofy.extract.cursor import Cursor, FileCursorStore
+from airflow_provider_robofy.extract.cursor import Cursor
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
 from airflow_provider_robofy.extract.rows import NO_ID, TOO_DEEP
 from airflow_provider_robofy.extract.transcript import Transcript, blocks

@@ -16,7 +16,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.extract.cursor import Cursor, FileCursorStore, cursor_body
+from airflow_provider_robofy.extract.cursor import Cursor
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore, cursor_body
 from airflow_provider_robofy.extract.files import Spool, Store, sweep
 from airflow_provider_robofy.extract.landed import open_uri
 from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run

@@ -12,7 +12,7 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.extract.landed import rows
-from airflow_provider_robofy.operators import cursors
+from airflow_provider_robofy.operators import cursor_store
 from airflow_provider_robofy.operators.inbox import RobofyFetchMessagesOperator, RobofyFetchSessionsOperator
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from tests.operators.sync_world import NOW, World
@@ -92,7 +92,7 @@ def test_a_full_run_that_finds_nothing_has_nothing_to_wait_for(robofy_emulator_f
 def test_an_assets_cursor_moves_in_the_same_way_and_the_overflow_file_is_another_one(world, monkeypatch):
     asset = leads_asset("1", "a")
     world.states[asset] = {}
-    monkeypatch.setattr(cursors, "MAX_BYTES", 10)
+    monkeypatch.setattr(cursor_store, "MAX_BYTES", 10)
     manifest = fetch(world, "r1", cursor=asset)
     assert world.states[asset] == {}
     assert world.advance(manifest, cursor=asset)["moved"]

@@ -19,7 +19,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataErro
 from airflow_provider_robofy.assets.robofy import leads_asset
 from airflow_provider_robofy.cursor import main as command
 from airflow_provider_robofy.extract.files import Store
-from airflow_provider_robofy.operators import cursors
+from airflow_provider_robofy.operators import cursor_store
 from airflow_provider_robofy.operators.base import full_path_component
 from airflow_provider_robofy.operators.cursors import RobofyAdvanceCursorOperator
 from airflow_provider_robofy.operators.inbox import RobofyFetchSessionsOperator
@@ -272,7 +272,7 @@ def test_an_asset_of_ids_that_are_not_known_at_parse_is_refused(project, agent):
 @pytest.fixture
 def large(world, monkeypatch):
     """Give a world whose cursor is too large for the asset's state: its values, and the file beside the data."""
-    monkeypatch.setattr(cursors, "MAX_BYTES", 2000)
+    monkeypatch.setattr(cursor_store, "MAX_BYTES", 2000)
     world.asset = leads_asset(24017, world.agent)
     world.values = world.states[world.asset] = {}
     world.arrive(60)
@@ -405,7 +405,7 @@ def test_two_long_names_that_begin_alike_get_two_cursors(world):
 def test_a_cursor_under_the_long_name_of_an_earlier_version_is_found(world, monkeypatch):
     name = f"{'d' * 150}.leads"
     with monkeypatch.context() as patch:
-        patch.setattr(cursors, "path_component", full_path_component)
+        patch.setattr(cursor_store, "path_component", full_path_component)
         world.run("r1", cursor_name=name)
     path = cursor_file(world)
     assert len(path.name) > 205

@@ -20,7 +20,8 @@ from importlib import import_module
 from typing import Any
 
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import FileCursorStore, NextCursor, move_cursor
+from airflow_provider_robofy.extract.cursor import NextCursor, move_cursor
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.landed import hold, open_uri
 from airflow_provider_robofy.extract.listing import ListingRun
 from airflow_provider_robofy.extract.window import Window

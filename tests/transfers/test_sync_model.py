@@ -30,7 +30,8 @@ from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.arrivals import NewestRows, ahead_of, as_landed
-from airflow_provider_robofy.extract.cursor import Cursor, CursorRun, FileCursorStore
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
+from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri, rows
 from airflow_provider_robofy.extract.listing import ListingRun

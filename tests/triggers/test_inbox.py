@@ -11,7 +11,7 @@ import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.cursor import cursor_key
+from airflow_provider_robofy.extract.cursor_store import cursor_key
 from airflow_provider_robofy.operators.inbox import RobofyFetchSessionsOperator
 from airflow_provider_robofy.triggers import polls
 from airflow_provider_robofy.triggers.inbox import RobofyNewSessionsEventTrigger, RobofyNewSessionsTrigger
