@@ -168,6 +168,13 @@ def test_an_id_that_cannot_be_sent_fails_alone(robofy, context, ti, tmp_path, se
     assert ti.pushed["manifest"]["sessions_read"] == 1
 
 
+def test_no_more_sessions_are_read_at_a_time_than_max_concurrency(robofy, context, tmp_path):
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    robofy.configure(latency=0.05)
+    fetch_messages(context, tmp_path / "messages.jsonl", sessions, max_concurrency=2)
+    assert robofy.state()["peak_in_flight"] == 2
+
+
 def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, context, tmp_path):
     sessions = {**fetch_sessions(context, tmp_path / "sessions.jsonl"), "chatbot_id": "nobody"}
     with pytest.raises(AirflowFailException, match="CHATBOT_NOT_FOUND"):
