@@ -38,6 +38,8 @@ def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, 
     assert (manifest["resource"], manifest["rows"], manifest["received"], manifest["pages"]) == ("sessions", 20, 20, 3)
     assert manifest == json.loads((tmp_path / "sessions.jsonl.manifest.json").read_text())
     assert any(row["session_id"] == AWKWARD for row in rows)
+    other = fetch_sessions(context, tmp_path / "other.jsonl", chatbot_id=robofy.chatbot_ids[1])
+    assert other["chatbot_id"] == robofy.chatbot_ids[1]
 
 
 def test_since_lands_what_was_touched_at_or_after_it_and_nothing_is_too_new(robofy, context, tmp_path):
