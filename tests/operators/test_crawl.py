@@ -56,6 +56,7 @@ def test_a_crawl_is_started_and_waited_for(robofy, context, ti):
 def test_every_documented_option_goes_to_the_api_under_its_own_name(robofy, context):
     task(
         start_urls=[SITE, " http://example.com/docs "],
+        chatbot_id=robofy.chatbot_ids[1],
         include_urls=["https://example.com/docs"],
         exclude_urls="https://example.com/shop",
         max_pages=200,
@@ -69,7 +70,7 @@ def test_every_documented_option_goes_to_the_api_under_its_own_name(robofy, cont
     assert robofy.crawls()[0]["request"] == {
         "start_urls": [{"url": SITE}, {"url": "http://example.com/docs"}],
         "project_id": "24017",
-        "chatbot_id": robofy.chatbot_ids[0],
+        "chatbot_id": robofy.chatbot_ids[1],
         "include_urls": ["https://example.com/docs"],
         "exclude_urls": ["https://example.com/shop"],
         "max_crawl_pages": 200,

@@ -38,6 +38,8 @@ def test_every_session_lands_as_the_api_sent_it_with_three_fields_added(robofy, 
     assert (manifest["resource"], manifest["rows"], manifest["received"], manifest["pages"]) == ("sessions", 20, 20, 3)
     assert manifest == json.loads((tmp_path / "sessions.jsonl.manifest.json").read_text())
     assert any(row["session_id"] == AWKWARD for row in rows)
+    other = fetch_sessions(context, tmp_path / "other.jsonl", chatbot_id=robofy.chatbot_ids[1])
+    assert other["chatbot_id"] == robofy.chatbot_ids[1]
 
 
 def test_since_lands_what_was_touched_at_or_after_it_and_nothing_is_too_new(robofy, context, tmp_path):
@@ -166,6 +168,13 @@ def test_an_id_that_cannot_be_sent_fails_alone(robofy, context, ti, tmp_path, se
     with pytest.raises(RobofyDataError, match="1 of 2 sessions failed"):
         fetch_messages(context, tmp_path / "messages.jsonl", manifest)
     assert ti.pushed["manifest"]["sessions_read"] == 1
+
+
+def test_no_more_sessions_are_read_at_a_time_than_max_concurrency(robofy, context, tmp_path):
+    sessions = fetch_sessions(context, tmp_path / "sessions.jsonl")
+    robofy.configure(latency=0.05)
+    fetch_messages(context, tmp_path / "messages.jsonl", sessions, max_concurrency=2)
+    assert robofy.state()["peak_in_flight"] == 2
 
 
 def test_an_agent_that_is_gone_is_an_error_and_not_twenty_sessions_gone(robofy, context, tmp_path):
