@@ -11,8 +11,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 from benchmarks import conversations, formats, importing, lead_sync, peer_table, waiting, warehouse
+from benchmarks.common import ROOT
 
-PAGE = peer_table.ROOT / "docs" / "benchmarks.md"
+PAGE = ROOT / "docs" / "benchmarks.md"
 
 
 class _Both(io.StringIO):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MB = 1e6
+ROOT = Path(__file__).parent.parent
 
 
 @contextmanager

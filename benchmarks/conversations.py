@@ -1,17 +1,15 @@
 """Measure messages and leads of 2,000 sessions: the operators beside a hand-written loop and dlt's ``rest_api``.
 
-dlt is no dependency: it takes part where it can be imported, or where ``ROBOFY_BENCH_DLT`` names a Python that has it.
+dlt has an environment of its own, which ``make bench`` makes; without it, it is left out.
 """
 
 from __future__ import annotations
 
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 
-from benchmarks.common import MB, emulator, run
+from benchmarks.common import MB, ROOT, emulator, run
 from benchmarks.conversation_contenders import AT_A_TIME
 
 LATENCY = 0.05
@@ -24,13 +22,6 @@ def run_one(name: str, url: str, chatbot_id: str, python: str = sys.executable) 
     """Run one contender in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         return run("benchmarks.conversation_contenders", name, url, chatbot_id, folder, python=python)
-
-
-def python_with_dlt() -> str | None:
-    """Return an interpreter that can import dlt, or None."""
-    python = os.environ.get("ROBOFY_BENCH_DLT", sys.executable)
-    found = subprocess.run([python, "-c", "import dlt"], capture_output=True, check=False)
-    return python if found.returncode == 0 else None
 
 
 def fan_out(sessions: int = 2000, rounds: int = 3) -> bool:
@@ -49,11 +40,11 @@ def fan_out(sessions: int = 2000, rounds: int = 3) -> bool:
         of_leads = [run_one(LEADS, url, chatbot_id) for _ in range(rounds)]
         ratio = statistics.median(one["seconds"] for one in of_leads) / ideal
         show(LEADS, of_leads, f"{ratio:.3f} of the ideal")
-        if python := python_with_dlt():
-            one = run_one(DLT, url, chatbot_id, python)
+        if (python := ROOT / ".venv-bench-dlt" / "bin" / "python").exists():
+            one = run_one(DLT, url, chatbot_id, str(python))
             show(DLT, [one], f"{one['seconds'] / ideal:.2f} of the ideal, one run, listing and load included")
         else:
-            print(f"{DLT:20} left out: dlt cannot be imported (pip install dlt, or set ROBOFY_BENCH_DLT)")
+            print(f"{DLT:20} left out: make bench makes its environment")
         one = run_one(HAND, url, chatbot_id)
         show(HAND, [one], f"{one['seconds'] / ideal:.1f} of the ideal, one run")
     return promise(f"at most {MAX_RATIO} of the ideal", kept=max(statistics.median(ratios), ratio) <= MAX_RATIO)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import statistics
 import sys
 import tempfile
-from pathlib import Path
 
-from benchmarks.common import MB, run
+from benchmarks.common import MB, ROOT, run
 from benchmarks.lead_sync import leads_of
 
-ROOT = Path(__file__).parent.parent
 #: Contenders, and the environments of those that have one of their own.
 CONTENDERS = {
     "bare socket": "",

@@ -239,5 +239,11 @@ def test_the_emulator_shares_no_code_with_the_rest():
     assert [line for line in imports if others.search(line)] == []
 
 
+def test_every_test_that_a_promise_of_security_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("SECURITY.md"))
+    assert len(named) > 15
+    assert [f"{path}::{name}" for path, name in named if f"\ndef {name}(" not in text_of(path)] == []
+
+
 def test_the_version_in_the_changelog_is_the_packages():
     assert airflow_provider_robofy.__version__ in text_of("CHANGELOG.md")
