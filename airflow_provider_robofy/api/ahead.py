@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 #: Pages are asked for ahead only where an answer takes so many times as long as what is done with a page. Otherwise the
 #: threads would wait for each other, and not for the network.
 WORTH: Final = 3.0
+#: An answer that takes so many seconds is reason enough. Of faster ones several are measured: the first are slower.
+SLOW: Final = 0.02
+_MEASURED: Final = 5
 #: Pages after which a read from a server that answers so fast goes on one page after another.
 _TRIED: Final = 20
 #: Of so many rows at least the ids are remembered: no more can arrive while a request is under way.
@@ -82,6 +85,7 @@ class PagesAhead:
         self._helpers: list[RobofyClient] = []
         self._idle: SimpleQueue[RobofyClient] = SimpleQueue()
         self._fastest_answer = self._fastest_work = float("inf")
+        self._measured = 0
 
     def pages(self) -> Iterator[Page]:
         """Yield the pages in order.
@@ -128,6 +132,7 @@ class PagesAhead:
             raise
         if measured:
             self._fastest_answer = min(self._fastest_answer, time.monotonic() - began)
+            self._measured += 1
         return answered
 
     def _result(self, future: Future[Answered[Rows]]) -> Answered[Rows]:
@@ -157,12 +162,19 @@ class PagesAhead:
             if self._form is None or self._forms > _MOST_FORMS:
                 self._give_up()
                 return
-        if not self._ahead and self._fastest_answer <= WORTH * self._fastest_work:
+        if not self._ahead and not self._is_worth_it:
             if page.number >= _TRIED and not self._workers:
                 self._give_up()
         elif self._form:
             self._width = min(self._most, self._width + 1 if self._troubled else self._width * 2)
             self._ask_ahead(self._form)
+
+    @property
+    def _is_worth_it(self) -> bool:
+        """Return whether the server is slow enough to ask for pages ahead."""
+        if SLOW <= self._fastest_answer < float("inf"):
+            return True
+        return self._measured >= _MEASURED and self._fastest_answer > WORTH * self._fastest_work
 
     def _remember(self, page: Page) -> bool:
         """Take the ids of a page, and return whether pages may be asked for ahead now."""

@@ -37,7 +37,7 @@ def page_token(number: int) -> str:
 
 @pytest.fixture(autouse=True)
 def _always_worth_it(monkeypatch):
-    monkeypatch.setattr(ahead, "WORTH", 0.0)
+    monkeypatch.setattr(ahead, "SLOW", 0.0)
 
 
 # ----------------------------------------------------------------------------------------------- any tokens, no network
@@ -257,6 +257,7 @@ def test_rows_without_an_id_are_read_one_page_after_another(client):
 
 
 def test_where_the_network_is_fast_nothing_is_asked_for_ahead(client, monkeypatch):
+    monkeypatch.setattr(ahead, "SLOW", float("inf"))
     monkeypatch.setattr(ahead, "WORTH", float("inf"))
     emulator, one = client()
     read(emulator, one)

@@ -140,7 +140,7 @@ class World:
 @pytest.fixture(scope="module", autouse=True)
 def _always_worth_it():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ahead, "WORTH", 0.0)
+        patch.setattr(ahead, "SLOW", 0.0)
         yield
 
 

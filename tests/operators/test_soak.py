@@ -41,7 +41,7 @@ def test_what_lands_among_faults_is_what_lands_without(  # noqa: PLR0917
 ):
     robofy = robofy_emulator_factory(leads=LEADS, page_size=PAGE_SIZE)
     monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.001)))
-    monkeypatch.setattr(ahead, "WORTH", 0.0)
+    monkeypatch.setattr(ahead, "SLOW", 0.0)
 
     def land(folder: str, width: int) -> tuple[dict[str, Any], bytes]:
         connection = json.loads(robofy.connection_json())
