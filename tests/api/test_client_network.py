@@ -131,7 +131,8 @@ def test_https_goes_through_a_tunnel_that_gets_its_own_password_and_not_the_key(
     monkeypatch.setenv("HTTPS_PROXY", f"http://someone:p%40ss@127.0.0.1:{proxy.port}")
     server = raw_server(answer(GOOD), tls=tls)
     assert connect(server.url).call(LEADS).items == ROWS
-    assert lines(proxy) == [f"CONNECT 127.0.0.1:{server.port}"]
+    # Python 3.11 says HTTP/1.0 there, as later ones do not.
+    assert [line.removesuffix(" HTTP/1.0") for line in lines(proxy)] == [f"CONNECT 127.0.0.1:{server.port}"]
     assert "rk_test" not in proxy.heads[0]
     assert "authorization: bearer rk_test" in server.heads[0].lower()
     expected = base64.b64encode(b"someone:p@ss").decode()
