@@ -74,6 +74,10 @@ class Call(Generic[T]):
         try:
             path = (template or self.template).format_map({k: quote(str(v), safe="") for k, v in self.path.items()})
             query = urlencode({k: v for k, v in self.query.items() if v is not None})
+        except KeyError as name:
+            raise RobofyConfigError(
+                f"The path template of {self.endpoint} has the placeholder {name}, for which this call has no value."
+            ) from None
         except UnicodeEncodeError:
             raise RobofyConfigError("An id or parameter holds half a character, which cannot be sent.") from None
         return f"{path}?{query}" if query else path

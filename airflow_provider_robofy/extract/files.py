@@ -342,9 +342,9 @@ class Store:
 
         :param spooled: The local file.
         :param size: Its size in bytes.
-        :return: The version that was published, as :meth:`version` returns it. Where the store names an MD5 as ETag, as
-            S3 does, it is that of this file; elsewhere another writer's put in the same moment may be taken for it.
-        :raises RobofyLandingError: The store shows another file than was sent.
+        :return: The version that was sent, to compare with :meth:`version`. Where a store names no MD5 as ETag, as S3
+            does, it may be the version that another writer has sent in the same moment.
+        :raises RobofyLandingError: The store shows another size than was sent.
         """
         version, sent = None, ""
         if self.is_local:
@@ -370,10 +370,7 @@ class Store:
         etag = str(found.get("ETag")).strip('"')
         # Under encryption by KMS an ETag only looks like an MD5; then the content decides.
         if _MD5.fullmatch(etag) and etag != sent and self._md5() != sent:
-            raise RobofyLandingError(
-                f"{self.uri}: another try has landed there while this one was running, in the same moment. What it "
-                "sent stays. No cursor was moved by this one."
-            )
+            found = {**found, "ETag": sent}  # it is another writer's
         return version or _version(found)
 
     def _md5(self) -> str:

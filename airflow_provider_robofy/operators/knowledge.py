@@ -242,7 +242,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
         self.lineage.wrote(self.location_of("knowledge", **work.ids), uploaded)
         count_uploads(manifest["counts"], tags_of(self))
-        self.log.info("%s; knowledge of agent %s", manifest["counts"], work.ids["chatbot_id"])
+        self._log_counts(manifest["counts"])
         if not manifest["counts"]["found"]:
             self.log.warning("The source exists, but has no documents.")
         if error := report.verdict(max_failed=self.max_failed) or unclosed:
@@ -309,7 +309,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                     unclosed = self._close(ledger)
         counts = {name: len(items) for name, items in pruned.lists().items()}
         count_uploads(counts, tags_of(self))
-        self.log.info("%s; knowledge of agent %s", counts, work.ids["chatbot_id"])
+        self._log_counts(counts)
         manifest = with_lists(
             {**manifest, "counts": {**manifest["counts"], **counts}, "prune_skipped": skipped},
             {**lists_in(manifest), **pruned.lists()},
@@ -319,6 +319,10 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             context["ti"].xcom_push(key="manifest", value=manifest)
             raise error
         return manifest
+
+    def _log_counts(self, counts: dict[str, int]) -> None:
+        shown = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+        self.log.info("Documents of agent %s: %s", self.hook.chatbot_id(self.chatbot_id), shown)
 
     def _close(self, ledger: Ledger) -> RobofyError | None:
         """Close the ledger, and return the error instead of raising it, so that it replaces no other."""

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import delink_asset, fill, placeholders
+from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.api.settings import Settings
 
 IDS = {"project_id": "24017", "chatbot_id": "a/b+c=", "linkage_id": 6548, "asset_id": "x-1"}
@@ -49,6 +50,11 @@ def test_the_request_has_the_path_and_body_of_the_connection(robofy_emulator_fac
     with RobofyClient(settings) as client:
         client.call(delink_asset({"link": 6548}, values))
     assert emulator.delinks() == [{"body": {"link": 6548}, "names": []}]
+
+
+def test_a_path_with_a_placeholder_that_a_call_cannot_fill_names_it():
+    with pytest.raises(RobofyConfigError, match=r"delink_asset has the placeholder 'linkage_id'.*no value"):
+        delink_asset({"link": 6548}).target("/v2/{linkage_id}")
 
 
 def test_without_an_object_there_is_no_body():

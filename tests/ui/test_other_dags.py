@@ -61,7 +61,7 @@ def test_the_logs_of_a_knowledge_run_name_the_documents_and_follow_the_crawl(sta
 
     screens.task("upload_documents")
     uploaded = screens.log("uploaded")
-    assert "'uploaded': 1" in uploaded
+    assert "1 found, 1 uploaded, 0 unchanged" in uploaded
     window.page.goto(window.page.url.partition("/tasks/")[0])
     screens.task("crawl_website")
     crawled = screens.log("crawl")
