@@ -8,8 +8,8 @@ from concurrent.futures import wait
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_robofy.api.client import Listing
 from airflow_provider_robofy.api.errors import RobofyCallError, RobofyError, RobofyRateLimitError
+from airflow_provider_robofy.api.pages import Listing
 from airflow_provider_robofy.api.tokens import foresee
 from airflow_provider_robofy.api.workers import Workers
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from airflow_provider_robofy.api.call import Call
-    from airflow_provider_robofy.api.client import Answered, Page, RobofyClient
+    from airflow_provider_robofy.api.client import Answered, RobofyClient
     from airflow_provider_robofy.api.envelopes import Rows
+    from airflow_provider_robofy.api.pages import Page
     from airflow_provider_robofy.api.tokens import TokenForm
 
 #: Pages are asked for ahead only where an answer takes so many times as long as what is done with a page. Otherwise the

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from airflow_provider_robofy.api.endpoints import list_leads, list_sessions
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.rows import RowOrder, RowVersion, fingerprint
+from airflow_provider_robofy.extract.overlap import RowVersion, fingerprint
+from airflow_provider_robofy.extract.rows import RowOrder
 from airflow_provider_robofy.extract.window import earlier
 from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from airflow_provider_robofy.api.client import Page, RobofyClient
+    from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.api.errors import RobofyError
+    from airflow_provider_robofy.api.pages import Page
     from airflow_provider_robofy.extract.cursor import Cursor
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.resources import Resource

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError, RobofyLandingError
 from airflow_provider_robofy.extract.cursor_store import RESET, CursorStore
-from airflow_provider_robofy.extract.rows import Overlap, Owed, RowVersion
+from airflow_provider_robofy.extract.overlap import Overlap, Owed, RowVersion
 from airflow_provider_robofy.extract.window import Window, earlier
 
 if TYPE_CHECKING:

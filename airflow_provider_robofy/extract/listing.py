@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.extract.cursor_store import RESET
 from airflow_provider_robofy.extract.landed import hold
-from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
+from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.extract.manifest import Manifest, identity
 from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowFilter, rejected_line
 from airflow_provider_robofy.extract.window import earlier
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from logging import Logger
 
-    from airflow_provider_robofy.api.client import Page
+    from airflow_provider_robofy.api.pages import Page
     from airflow_provider_robofy.api.times import TimeReader
     from airflow_provider_robofy.extract.cursor import CursorRun
     from airflow_provider_robofy.extract.files import Store

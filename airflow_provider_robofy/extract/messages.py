@@ -26,8 +26,9 @@ from airflow_provider_robofy.api.errors import (
     RobofyNotFoundError,
 )
 from airflow_provider_robofy.api.workers import Workers
-from airflow_provider_robofy.extract.landing import Landing, MessagesManifest, identity
+from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.listing import FUTURE, Progress
+from airflow_provider_robofy.extract.manifest import MessagesManifest, identity
 from airflow_provider_robofy.extract.rows import UNKNOWN
 from airflow_provider_robofy.extract.transcript import Conversation, SessionLeads, SessionRows, Transcript, blocks
 from airflow_provider_robofy.resources import CHATBOT_ID, CONVERSATIONS, LEADS, MESSAGES, PROJECT_ID

@@ -21,7 +21,8 @@ from airflow_provider_robofy.api.errors import (
     RobofyResponseError,
 )
 from airflow_provider_robofy.api.workers import Workers
-from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
+from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.extract.manifest import Manifest, identity
 from airflow_provider_robofy.extract.rows import UNKNOWN
 from airflow_provider_robofy.knowledge.questions import LONGEST_ANSWER
 from airflow_provider_robofy.resources import CHATBOT_ID, POSITION, PROJECT_ID

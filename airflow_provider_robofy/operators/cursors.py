@@ -13,7 +13,7 @@ from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
 from airflow_provider_robofy.extract.cursor import Cursor, NextCursor, move_cursor, still_owed
 from airflow_provider_robofy.extract.landed import Shard, Wanted, hold
-from airflow_provider_robofy.extract.rows import fingerprint
+from airflow_provider_robofy.extract.overlap import fingerprint
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import failing_at_once
 from airflow_provider_robofy.operators.cursor_store import cursor_store, inlets_with

@@ -106,7 +106,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`. No personal data.
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.Manifest`. No personal data.
     :raises AirflowFailException: Key, agent, connection or ``since`` are wrong, so that a retry cannot help.
     :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
     """
@@ -187,7 +187,7 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
     :param max_rejected: Rows that are no messages (not an object, or with a field of a name that is added here) before
         the task fails, likewise; they are in ``<file>.rejected.jsonl``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.MessagesManifest`. No personal
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.MessagesManifest`. No personal
         data.
     :raises AirflowFailException: Key, connection, ``sessions`` or ``shard`` are wrong, or every session is gone.
     :raises RobofyDataError: More sessions failed, or rows were rejected, than is allowed; the task's retries apply.

@@ -104,8 +104,8 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     :param max_rejected: Rows that may be rejected before the task fails; the files are published all the same, and the
         manifest is pushed to XCom as ``manifest``. Default 0.
     :param robofy_conn_id: The Robofy connection. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`; with ``sessions``,
-        :class:`~airflow_provider_robofy.extract.landing.MessagesManifest`. No personal data.
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.Manifest`; with ``sessions``,
+        :class:`~airflow_provider_robofy.extract.manifest.MessagesManifest`. No personal data.
     :raises AirflowFailException: Key, ids, connection or window are wrong, so that a retry cannot help.
     :raises RobofyError: The API failed, or the file could not be landed; the task's retries apply.
     """

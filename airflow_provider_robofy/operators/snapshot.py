@@ -10,7 +10,8 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.endpoints import SNAPSHOTS_OF, snapshot
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyNotFoundError
-from airflow_provider_robofy.extract.landing import Landing, Manifest, identity
+from airflow_provider_robofy.extract.landing import Landing
+from airflow_provider_robofy.extract.manifest import Manifest, identity
 from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, UNKNOWN, rejected_line
 from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
@@ -48,7 +49,7 @@ class RobofySnapshotOperator(RobofyBaseOperator):
     :param missing: What to do where the API does not know the path (404): ``fail`` the task, or ``skip`` it. Default
         ``fail``.
     :param robofy_conn_id: The Robofy connection; its ``privacy`` rules apply. (templated)
-    :return: The manifest, see :class:`~airflow_provider_robofy.extract.landing.Manifest`. No personal data.
+    :return: The manifest, see :class:`~airflow_provider_robofy.extract.manifest.Manifest`. No personal data.
     :raises AirflowFailException: Key, project, connection or path are wrong, so that a retry cannot help.
     :raises AirflowSkipException: The path answers 404, and ``missing`` is ``skip``.
     :raises RobofyDataError: A row is not an object; the others landed, and the task's retries apply.

@@ -26,7 +26,7 @@ from airflow_provider_robofy.extract.arrivals import (
 from airflow_provider_robofy.extract.cursor import Cursor
 from airflow_provider_robofy.extract.cursor_store import cursor_body, cursor_key
 from airflow_provider_robofy.extract.privacy import HASH, applied_rules, own_rules
-from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowVersion
+from airflow_provider_robofy.extract.rows import NEWEST_FIRST
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
     from airflow_provider_robofy.extract.arrivals import Head, HeadRow
+    from airflow_provider_robofy.extract.overlap import RowVersion
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.hooks.connection import RobofyConnection
     from airflow_provider_robofy.resources import Resource

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import ahead
-from airflow_provider_robofy.api.client import TOKEN_PARAMETER, Answered, RobofyClient
+from airflow_provider_robofy.api.client import Answered, RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import (
@@ -25,6 +25,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyNotFoundError,
     RobofyRateLimitError,
 )
+from airflow_provider_robofy.api.pages import TOKEN_PARAMETER
 from airflow_provider_robofy.api.settings import Settings
 
 NOW = datetime(2025, 1, 15, tzinfo=UTC)

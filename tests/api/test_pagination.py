@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import client, endpoints
-from airflow_provider_robofy.api.client import Answered, Listing
+from airflow_provider_robofy.api.client import Answered
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import RobofyResponseError
+from airflow_provider_robofy.api.pages import Listing
 
 AT = datetime(2026, 2, 20, 14, 45, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from airflow_provider_robofy.emulator import Emulator
 from airflow_provider_robofy.emulator.command import _parser
 from airflow_provider_robofy.emulator.control import OPERATIONS
 from airflow_provider_robofy.emulator.faults import KINDS
-from airflow_provider_robofy.extract.landing import Manifest
+from airflow_provider_robofy.extract.manifest import Manifest
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from tests.child import python
 from tests.offered import offered

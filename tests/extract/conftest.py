@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from airflow_provider_robofy.api.client import Page
-    from airflow_provider_robofy.extract.landing import Manifest
+    from airflow_provider_robofy.api.pages import Page
+    from airflow_provider_robofy.extract.manifest import Manifest
 
 
 def land_sessions(path: Path, rows: Iterable[Any], **changes: Any) -> dict[str, Any]:

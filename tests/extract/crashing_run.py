@@ -28,8 +28,8 @@ from tests.extract.runs import make_cursor_run, make_listing_run
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_robofy.api.client import Page
-    from airflow_provider_robofy.extract.landing import Manifest
+    from airflow_provider_robofy.api.pages import Page
+    from airflow_provider_robofy.extract.manifest import Manifest
 
 BESIDE = (".rejected.jsonl", ".manifest.json", ".cursor-next.json")
 #: Steps at which the run dies: before a method is called, for a path that ends so.

@@ -17,14 +17,14 @@ import orjson
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.client import Page
+from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.extract.files import Store
 from tests.extract.runs import make_listing_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_robofy.extract.landing import Manifest
+    from airflow_provider_robofy.extract.manifest import Manifest
 
 START = datetime(2025, 1, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.client import Page
+from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import CursorRun
 from airflow_provider_robofy.extract.cursor_store import FileCursorStore

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.ahead import PagesAhead
-from airflow_provider_robofy.api.client import TOKEN_PARAMETER, Answered, Page
+from airflow_provider_robofy.api.client import Answered
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.envelopes import Rows
+from airflow_provider_robofy.api.pages import TOKEN_PARAMETER, Page
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.cursor import Cursor, CursorRun

@@ -30,7 +30,7 @@ from tests.extract.runs import STAMP, lead
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_robofy.api.client import Page
+    from airflow_provider_robofy.api.pages import Page
 
 NAMES = ["leads.jsonl", "leads.jsonl.gz", "leads.csv", "leads.csv.gz", "leads.parquet"]
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_robofy.api.client import Page, RobofyClient
+from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConnectionError, RobofyDataError, RobofyLandingError
+from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract import listing as listing_module
 from airflow_provider_robofy.extract.landing import Landing

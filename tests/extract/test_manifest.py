@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyLandingError
-from airflow_provider_robofy.extract.landing import Manifest, MessagesManifest, identity
+from airflow_provider_robofy.extract.manifest import Manifest, MessagesManifest, identity
 
 COUNTS = {"rows": 10, "received": 16, "duplicates": 3, "outside_window": 2, "rejected": 1}
 WINDOW = {"mode": "window", "since": "2025-01-15T00:00:00+00:00", "until": None}

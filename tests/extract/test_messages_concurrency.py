@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyAuthError, RobofyCancelledError
+from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.extract import messages as module
 from tests.extract.conftest import make_extraction
 

@@ -25,7 +25,7 @@ from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_robofy.api.client import Page
+    from airflow_provider_robofy.api.pages import Page
 
 DAY = 24 * 3600
 

@@ -26,7 +26,7 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.emulator import server
 from airflow_provider_robofy.extract.landed import rows
-from airflow_provider_robofy.extract.landing import Manifest
+from airflow_provider_robofy.extract.manifest import Manifest
 from airflow_provider_robofy.hooks import metrics
 from airflow_provider_robofy.knowledge import asked
 from airflow_provider_robofy.operators.ask import RobofyAskAgentOperator

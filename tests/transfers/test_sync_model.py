@@ -25,8 +25,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyError
+from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.arrivals import NewestRows, ahead_of, as_landed

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 
-from airflow_provider_robofy.api.client import Page
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.arrivals import Head, ahead_of, as_landed
 from airflow_provider_robofy.extract.cursor import Cursor
 from airflow_provider_robofy.extract.cursor_store import cursor_key
+from airflow_provider_robofy.extract.overlap import Overlap, RowVersion
 from airflow_provider_robofy.extract.privacy import Pseudonyms, applied_rules, check_rules
-from airflow_provider_robofy.extract.rows import Overlap, RowVersion
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.triggers import listing as module
