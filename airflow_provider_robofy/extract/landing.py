@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyForeignFileError, RobofyLandingError
-from airflow_provider_robofy.extract.files import Spool
 from airflow_provider_robofy.extract.formats import SPOILT, Format, format_of
 from airflow_provider_robofy.extract.manifest import identity
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
 if TYPE_CHECKING:

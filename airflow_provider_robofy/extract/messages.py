@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.api.envelopes import Rows
     from airflow_provider_robofy.api.settings import Settings
     from airflow_provider_robofy.api.times import TimeReader
-    from airflow_provider_robofy.extract.files import Spool, Store
+    from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.extract.landed import LandedSessions, Shard
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
+    from airflow_provider_robofy.extract.spool import Spool
 
 #: If at least so many sessions were listed and all are gone, the path is more likely to be wrong.
 FEWEST_FOR_DRIFT = 5

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyLedgerError
-from airflow_provider_robofy.extract.files import Spool
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.knowledge.ledger import storage_error
 
 if TYPE_CHECKING:

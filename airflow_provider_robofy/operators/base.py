@@ -16,8 +16,8 @@ from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperat
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyError
 from airflow_provider_robofy.assets.events import describe_events
 from airflow_provider_robofy.assets.robofy import resource_uri
-from airflow_provider_robofy.extract.files import sweep
 from airflow_provider_robofy.extract.landing import FAILED_SUFFIX, NEXT_SUFFIX, REJECTED_SUFFIX, SUFFIX
+from airflow_provider_robofy.extract.spool import sweep
 from airflow_provider_robofy.hooks.lineage import Lineage, harmless
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import tags_of

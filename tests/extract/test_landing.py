@@ -22,9 +22,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from pyarrow import parquet
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
-from airflow_provider_robofy.extract.files import Spool, Store
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.formats import Format, format_of
 from airflow_provider_robofy.extract.landed import rows
+from airflow_provider_robofy.extract.spool import Spool
 from tests.extract.runs import STAMP, lead
 
 if TYPE_CHECKING:

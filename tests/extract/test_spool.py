@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from airflow_provider_robofy.extract.files import Spool
+from airflow_provider_robofy.extract.spool import Spool
 
 
 def test_compressed_bytes_bear_no_time_and_no_name(tmp_path):

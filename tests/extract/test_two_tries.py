@@ -18,8 +18,9 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyLandingError
 from airflow_provider_robofy.extract.cursor import Cursor
 from airflow_provider_robofy.extract.cursor_store import FileCursorStore, cursor_body
-from airflow_provider_robofy.extract.files import Spool, Store, sweep
+from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import open_uri
+from airflow_provider_robofy.extract.spool import Spool, sweep
 from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:

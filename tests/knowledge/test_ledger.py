@@ -11,7 +11,8 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from airflow_provider_robofy.api.errors import RobofyLedgerError
-from airflow_provider_robofy.extract.files import Spool, Store
+from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.knowledge import ledger as module
 from airflow_provider_robofy.knowledge.ledger import Ledger, LedgerStorageError
 

@@ -23,7 +23,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyUncertainError,
 )
 from airflow_provider_robofy.api.transport import Received, Transport
-from airflow_provider_robofy.extract.files import Spool
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.knowledge.documents import Document, Source
 
 

@@ -13,7 +13,8 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_robofy.api.errors import RobofyDataError
-from airflow_provider_robofy.extract.files import Spool, Store
+from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.knowledge import lock
 from airflow_provider_robofy.knowledge.ledger import LedgerStorageError
 from airflow_provider_robofy.knowledge.lock import LedgerLockedError

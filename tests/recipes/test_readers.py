@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.extract.columns import table_of
-from airflow_provider_robofy.extract.files import Spool
 from airflow_provider_robofy.extract.formats import Format, defused
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.resources import RESOURCES, Kind
 from tests.extract.formats.test_csv import FORMULAS, NASTY
 from tests.extract.formats.test_round_trip import rows_of, texts, values

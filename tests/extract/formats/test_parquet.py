@@ -16,8 +16,8 @@ from pyarrow import parquet
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.extract import parquet as parquet_module
 from airflow_provider_robofy.extract.columns import table_of
-from airflow_provider_robofy.extract.files import Spool
 from airflow_provider_robofy.extract.parquet import ParquetWriter, read_parquet
+from airflow_provider_robofy.extract.spool import Spool
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.extract.columns import table_of
-from airflow_provider_robofy.extract.files import Spool
 from airflow_provider_robofy.extract.formats import FORMATS, Format
+from airflow_provider_robofy.extract.spool import Spool
 from airflow_provider_robofy.extract.transcript import Transcript, blocks
 
 WITH_COLUMNS = [("csv", True), ("csv", False), ("parquet", True)]
