@@ -19,7 +19,7 @@ from airflow_provider_robofy.api.envelopes import NoRowsError, Rows, read_object
 from airflow_provider_robofy.api.errors import RobofyConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
 T = TypeVar("T")
 Id = str | int
@@ -65,100 +65,21 @@ _OWN_STATUS = {
     "message_stats",
 }
 
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _PLAIN_WORD = re.compile(r"[a-z][a-z_-]*|v\d+|")
-_OVERRIDE = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*", re.ASCII)
+_PATH = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*", re.ASCII)
 _DOTS = re.compile(r"(?:\.|%2e){2}", re.IGNORECASE)
 
 
 #: The ids of an asset, the one that is sure to mean one link first.
 ASSET_IDS: Final = ("linkage_id", "asset_id")
-#: What the path and the body of a delink may fill in.
-DELINK_IDS: Final = ("project_id", "chatbot_id", *ASSET_IDS)
 
 
-def check_override(name: str, template: object) -> None:
-    """Check a path template that a connection sets in place of a built-in one.
+def is_path(text: object) -> bool:
+    """Return whether a text is a path on the connection's host: one ``/`` first, and no host, query or ``..``.
 
-    :param name: Endpoint name, a key of :data:`ENDPOINTS`.
-    :param template: Path that starts with one ``/``, without host, query or ``..``; placeholders as in the built-in.
-        For ``delink_asset`` also ``{"path": ..., "body": {...}}``, both with :data:`DELINK_IDS` as placeholders.
-    :raises RobofyConfigError: It is anything else; the message names the endpoint.
+    :param text: The text, which may have placeholders.
     """
-    field = f"Connection extra endpoints, {name!r}"
-    if name not in ENDPOINTS:
-        raise RobofyConfigError(f"{field}: no such endpoint. Known are {', '.join(sorted(ENDPOINTS))}.")
-    known = set(_PLACEHOLDER.findall(ENDPOINTS[name][1]))
-    if name == "delink_asset" and isinstance(template, dict):
-        known = set(DELINK_IDS)
-        if template.keys() != {"path", "body"}:
-            raise RobofyConfigError(f'{field}: give a path, or an object with "path" and "body" and nothing else.')
-        _check_delink_body(field, template["body"])
-        template = template["path"]
-    if not isinstance(template, str) or not _OVERRIDE.fullmatch(template) or _DOTS.search(template):
-        raise RobofyConfigError(
-            f"{field}: a path template must start with a single '/', and hold no host, query or '..'."
-        )
-    if strangers := set(_PLACEHOLDER.findall(template)) - known:
-        raise RobofyConfigError(
-            f"{field}: unknown placeholder {', '.join(sorted(strangers))}; "
-            f"this endpoint fills in {', '.join(sorted(known)) or 'none'}."
-        )
-
-
-def _check_delink_body(field: str, body: object) -> None:
-    """Check the body of a delink: a body that names no asset might delink all of them."""
-    names: set[str] = set()
-    in_keys: set[str] = set()
-    for text, is_key in _texts(body):
-        (in_keys if is_key else names).update(_PLACEHOLDER.findall(text))
-    if not isinstance(body, dict) or not names & set(ASSET_IDS):
-        raise RobofyConfigError(
-            f'{field}: "body" must be an object that uses {{linkage_id}} or {{asset_id}}; a body that names no asset '
-            "could delink all of them."
-        )
-    if strangers := in_keys | (names - set(DELINK_IDS)):
-        raise RobofyConfigError(
-            f"{field}: unknown placeholder {', '.join(sorted(strangers))} in the body; values may have "
-            f"{', '.join(DELINK_IDS)}, and names of fields none."
-        )
-
-
-def _texts(value: object) -> Iterator[tuple[str, bool]]:
-    """Yield every text of a JSON value, and whether it is the name of a field."""
-    if isinstance(value, str):
-        yield value, False
-    elif isinstance(value, dict):
-        yield from ((str(name), True) for name in value)
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for one in inner:
-        yield from _texts(one)
-
-
-def fill(template: Any, values: Mapping[str, Any]) -> Any:
-    """Return a body with its placeholders filled in.
-
-    :param template: The body as the connection has it, such as ``{"link": "{linkage_id}"}``.
-    :param values: Values by placeholder. A text that is nothing but a placeholder becomes the value itself, so that a
-        number stays a number.
-    :return: The body, such as ``{"link": 6548}``.
-    """
-    if isinstance(template, dict):
-        return {name: fill(inner, values) for name, inner in template.items()}
-    if isinstance(template, list):
-        return [fill(inner, values) for inner in template]
-    if not isinstance(template, str):
-        return template
-    whole = _PLACEHOLDER.fullmatch(template)
-    return values[whole[1]] if whole else _PLACEHOLDER.sub(lambda found: str(values[found[1]]), template)
-
-
-def placeholders(body: object) -> set[str]:
-    """Return the names of the placeholders in a body.
-
-    :param body: The body as the connection has it.
-    """
-    return {name for text, _ in _texts(body) for name in _PLACEHOLDER.findall(text)}
+    return isinstance(text, str) and _PATH.fullmatch(text) is not None and not _DOTS.search(text)
 
 
 def _call(
@@ -269,7 +190,7 @@ def delink_asset(body: Mapping[str, Any], ids: Mapping[str, object] | None = Non
     """Take an asset's link away. Neither the body nor the answer is documented.
 
     :param body: The body, filled in.
-    :param ids: Values of :data:`DELINK_IDS`, for a path that a connection sets. Default: the path needs none.
+    :param ids: Values of the placeholders in a path that a connection sets. Default: the path needs none.
     """
     return _call("delink_asset", _as_is, path=ids, json=dict(body))
 
@@ -368,7 +289,7 @@ def anything(method: str, path: str, *, params: Mapping[str, object] | None = No
     :param json: Body.
     :raises RobofyConfigError: The path holds a host, a query or ``..``, so that the key might go elsewhere.
     """
-    if not _OVERRIDE.fullmatch(path) or _DOTS.search(path) or "{" in path:
+    if not is_path(path) or "{" in path:
         raise RobofyConfigError("path must start with a single '/', and hold no host, query, '{' or '..'.")
     method = method.upper()
     # Whatever may be an id becomes a placeholder, so that no phone number reaches a log.

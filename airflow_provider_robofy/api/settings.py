@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from airflow_provider_robofy import __version__
-from airflow_provider_robofy.api.endpoints import check_override
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.overrides import check_override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_robofy.api.endpoints import ASSET_IDS, delink_asset, fill
+from airflow_provider_robofy.api.endpoints import ASSET_IDS, delink_asset
 from airflow_provider_robofy.api.errors import (
     RobofyBadRequestError,
     RobofyCallError,
@@ -17,6 +17,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyNotFoundError,
     RobofyUncertainError,
 )
+from airflow_provider_robofy.api.overrides import fill
 from airflow_provider_robofy.knowledge.ledger import DELINKED, DELINKING, INTENDED, delink_state
 from airflow_provider_robofy.knowledge.ready import LinkedAssets, ReadyWatch, some
 from airflow_provider_robofy.knowledge.uploads import may_have_arrived

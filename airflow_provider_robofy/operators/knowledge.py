@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS, placeholders
+from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
+from airflow_provider_robofy.api.overrides import placeholders
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.endpoints import delink_asset, fill, placeholders
+from airflow_provider_robofy.api.endpoints import delink_asset
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.overrides import fill, placeholders
 from airflow_provider_robofy.api.settings import Settings
 
 IDS = {"project_id": "24017", "chatbot_id": "a/b+c=", "linkage_id": 6548, "asset_id": "x-1"}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api import endpoints
 from airflow_provider_robofy.api.call import Call
-from airflow_provider_robofy.api.endpoints import ENDPOINTS, anything, check_override
+from airflow_provider_robofy.api.endpoints import ENDPOINTS, anything
 from airflow_provider_robofy.api.errors import RobofyConfigError
+from airflow_provider_robofy.api.overrides import check_override
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.emulator import routes
 
