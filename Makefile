@@ -144,7 +144,7 @@ airflow: env ## start the Airflow UI with the example DAGs and the emulator; Ctr
 	@.venv-bench-$*/bin/python $(PIP_INSTALL) $(if $(filter http,$*),--constraint constraints/airflow-$(NEWEST).txt) --group bench-$*
 	@touch $@
 
-bench: env .venv-bench-http/.stamp .venv-bench-dlt/.stamp .venv-bench-singer/.stamp ## measure time and memory, and write docs/benchmarks.md (half an hour)
+bench: env .venv-bench-http/.stamp .venv-bench-dlt/.stamp .venv-bench-singer/.stamp ## measure time and memory, and write docs/benchmarks.md (more than twenty minutes)
 	$(RUN) -m benchmarks
 
 # ------------------------------------------------------------------------------------------------------- packaging
