@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.api import client, endpoints
+from airflow_provider_robofy.api import endpoints, pages
 from airflow_provider_robofy.api.client import Answered
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.api.errors import RobofyResponseError
@@ -54,7 +54,7 @@ def test_a_token_that_was_met_before_is_an_error(period):
 
 
 def test_empty_pages_without_end_are_an_error(monkeypatch):
-    monkeypatch.setattr(client, "MAX_EMPTY_PAGES", 3)
+    monkeypatch.setattr(pages, "MAX_EMPTY_PAGES", 3)
     listing = Listing(endpoints.list_projects())
     for number in range(10):
         listing.accept(answered(*([1] if number % 3 == 2 else []), token=str(number)))
