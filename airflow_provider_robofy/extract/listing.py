@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
@@ -13,12 +13,13 @@ from airflow_provider_robofy.extract.cursor_store import RESET
 from airflow_provider_robofy.extract.landed import hold
 from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.manifest import Manifest, identity
-from airflow_provider_robofy.extract.rows import NEWEST_FIRST, RowFilter, rejected_line
+from airflow_provider_robofy.extract.rows import FUTURE, NEWEST_FIRST, RowFilter, rejected_line
 from airflow_provider_robofy.extract.window import earlier
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from datetime import timedelta
     from logging import Logger
 
     from airflow_provider_robofy.api.pages import Page
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.window import Window
     from airflow_provider_robofy.resources import Resource
 
-#: A row this far ahead of the clock is not the clock's fault any more.
-FUTURE: Final = timedelta(minutes=5)
 #: Seconds between two log lines about a long read.
 PROGRESS_INTERVAL: Final = 10.0
 #: Bytes of rejected lines that are written at a time.

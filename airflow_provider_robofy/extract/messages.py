@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections import deque
+from collections import Counter, deque
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.api.endpoints import ENDPOINTS, list_leads, list_session_messages
+from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.api.errors import (
     RobofyAuthError,
     RobofyCallError,
@@ -25,26 +23,25 @@ from airflow_provider_robofy.api.errors import (
     RobofyError,
     RobofyNotFoundError,
 )
+from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.api.workers import Workers
 from airflow_provider_robofy.extract.landing import Landing
-from airflow_provider_robofy.extract.listing import FUTURE, Progress
+from airflow_provider_robofy.extract.listing import Progress
 from airflow_provider_robofy.extract.manifest import MessagesManifest, identity
 from airflow_provider_robofy.extract.rows import UNKNOWN
-from airflow_provider_robofy.extract.transcript import Conversation, SessionLeads, SessionRows, Transcript, blocks
-from airflow_provider_robofy.resources import CHATBOT_ID, CONVERSATIONS, LEADS, MESSAGES, PROJECT_ID
+from airflow_provider_robofy.extract.transcript import SessionLeads, Transcript, blocks
+from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from airflow_provider_robofy.api.call import Call
-    from airflow_provider_robofy.api.envelopes import Rows
     from airflow_provider_robofy.api.settings import Settings
-    from airflow_provider_robofy.api.times import TimeReader
     from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.extract.landed import LandedSessions, Shard
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
     from airflow_provider_robofy.extract.spool import Spool
+    from airflow_provider_robofy.extract.transcript import SessionRows
 
 #: If at least so many sessions were listed and all are gone, the path is more likely to be wrong.
 FEWEST_FOR_DRIFT = 5
@@ -59,115 +56,13 @@ _SLICE, _PATIENCE = 0.1, 1.0
 #: If so many sessions have the same leads, the server ignores the filter.
 _SAME_LEADS = 3
 
+#: Fields of the manifest that count what was read.
+_COUNTS = (
+    *("sessions_asked", "sessions_read", "sessions_gone", "sessions_failed"),
+    *("pages", "received", "duplicates", "undated", "future"),
+)
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What is read of each session, and what lands of it.
-
-    :param resource: Name of the resource that lands.
-    :param endpoint: Name of the endpoint, for errors.
-    :param call: Returns the call for the first page of a session; takes the landed sessions and the session's id.
-    :param rows: Makes the encoder of a session's rows.
-    """
-
-    resource: str
-    endpoint: str
-    call: Callable[[LandedSessions, str], Call[Rows]]
-    rows: Callable[..., SessionRows]
-
-
-def _messages(sessions: LandedSessions, session_id: str) -> Call[Rows]:
-    return list_session_messages(sessions.chatbot_id, session_id)
-
-
-MESSAGE_ROWS = Reading(MESSAGES.name, "list_session_messages", _messages, Transcript)
-CONVERSATION_ROWS = Reading(CONVERSATIONS.name, "list_session_messages", _messages, Conversation)
-
-
-def lead_rows(times: TimeReader) -> Reading:
-    """Return the reading of the leads of each session.
-
-    :param times: Parser of the API's times.
-    :return: The reading. The sessions must have a project.
-    """
-
-    def call(sessions: LandedSessions, session_id: str) -> Call[Rows]:
-        return list_leads(sessions.project_id or "", sessions.chatbot_id, session_id=session_id)
-
-    return Reading(
-        LEADS.name,
-        "list_leads",
-        call,
-        partial(SessionLeads, read_time=times.read, ahead_of=datetime.now(UTC) + FUTURE),
-    )
-
-
-@dataclass(slots=True)
-class ReadSession:
-    """Result of reading one session.
-
-    :param session_id: Id of the session.
-    :param rows: Its rows. Valid only without an error.
-    :param pages: Number of pages read. Default 0.
-    :param error: The error for which the session could not be read to its end. Default None.
-    """
-
-    session_id: str
-    rows: SessionRows
-    pages: int = 0
-    error: RobofyError | None = None
-
-    @property
-    def is_gone(self) -> bool:
-        """Return whether the session no longer exists, which is not a failure."""
-        return isinstance(self.error, RobofyNotFoundError)
-
-    def failure(self, name: str) -> bytes:
-        """Return the session's line in the file of failed sessions.
-
-        :param name: Name of the session in the log, a keyed hash.
-        :return: One line of JSON.
-        """
-        error = self.error
-        facts: dict[str, Any] = {}
-        if isinstance(error, RobofyCallError):
-            facts = {
-                "endpoint": error.endpoint,
-                "status": getattr(error, "status", None),
-                "attempts": error.attempts,
-                "requested_at": error.requested_at,
-            }
-        message = error.args[0] if error is not None else None
-        return dump_line(
-            {
-                "session_id": self.rows.session_id,
-                "session": name,
-                "error": type(error).__name__,
-                "message": message,
-                **facts,
-            }
-        )
-
-    def close(self) -> None:
-        """Release memory and files of the messages."""
-        self.rows.close()
-
-
-@dataclass(slots=True)
-class _Counts:
-    """Counts of sessions, and of the pages and rows of the sessions that were read to their end."""
-
-    asked: int = 0
-    read: int = 0
-    gone: int = 0
-    failed: int = 0
-    pages: int = 0
-    received: int = 0
-    duplicates: int = 0
-    undated: int = 0
-    future: int = 0
 
 
 @dataclass(kw_only=True)
@@ -182,7 +77,8 @@ class MessagesExtraction:
     Threads read, each with a client of its own. The thread that calls :meth:`run` writes, in the order of the sessions.
 
     :param sessions: The landed sessions to read.
-    :param reading: What is read of each session. Default: its messages, one row each.
+    :param reading: What is read of each session: messages, one row each or one for each session, or leads. Default:
+        messages, one row each.
     :param shard: The part of the sessions that this run reads.
     :param settings: Settings of the client. A shard uses its share of ``requests_per_minute``.
     :param max_concurrency: Number of sessions read at a time.
@@ -190,6 +86,7 @@ class MessagesExtraction:
     :param store: Store of the file.
     :param pseudonyms: Names of sessions for the log: keyed hashes.
     :param privacy: The privacy policy, or None.
+    :param times: Parser of the API's times. Default: UTC.
     :param defuse_formulas: In CSV, put an apostrophe before text that a spreadsheet could run as a formula.
     :param max_failed_sessions: Sessions that may fail before the run does. Default 0.
     :param max_rejected: Rows that may be rejected before the run fails. Default 0.
@@ -203,25 +100,24 @@ class MessagesExtraction:
     run_key: str
     store: Store
     pseudonyms: Pseudonyms
-    reading: Reading = MESSAGE_ROWS
+    reading: type[SessionRows] = Transcript
+    times: TimeReader = field(default_factory=TimeReader)
     privacy: PrivacyPolicy | None = None
     defuse_formulas: bool = True
     max_failed_sessions: int = 0
     max_rejected: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    _counts: _Counts = field(default_factory=_Counts, init=False)
     #: The clients that read, one for each session at a time.
     clients: list[RobofyClient] = field(default_factory=list, init=False)
     _idle: SimpleQueue[RobofyClient] = field(default_factory=SimpleQueue, init=False)
     _cancelled: bool = field(default=False, init=False)
+    #: Counts of the manifest, by its fields.
+    _counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTS, 0)), init=False)
+    _times_seen: list[datetime] = field(default_factory=list, init=False)
     _first_error: RobofyError | None = field(default=None, init=False)
-    _fatal_error: BaseException | None = field(default=None, init=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
-    _failures: int = field(default=0, init=False)
     _failures_in_sequence: int = field(default=0, init=False)
-    _times: list[datetime] = field(default_factory=list, init=False)
-    #: For leads, how many sessions have each first page, by a hash of its ids.
-    _first_pages: dict[int, int] = field(default_factory=dict, init=False)
+    #: For leads, how many sessions have each first page, by its ids.
+    _first_pages: Counter[tuple[str, ...]] = field(default_factory=Counter, init=False)
 
     def run(self) -> MessagesManifest:
         """Land the rows of every session, publish, and return the manifest.
@@ -241,8 +137,16 @@ class MessagesExtraction:
                 self._check_drift()
                 for spool in (data, rejected, failed):
                     spool.finish()
-                manifest = self._manifest(
+                manifest = MessagesManifest(
+                    **self._common(),
                     **landing.facts(data, rejected),
+                    outside_window=0,
+                    end_marker=None,
+                    first_at=self._times_seen[0].isoformat() if self._times_seen else None,
+                    last_at=self._times_seen[1].isoformat() if self._times_seen else None,
+                    row_order=UNKNOWN,
+                    cursor_generation=None,
+                    privacy=self.privacy.rules if self.privacy else None,
                     failed_uri=landing.failed_uri if failed.rows else None,
                     requests=requests,
                     started_at=started.isoformat(),
@@ -268,17 +172,17 @@ class MessagesExtraction:
         self._check_cancelled()  # a cancellation before this line could not reach these clients
         workers = Workers(self.max_concurrency, f"robofy-{self.reading.resource}")
         folder = data.path.parent
-        pending: deque[Future[ReadSession]] = deque()
+        pending: deque[Future[SessionRows]] = deque()
 
         def write_next() -> None:
-            with closing(self._result(pending[0])) as read:
+            with closing(self._result(pending)) as rows:
                 pending.popleft()
-                self._write(read, data, rejected, failed)
-            progress.report(self._counts.pages, self._counts.received)
+                self._write(rows, data, rejected, failed)
+            progress.report(self._counts["pages"], self._counts["received"])
 
         try:
             for session_id in self.sessions.ids(self.shard):
-                self._counts.asked += 1
+                self._counts["sessions_asked"] += 1
                 pending.append(workers.submit(self._read, session_id, folder))
                 if len(pending) >= (1 + _AHEAD) * self.max_concurrency:
                     write_next()
@@ -295,119 +199,102 @@ class MessagesExtraction:
                 client.close()
         return sum(client.requests for client in self.clients)
 
-    def _result(self, future: Future[ReadSession]) -> ReadSession:
-        """Return a session's result. Raise at once for an error that concerns all sessions."""
+    def _result(self, pending: Sequence[Future[SessionRows]]) -> SessionRows:
+        """Return what was read of the first session. Raise at once for an error of any that concerns all sessions."""
         while True:
             self._check_cancelled()
-            if self._fatal_error is not None:
-                raise self._fatal_error
-            if wait([future], timeout=_SLICE).done:
-                return future.result()
+            for future in pending:
+                if future.done() and (error := future.exception()) is not None:
+                    raise error
+            if wait([pending[0]], timeout=_SLICE).done:
+                return pending[0].result()
 
     def _check_cancelled(self) -> None:
         if self._cancelled:
             raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
 
-    def _read(self, session_id: str, folder: Path) -> ReadSession:
+    def _read(self, session_id: str, folder: Path) -> SessionRows:
         """Return all rows of a session, or its error. Runs in a thread.
 
         :raises RobofyError: An error that every session would have, such as a wrong key or agent.
         """
         stamp = {PROJECT_ID: self.sessions.project_id, CHATBOT_ID: self.sessions.chatbot_id}
-        rows = self.reading.rows(session_id, stamp=stamp, folder=folder, privacy=self.privacy)
-        read = ReadSession(session_id, rows)
+        rows = self.reading(session_id, stamp=stamp, folder=folder, privacy=self.privacy, times=self.times)
         client = self._idle.get()
         try:
-            self._check_hope()
-            for page in client.pages(self.reading.call(self.sessions, session_id)):
-                if self.reading.resource == LEADS.name and not read.pages:
-                    self._check_filter(page.rows)
+            failures = self._failures_in_sequence
+            if failures >= self._hopeless_after:
+                raise RobofyError(f"not read, because the {failures} sessions before it failed in sequence")
+            for page in client.pages(rows.call(self.sessions, session_id)):
                 rows.add(page.rows)
-                read.pages += 1
+                rows.counts["pages"] += 1
             rows.finish()
         except BaseException as error:
-            read.close()
+            rows.close()
             if not isinstance(error, RobofyError) or isinstance(error, RobofyCancelledError) or _concerns_all(error):
-                self._fatal_error = self._fatal_error or error
                 raise
-            read.error = error
+            rows.error = error
         finally:
             self._idle.put(client)
-        self._note(read)
-        return read
-
-    def _check_filter(self, rows: list[Any]) -> None:
-        """Raise where several sessions have the same leads.
-
-        :param rows: The first page of a session's leads.
-        """
-        ids = [str(row.get(LEADS.key)) for row in rows if type(row) is dict]
-        if not ids:
-            return
-        same = hash(tuple(sorted(ids)))
-        with self._lock:
-            self._first_pages[same] = count = self._first_pages.get(same, 0) + 1
-        if count >= _SAME_LEADS:
-            self._fatal_error = self._fatal_error or RobofyConfigError(
-                f"list_leads ({' '.join(ENDPOINTS['list_leads'])}): the server ignores the filter sessionId, since it "
-                f"gives the same leads for {count} different sessions. So leads cannot be joined to sessions for this "
-                "account: fetch them without sessions. No file was written."
-            )
-            raise self._fatal_error
+        return rows
 
     @property
     def _hopeless_after(self) -> int:
         # A short outage makes all sessions fail that are being read at the time.
         return max(FEWEST_TO_GIVE_UP, 5 * self.max_concurrency)
 
-    def _check_hope(self) -> None:
-        if self._fatal_error is not None:
-            raise self._fatal_error
-        if self._failures_in_sequence >= self._hopeless_after:
-            raise RobofyError(
-                f"not read, because the {self._failures_in_sequence} sessions before it failed in sequence"
+    def _write(self, rows: SessionRows, data: Spool, rejected: Spool, failed: Spool) -> None:
+        """Write and count what was read of the next session, in the order of the sessions."""
+        if rows.error is not None and not isinstance(rows.error, RobofyNotFoundError):
+            self._counts["sessions_failed"] += 1
+            self._first_error = self._first_error or rows.error
+            name = self.pseudonyms.short(rows.session_id)
+            self._log_failure(name, rows.error)
+            failed.append(_failed_line(rows.landed_id, name, rows.error))
+            return
+        self._failures_in_sequence = 0
+        if rows.error is not None:
+            self._counts["sessions_gone"] += 1
+            return
+        if isinstance(rows, SessionLeads):
+            self._check_filter(rows.first_ids)
+        self._counts["sessions_read"] += 1
+        self._counts.update(rows.counts)
+        self._times_seen += [at for at in (rows.first_at, rows.last_at) if at is not None]
+        self._times_seen = [min(self._times_seen), max(self._times_seen)] if self._times_seen else []
+        for lines in blocks(rows.landing):
+            data.append(lines)
+        for lines in blocks(rows.rejected):
+            rejected.append(lines)
+
+    def _log_failure(self, name: str, error: RobofyError) -> None:
+        self._failures_in_sequence += 1
+        failures = self._counts["sessions_failed"]
+        if failures <= _LOGGED_FAILURES:
+            _log.warning("Session %s failed: %s", name, error)
+        if failures == _LOGGED_FAILURES:
+            _log.warning("Further failures are not logged. The file of failed sessions lists all of them.")
+        if self._failures_in_sequence == self._hopeless_after:
+            _log.error(
+                "%s sessions in sequence failed, so the others are not read. Check whether Robofy is up, then clear "
+                "the task.",
+                self._hopeless_after,
             )
 
-    def _note(self, read: ReadSession) -> None:
-        with self._lock:
-            if read.error is None or read.is_gone:
-                self._failures_in_sequence = 0
-                return
-            self._failures += 1
-            self._failures_in_sequence += 1
-            if self._failures <= _LOGGED_FAILURES:
-                _log.warning("Session %s failed: %s", self.pseudonyms.short(read.session_id), read.error)
-            if self._failures == _LOGGED_FAILURES:
-                _log.warning("Further failures are not logged. The file of failed sessions lists all of them.")
-            if self._failures_in_sequence == self._hopeless_after:
-                _log.error(
-                    "%s sessions in sequence failed, so the others are not read. Check whether Robofy is up, then "
-                    "clear the task.",
-                    self._hopeless_after,
-                )
+    def _check_filter(self, first_ids: tuple[str, ...] | None) -> None:
+        """Raise where several sessions have the same leads.
 
-    def _write(self, read: ReadSession, data: Spool, rejected: Spool, failed: Spool) -> None:
-        counts = self._counts
-        if read.error is None:
-            counts.read += 1
-            counts.pages += read.pages
-            counts.received += read.rows.received
-            counts.duplicates += read.rows.duplicates
-            counts.undated += read.rows.undated
-            counts.future += read.rows.future
-            for at in (read.rows.first_at, read.rows.last_at):
-                if at is not None:
-                    self._times = [min([at, *self._times]), max([at, *self._times])]
-            for lines in blocks(read.rows.landing):
-                data.append(lines)
-            for lines in blocks(read.rows.rejected):
-                rejected.append(lines)
-        elif read.is_gone:
-            counts.gone += 1
-        else:
-            counts.failed += 1
-            self._first_error = self._first_error or read.error
-            failed.append(read.failure(self.pseudonyms.short(read.session_id)))
+        :param first_ids: The ids on the first page of a session's leads.
+        """
+        if not first_ids:
+            return
+        self._first_pages[first_ids] += 1
+        if (count := self._first_pages[first_ids]) >= _SAME_LEADS:
+            raise RobofyConfigError(
+                f"list_leads ({' '.join(ENDPOINTS['list_leads'])}): the server ignores the filter sessionId, since it "
+                f"gives the same leads for {count} different sessions. So leads cannot be joined to sessions for this "
+                "account: fetch them without sessions. No file was written."
+            )
 
     def _settings(self) -> Settings:
         budget = self.settings.requests_per_minute
@@ -416,8 +303,8 @@ class MessagesExtraction:
         return replace(self.settings, requests_per_minute=budget / self.shard.count)
 
     def _check_drift(self) -> None:
-        asked, name = self._counts.asked, self.reading.endpoint
-        if asked >= FEWEST_FOR_DRIFT and self._counts.gone == asked:
+        asked, name = self._counts["sessions_asked"], self.reading.endpoint
+        if asked >= FEWEST_FOR_DRIFT and self._counts["sessions_gone"] == asked:
             raise RobofyConfigError(
                 f"{name} ({' '.join(ENDPOINTS[name])}): all {asked} sessions are gone (404), though they were listed. "
                 "The path probably differs for this account: set it in the connection's extra 'endpoints' under "
@@ -454,32 +341,8 @@ class MessagesExtraction:
             "run_key": self.run_key,
             "sessions_uri": self.sessions.store.uri,
             "shard": None if self.shard.is_whole else [self.shard.index, self.shard.count],
+            **self._counts,
         }
-
-    def _manifest(self, **rest: Any) -> MessagesManifest:
-        counts = self._counts
-        return MessagesManifest(
-            **self._common(),
-            received=counts.received,
-            duplicates=counts.duplicates,
-            outside_window=0,
-            undated=counts.undated,
-            future=counts.future,
-            pages=counts.pages,
-            end_marker=None,
-            first_at=self._times[0].isoformat() if self._times else None,
-            last_at=self._times[1].isoformat() if self._times else None,
-            row_order=UNKNOWN,
-            watermark_before=None,
-            watermark_after=None,
-            cursor_generation=None,
-            privacy=self.privacy.rules if self.privacy else None,
-            sessions_asked=counts.asked,
-            sessions_read=counts.read,
-            sessions_gone=counts.gone,
-            sessions_failed=counts.failed,
-            **rest,
-        )
 
     def _summarise(self, manifest: MessagesManifest, seconds: float) -> None:
         _log.info(
@@ -500,6 +363,25 @@ class MessagesExtraction:
         )
         if self.privacy:
             self.privacy.report(_log, manifest.received)
+
+
+def _failed_line(session_id: str, name: str, error: RobofyError) -> bytes:
+    """Return a session's line in the file of failed sessions.
+
+    :param session_id: Its id in the landed rows.
+    :param name: Name of the session in the log, a keyed hash.
+    :param error: The error for which it could not be read.
+    """
+    facts: dict[str, Any] = {}
+    if isinstance(error, RobofyCallError):
+        facts = {
+            "endpoint": error.endpoint,
+            "status": getattr(error, "status", None),
+            "attempts": error.attempts,
+            "requested_at": error.requested_at,
+        }
+    what = {"error": type(error).__name__, "message": error.args[0]}
+    return dump_line({"session_id": session_id, "session": name, **what, **facts})
 
 
 def _concerns_all(error: RobofyError) -> bool:

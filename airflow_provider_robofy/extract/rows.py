@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from dataclasses import dataclass, field
+from datetime import timedelta
 from struct import Struct
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +35,9 @@ NEWEST_FIRST: Final = "newest_first"
 OLDEST_FIRST: Final = "oldest_first"
 MIXED: Final = "mixed"
 UNKNOWN: Final = "unknown"
+
+#: A row this far ahead of the clock is not the clock's fault any more.
+FUTURE: Final = timedelta(minutes=5)
 
 _pack = Struct("<q").pack
 

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
+from datetime import UTC, datetime
 from hashlib import blake2b
 from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_robofy.api.codec import dump_line
+from airflow_provider_robofy.api.endpoints import list_leads, list_session_messages
 from airflow_provider_robofy.api.errors import RobofyDataError
-from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, RowFilter, rejected_line
+from airflow_provider_robofy.api.times import TimeReader
+from airflow_provider_robofy.extract.rows import FUTURE, NO_OBJECT, TAKEN_NAME, TOO_DEEP, RowFilter, rejected_line
 from airflow_provider_robofy.extract.window import Window
-from airflow_provider_robofy.resources import LEADS, MESSAGE_COUNT, MESSAGE_KEY, POSITION, SESSION_ID, TRANSCRIPT
+from airflow_provider_robofy.resources import (
+    CONVERSATIONS,
+    LEADS,
+    MESSAGE_COUNT,
+    MESSAGE_KEY,
+    MESSAGES,
+    POSITION,
+    SESSION_ID,
+    TRANSCRIPT,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import IO
 
+    from airflow_provider_robofy.api.call import Call
+    from airflow_provider_robofy.api.envelopes import Rows
+    from airflow_provider_robofy.api.errors import RobofyError
+    from airflow_provider_robofy.extract.landed import LandedSessions
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
 
+_UTC = TimeReader()
 _DIGEST = 16
 #: Bytes of lines that a session keeps in memory. Beyond that they are written to an unnamed file.
 _IN_MEMORY = 1 << 18
@@ -29,31 +46,57 @@ LONGEST_CONVERSATION = 16_000_000
 
 
 class SessionRows(ABC):
-    """Base of what encodes the rows of one session: its files and counts.
+    """Base of what is read of one session: its rows, encoded, and the counts and times of the manifest.
 
     :param session_id: Id of the session.
     :param stamp: Fields to add to every row.
     :param folder: Folder for the lines of a long session. The file there has no name: it disappears when the process
         ends, and no other process can open it.
     :param privacy: The privacy policy. Default None.
+    :param times: Parser of the API's times, for rows that have a known time. Default: UTC.
     """
 
+    #: Name of the resource that lands, and of the endpoint that it is read from.
+    resource: ClassVar[str]
+    endpoint: ClassVar[str] = "list_session_messages"
+
     def __init__(
-        self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
+        self,
+        session_id: str,
+        *,
+        stamp: Mapping[str, Any],
+        folder: Path,
+        privacy: PrivacyPolicy | None = None,
+        times: TimeReader = _UTC,
     ) -> None:
+        self.session_id = session_id
         #: The session's id in the landed rows.
-        self.session_id = session_id if privacy is None else privacy.session(session_id)
+        self.landed_id = session_id if privacy is None else privacy.session(session_id)
         #: Encoded lines to land, in order; likewise those of the rejected file.
         self.landing: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
         self.rejected: IO[bytes] = SpooledTemporaryFile(_IN_MEMORY, dir=str(folder))  # noqa: SIM115 (close() closes it)
-        #: Rows that the API has sent.
-        self.received = 0
-        #: Counts and times of the manifest; only rows with a known time have them.
-        self.duplicates = self.undated = self.future = 0
+        #: Counts of the manifest by its fields: ``pages``, ``received`` and, where rows have a known time, others.
+        self.counts: Counter[str] = Counter()
         self.first_at: datetime | None = None
         self.last_at: datetime | None = None
+        #: The error for which the session could not be read to its end; the rows are not valid then.
+        self.error: RobofyError | None = None
         self._privacy = privacy
-        self._added = {**stamp, SESSION_ID: self.session_id}
+        self._added = {**stamp, SESSION_ID: self.landed_id}
+        self._times = times
+        self._begin()
+
+    def _begin(self) -> None:  # noqa: B027 (not every encoder needs it)
+        """Prepare for the first page."""
+
+    @staticmethod
+    def call(sessions: LandedSessions, session_id: str) -> Call[Rows]:
+        """Return the call for the first page.
+
+        :param sessions: The landed sessions.
+        :param session_id: Id of the session.
+        """
+        return list_session_messages(sessions.chatbot_id, session_id)
 
     @abstractmethod
     def add(self, rows: list[Any]) -> None:
@@ -78,7 +121,7 @@ class SessionRows(ABC):
         self._write_rejected(position, reason, kept)
 
     def _write_rejected(self, position: int, reason: str, kept: Any) -> None:
-        facts = {"session_id": self.session_id, "position": position, "reason": reason}
+        facts = {"session_id": self.landed_id, "position": position, "reason": reason}
         self.rejected.write(rejected_line(facts, kept))
 
 
@@ -100,15 +143,14 @@ class Transcript(SessionRows):
     The arguments are those of :class:`SessionRows`. The key is computed after the privacy policy is applied.
     """
 
-    def __init__(
-        self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
-    ) -> None:
-        super().__init__(session_id, stamp=stamp, folder=folder, privacy=privacy)
+    resource = MESSAGES.name
+
+    def _begin(self) -> None:
         self._names = self._added.keys() | {MESSAGE_KEY, POSITION}
         # The added fields, encoded once for the session and not for each row.
         self._stamp = dump_line(self._added).removeprefix(b"{").removesuffix(b"}\n")
         # As JSON, so that the end of the id is unambiguous in the hash.
-        self._hash = blake2b(dump_line(self.session_id), digest_size=_DIGEST)
+        self._hash = blake2b(dump_line(self.landed_id), digest_size=_DIGEST)
         self._copies: dict[bytes, int] = {}
 
     def add(self, rows: list[Any]) -> None:
@@ -118,7 +160,7 @@ class Transcript(SessionRows):
         """
         lines = bytearray()
         names, stamp = self._names, self._stamp
-        for position, row in enumerate(rows, self.received):
+        for position, row in enumerate(rows, self.counts["received"]):
             if type(row) is not dict:
                 self._reject(position, NO_OBJECT, row)
             elif not names.isdisjoint(row):
@@ -135,7 +177,7 @@ class Transcript(SessionRows):
                 if len(lines) >= _IN_MEMORY:
                     self.landing.write(lines)
                     lines = bytearray()
-        self.received += len(rows)
+        self.counts["received"] += len(rows)
         self.landing.write(lines)
 
     def _key(self, content: bytes) -> str:
@@ -157,10 +199,9 @@ class Conversation(SessionRows):
         {"_chatbot_id":"UOmf...","_session_id":"8f1c...","_message_count":2,"_transcript":[{"message":"Hello"},...]}
     """
 
-    def __init__(
-        self, session_id: str, *, stamp: Mapping[str, Any], folder: Path, privacy: PrivacyPolicy | None = None
-    ) -> None:
-        super().__init__(session_id, stamp=stamp, folder=folder, privacy=privacy)
+    resource = CONVERSATIONS.name
+
+    def _begin(self) -> None:
         self._messages = bytearray()
         self._count = 0
 
@@ -170,17 +211,17 @@ class Conversation(SessionRows):
         :param rows: The messages as decoded from JSON. They are not changed.
         :raises RobofyDataError: The conversation is too long for one row.
         """
-        for position, row in enumerate(rows, self._count + self.received):
+        for position, row in enumerate(rows, self._count + self.counts["received"]):
             if type(row) is not dict:
                 self._reject(position, NO_OBJECT, row)
-                self.received += 1
+                self.counts["received"] += 1
                 continue
             try:
                 # As deeply nested as it lands, so that what is too deep is found here.
                 content = dump_line([[row if self._privacy is None else self._privacy.land(row)]])[2:-3]
             except (ValueError, RecursionError):
                 self._reject(position, TOO_DEEP, row)
-                self.received += 1
+                self.counts["received"] += 1
                 continue
             self._messages += b",%b" % content if self._count else content
             self._count += 1
@@ -195,54 +236,53 @@ class Conversation(SessionRows):
         fields = dump_line({**self._added, MESSAGE_COUNT: self._count}).removesuffix(b"}\n")
         self.landing.write(b'%b,"%b":[%b]}\n' % (fields, TRANSCRIPT.encode(), bytes(self._messages)))
         self._messages = bytearray()
-        self.received += 1
+        self.counts["received"] += 1
 
 
 class SessionLeads(SessionRows):
-    """Encode the leads of one session.
+    """Encode the leads of one session. The sessions must have a project.
 
-    The arguments are those of :class:`SessionRows`, and:
-
-    :param read_time: Parser of the API's times, see :class:`~airflow_provider_robofy.extract.rows.RowFilter`.
-    :param ahead_of: Time after which a lead counts as being in the future.
+    The arguments are those of :class:`SessionRows`.
     """
 
-    def __init__(
-        self,
-        session_id: str,
-        *,
-        stamp: Mapping[str, Any],
-        folder: Path,
-        privacy: PrivacyPolicy | None = None,
-        read_time: Callable[[object], datetime],
-        ahead_of: datetime,
-    ) -> None:
-        super().__init__(session_id, stamp=stamp, folder=folder, privacy=privacy)
+    resource = LEADS.name
+    endpoint = "list_leads"
+
+    def _begin(self) -> None:
         self._rows = RowFilter(
             LEADS,
             window=Window(),
-            read_time=read_time,
+            read_time=self._times.read,
             stamp=self._added,
-            privacy=privacy,
+            privacy=self._privacy,
             keep_rows=False,
-            ahead_of=ahead_of,
+            ahead_of=datetime.now(UTC) + FUTURE,
         )
+        #: The ids on the first page.
+        self.first_ids: tuple[str, ...] | None = None
+
+    @staticmethod
+    def call(sessions: LandedSessions, session_id: str) -> Call[Rows]:
+        """Return the call for the first page; see :meth:`SessionRows.call`."""
+        return list_leads(sessions.project_id or "", sessions.chatbot_id, session_id=session_id)
 
     def add(self, rows: list[Any]) -> None:
         """Encode the leads of the next page.
 
         :param rows: The leads as decoded from JSON. They are not changed.
         """
+        if self.first_ids is None:
+            self.first_ids = tuple(sorted(str(row.get(LEADS.key)) for row in rows if type(row) is dict))
         page = self._rows.filter(rows)
         self.landing.write(page.lines)
         for position, reason, kept in page.rejected:
-            self._write_rejected(self.received + position, reason, kept)
-        self.received += len(rows)
+            self._write_rejected(self.counts["received"] + position, reason, kept)
+        self.counts["received"] += len(rows)
 
     def finish(self) -> None:
         """Take the counts and times."""
         rows = self._rows
-        self.duplicates, self.undated, self.future = rows.duplicates, rows.undated, rows.future
+        self.counts.update(duplicates=rows.duplicates, undated=rows.undated, future=rows.future)
         self.first_at, self.last_at = rows.first_at, rows.last_at
 
 

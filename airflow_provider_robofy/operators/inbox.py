@@ -9,8 +9,9 @@ from airflow_provider_robofy.api.endpoints import list_sessions
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
-from airflow_provider_robofy.extract.messages import CONVERSATION_ROWS, MESSAGE_ROWS, MessagesExtraction
+from airflow_provider_robofy.extract.messages import MessagesExtraction
 from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
+from airflow_provider_robofy.extract.transcript import Conversation, Transcript
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
-    from airflow_provider_robofy.extract.messages import Reading
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.extract.transcript import SessionRows
     from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 
 __all__ = ["RobofyFetchMessagesOperator", "RobofyFetchSessionsOperator", "shards"]
@@ -130,7 +131,7 @@ class RobofyFetchSessionsOperator(RobofyListingOperator):
 
 
 #: What ``rows`` may be.
-READINGS: Final = {one.resource: one for one in (MESSAGE_ROWS, CONVERSATION_ROWS)}
+READINGS: Final = {one.resource: one for one in (Transcript, Conversation)}
 
 
 class RobofyFetchMessagesOperator(RobofyBaseOperator):
@@ -252,7 +253,7 @@ def land_of_sessions(
     task: RobofyFetchMessagesOperator | RobofyFetchLeadsOperator,
     context: Context,
     sessions: LandedSessions,
-    reading: Reading,
+    reading: type[SessionRows],
     privacy: PrivacyPolicy | None,
 ) -> dict[str, Any]:
     """Fetch what each of the landed sessions has, land it, and return the manifest.
@@ -272,6 +273,7 @@ def land_of_sessions(
     extraction = MessagesExtraction(
         sessions=sessions,
         reading=reading,
+        times=task.hook.connection.times,
         shard=Shard.of(task.shard),
         settings=settings,
         max_concurrency=task.max_concurrency,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConfigError
-from airflow_provider_robofy.extract.messages import lead_rows
+from airflow_provider_robofy.extract.transcript import SessionLeads
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import failing_at_once
 from airflow_provider_robofy.operators.inbox import find_sessions, land_of_sessions
@@ -201,6 +201,5 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             sessions = find_sessions(self)
             project_id = self.hook.project_id(self.project_id or sessions.project_id)
             sessions = replace(sessions, manifest={**sessions.manifest, "project_id": project_id})
-            connection = self.hook.connection
-            privacy = connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
-            return land_of_sessions(self, context, sessions, lead_rows(connection.times), privacy)
+            privacy = self.hook.connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
+            return land_of_sessions(self, context, sessions, SessionLeads, privacy)

@@ -75,7 +75,7 @@ def test_a_message_nested_too_deeply_is_rejected_and_the_others_keep_their_keys(
     def read(*messages: Any) -> tuple[list[Any], ...]:
         transcript = Transcript("s", stamp={}, folder=tmp_path, privacy=policy)
         transcript.add(list(messages))
-        assert transcript.received == len(messages)
+        assert transcript.counts["received"] == len(messages)
         found = lines_of(transcript)
         transcript.close()
         return found

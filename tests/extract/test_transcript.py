@@ -27,7 +27,7 @@ def lines(pages, tmp_path, session_id="s"):
         transcript.add(page)
     landed = [json.loads(line) for some in blocks(transcript.landing) for line in some.splitlines()]
     rejected = [json.loads(line) for some in blocks(transcript.rejected) for line in some.splitlines()]
-    assert transcript.received == len(landed) + len(rejected)
+    assert transcript.counts["received"] == len(landed) + len(rejected)
     transcript.close()
     return landed, rejected
 
