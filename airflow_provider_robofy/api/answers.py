@@ -272,18 +272,18 @@ def lost(call: Call[T], outcome: Lost, asked_at: datetime, settings: Settings) -
     refused = how in {"connect", "tls"} or (call.body is not None and not call.body.whole)
     if not refused and not call.repeatable:
         advice = f"{advice} Robofy may have carried it out all the same: look before you repeat it.".lstrip()
-    error: RobofyCallError
+    kind: type[RobofyCallError] = RobofyConnectionError
     if outcome.status is not None:
-        error = RobofyResponseError(
-            f"HTTP {outcome.status} with {outcome.content_type or 'no content type'}, but {what}",
-            endpoint=call.title,
-            requested_at=asked_at,
-            advice=advice,
-            status=outcome.status,
-            content_type=outcome.content_type,
-        )
-    else:
-        error = RobofyConnectionError(what, endpoint=call.title, requested_at=asked_at, advice=advice)
+        kind = RobofyResponseError
+        what = f"HTTP {outcome.status} with {outcome.content_type or 'no content type'}, but {what}"
+    error = kind(
+        what,
+        endpoint=call.title,
+        requested_at=asked_at,
+        advice=advice,
+        status=outcome.status,
+        content_type=outcome.content_type,
+    )
     error.transient = how in {"connect", "dropped", "truncated", "stalled"}
     error.refused = refused
     return error
@@ -326,15 +326,8 @@ def _api_error(call: Call[T], status: int, failure: Failure, asked_at: datetime,
     code = failure.code
     detail = _tidy(call.scrub(failure.detail).replace(settings.api_key, "..."))
     kind = _kind(status, code)
-    what = {
-        RobofyAuthError: "Robofy refused the API key",
-        RobofyNotFoundError: "Robofy found no such resource",
-        RobofyBadRequestError: "Robofy did not accept the request",
-        RobofyRateLimitError: "Robofy limits the rate of requests",
-        RobofyServerError: "Robofy failed",
-    }.get(kind, "Robofy answered that the call failed")
     shown = "" if code == str(status) else code
-    message = f"{what}, HTTP {status}" + (f" {shown}" if shown else "") + (f": {detail}" if detail else "")
+    message = f"{kind.summary}, HTTP {status}" + (f" {shown}" if shown else "") + (f": {detail}" if detail else "")
     error = kind(
         message,
         status=status,

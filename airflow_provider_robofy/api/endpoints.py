@@ -49,21 +49,8 @@ ENDPOINTS: Final[Mapping[str, tuple[str, str]]] = {
     "account_limit": ("GET", "/v1/account/limit"),  # N
 }
 
-#: Those that answer with something that has a status of its own.
-_OWN_STATUS = {
-    "create_agent",
-    "retrieve_agent",
-    "update_agent",
-    "retrieve_agent_settings",
-    "add_text_content",
-    "add_file",
-    "add_website",
-    "get_crawl_status",
-    "retrieve_project",
-    "account_details",
-    "account_limit",
-    "message_stats",
-}
+#: Besides the listings, those that answer with nothing that has a status of its own, such as a crawl or a document.
+_NO_STATUS = {"delete_agent", "delink_asset", "send_message"}
 
 _PLAIN_WORD = re.compile(r"[a-z][a-z_-]*|v\d+|")
 _PATH = re.compile(r"/(?!/)(?:[\w.~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}|\{\w+\})*", re.ASCII)
@@ -82,27 +69,17 @@ def is_path(text: object) -> bool:
     return isinstance(text, str) and _PATH.fullmatch(text) is not None and not _DOTS.search(text)
 
 
-def _call(
-    name: str,
-    read: Callable[[Any], T],
-    *,
-    path: Mapping[str, object] | None = None,
-    query: Mapping[str, object] | None = None,
-    json: Any = None,
-    body: Body | None = None,
-) -> Call[T]:
+def _call(name: str, read: Callable[[Any], T], **parts: Any) -> Call[T]:
+    """Return the call of an endpoint; ``parts`` are its path, query and body, as :class:`Call` takes them."""
     method, template = ENDPOINTS[name]
     return Call(
         endpoint=name,
         method=method,
         template=template,
-        path=path or {},
-        query=query or {},
-        json=json,
-        body=body,
         read=read,
         repeatable=method == "GET",
-        own_status=name in _OWN_STATUS,
+        own_status=not name.startswith("list_") and name not in _NO_STATUS,
+        **parts,
     )
 
 
@@ -192,7 +169,7 @@ def delink_asset(body: Mapping[str, Any], ids: Mapping[str, object] | None = Non
     :param body: The body, filled in.
     :param ids: Values of the placeholders in a path that a connection sets. Default: the path needs none.
     """
-    return _call("delink_asset", _as_is, path=ids, json=dict(body))
+    return _call("delink_asset", _as_is, path=ids or {}, json=dict(body))
 
 
 def add_text_content(project_id: Id, body: Mapping[str, Any] | Body) -> Call[dict[str, Any]]:
@@ -200,10 +177,8 @@ def add_text_content(project_id: Id, body: Mapping[str, Any] | Body) -> Call[dic
 
     :param body: The documented fields, or a body that streams a long text.
     """
-    path = {"project_id": project_id}
-    if isinstance(body, Body):
-        return _call("add_text_content", read_object, path=path, body=body)
-    return _call("add_text_content", read_object, path=path, json=dict(body))
+    content = {"body": body} if isinstance(body, Body) else {"json": dict(body)}
+    return _call("add_text_content", read_object, path={"project_id": project_id}, **content)
 
 
 def add_file(project_id: Id, form: Body) -> Call[dict[str, Any]]:
@@ -228,7 +203,7 @@ def send_message(body: Mapping[str, Any]) -> Call[dict[str, Any]]:
 
 def message_stats(query: Mapping[str, object] | None = None) -> Call[Any]:
     """Read message statistics. Parameters and answer are not documented."""
-    return _call("message_stats", _as_is, query=query)
+    return _call("message_stats", _as_is, query=query or {})
 
 
 def list_projects() -> Call[Rows]:
@@ -267,7 +242,7 @@ def snapshot(resource: str, project_id: Id | None) -> Call[Rows]:
     :return: The call for the first page.
     """
     name, names = SNAPSHOTS_OF[resource]
-    path = {"project_id": project_id} if resource == "agents" else None
+    path = {"project_id": project_id} if resource == "agents" else {}
     # The only array of statistics may be a part of them, so it is not taken for their rows.
     return _call(name, partial(_rows_or_data, names=names, guess=resource != "message_stats"), path=path)
 

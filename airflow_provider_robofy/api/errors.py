@@ -88,6 +88,10 @@ class RobofyCallError(RobofyError):
     :param endpoint: Endpoint name and path template, for example ``list_leads (GET /v1/...)``. Default empty.
     :param requested_at: When the failed attempt was sent, in UTC. Robofy's support asks for it. Default None.
     :param advice: What to do next. Default empty.
+    :param status: HTTP status of the answer; None where none came. Default None.
+    :param content_type: Its Content-Type, without parameters. Default empty.
+    :param code: Robofy's error code in upper case, for example ``PROJECT_NOT_FOUND``. Default empty: it sent none.
+    :param detail: Robofy's error message, shortened, without the ids of the call. Default empty.
     """
 
     #: Whether a later attempt of the same call may succeed.
@@ -96,6 +100,10 @@ class RobofyCallError(RobofyError):
     refused: bool = False
     #: Seconds to wait, from the answer's ``Retry-After``; None without that header.
     retry_after: float | None = None
+    #: How often the call was sent.
+    attempts: int = 1
+    #: Page of the listing that could not be read, from 1; None for other calls.
+    page: int | None = None
 
     def __init__(
         self,
@@ -104,14 +112,19 @@ class RobofyCallError(RobofyError):
         endpoint: str = "",
         requested_at: datetime | None = None,
         advice: str = "",
+        status: int | None = None,
+        content_type: str = "",
+        code: str = "",
+        detail: str = "",
     ) -> None:
         super().__init__(message)
         self.endpoint = endpoint
         self.requested_at = requested_at
         self.advice = advice
-        self.attempts = 1
-        #: Page of the listing that could not be read, from 1; None for other calls.
-        self.page: int | None = None
+        self.status = status
+        self.content_type = content_type
+        self.code = code
+        self.detail = detail
 
     def __str__(self) -> str:
         """Return the message with endpoint, time, attempts and advice."""
@@ -130,70 +143,35 @@ class RobofyConnectionError(RobofyCallError):
 
 
 class RobofyResponseError(RobofyCallError):
-    """The answer is not the JSON that the endpoint returns.
-
-    :param message: As for :class:`RobofyCallError`; likewise ``endpoint``, ``requested_at`` and ``advice``.
-    :param status: HTTP status of the answer, or None.
-    :param content_type: Its Content-Type, without parameters. Default empty.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        endpoint: str = "",
-        requested_at: datetime | None = None,
-        advice: str = "",
-        status: int | None = None,
-        content_type: str = "",
-    ) -> None:
-        super().__init__(message, endpoint=endpoint, requested_at=requested_at, advice=advice)
-        self.status = status
-        self.content_type = content_type
+    """The answer is not the JSON that the endpoint returns."""
 
 
 class RobofyApiError(RobofyCallError):
-    """Robofy answered with an error.
+    """Robofy answered with an error."""
 
-    :param message: As for :class:`RobofyCallError`; likewise ``endpoint``, ``requested_at`` and ``advice``.
-    :param status: HTTP status of the answer.
-    :param code: Robofy's error code in upper case, for example ``PROJECT_NOT_FOUND``. Empty where it sent none.
-    :param detail: Robofy's error message, shortened, without the ids of the call.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        status: int = 0,
-        code: str = "",
-        detail: str = "",
-        endpoint: str = "",
-        requested_at: datetime | None = None,
-        advice: str = "",
-    ) -> None:
-        super().__init__(message, endpoint=endpoint, requested_at=requested_at, advice=advice)
-        self.status = status
-        self.code = code
-        self.detail = detail
+    #: How the message begins.
+    summary: ClassVar[str] = "Robofy answered that the call failed"
 
 
 class RobofyAuthError(RobofyApiError):
     """Robofy refused the API key."""
 
     permanent = True
+    summary = "Robofy refused the API key"
 
 
 class RobofyNotFoundError(RobofyApiError):
     """A project, agent, session or path does not exist for this key."""
 
     permanent = True
+    summary = "Robofy found no such resource"
 
 
 class RobofyBadRequestError(RobofyApiError):
     """Robofy did not accept the parameters."""
 
     permanent = True
+    summary = "Robofy did not accept the request"
 
 
 class RobofyRateLimitError(RobofyApiError):
@@ -201,7 +179,10 @@ class RobofyRateLimitError(RobofyApiError):
 
     transient = True
     refused = True
+    summary = "Robofy limits the rate of requests"
 
 
 class RobofyServerError(RobofyApiError):
     """Robofy failed on its side."""
+
+    summary = "Robofy failed"

@@ -224,7 +224,9 @@ class MessagesExtraction:
         try:
             failures = self._failures_in_sequence
             if failures >= self._hopeless_after:
-                raise RobofyError(f"not read, because the {failures} sessions before it failed in sequence")
+                raise RobofyError(  # noqa: TRY301 (it is the outcome of this session)
+                    f"not read, because the {failures} sessions before it failed in sequence"
+                )
             for page in client.pages(rows.call(self.sessions, session_id)):
                 rows.add(page.rows)
                 rows.counts["pages"] += 1
@@ -376,7 +378,7 @@ def _failed_line(session_id: str, name: str, error: RobofyError) -> bytes:
     if isinstance(error, RobofyCallError):
         facts = {
             "endpoint": error.endpoint,
-            "status": getattr(error, "status", None),
+            "status": error.status,
             "attempts": error.attempts,
             "requested_at": error.requested_at,
         }
