@@ -41,9 +41,6 @@ class Writer(ABC):
     def finish(self) -> None:  # noqa: B027 (often there is nothing to do)
         """Write what is still buffered, and what ends a file."""
 
-    def abandon(self) -> None:  # noqa: B027 (often there is nothing to do)
-        """Drop what is buffered and write nothing more. Never raises; may be called after :meth:`finish`."""
-
 
 _SMALLEST: Final = -(1 << 63)
 _LARGEST: Final = (1 << 63) - 1

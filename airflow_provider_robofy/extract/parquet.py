@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -52,7 +51,7 @@ class ParquetWriter(Writer):
     """
 
     def __init__(self, sink: Sink, table: Table) -> None:
-        self._sink = _Gate(sink)
+        self._sink = sink
         self._table = table
         self._schema = _schema(table)
         self._rows: list[dict[str, Any]] = []
@@ -85,15 +84,6 @@ class ParquetWriter(Writer):
         self._end_batch()
         self._end_group()
         self._open().close()
-
-    def abandon(self) -> None:
-        """Write nothing more."""
-        self._sink.shut = True
-        self._rows, self._batches = [], []
-        if self._writer is not None:
-            # Otherwise it closes itself when it is collected, and complains there if it cannot.
-            with suppress(Exception):
-                self._writer.close()
 
     def _end_batch(self) -> None:
         import pyarrow as pa
@@ -129,22 +119,6 @@ class ParquetWriter(Writer):
                 store_schema=False,
             )
         return self._writer
-
-
-class _Gate:
-    """Pass pyarrow's writes on to a sink until it is shut. It has as much of a file as pyarrow asks for."""
-
-    closed: Final = False
-
-    def __init__(self, sink: Sink) -> None:
-        self.shut = False
-        self._sink = sink
-
-    def write(self, content: bytes) -> int:
-        return len(content) if self.shut else self._sink.write(content)
-
-    def flush(self) -> None:
-        """Do nothing; pyarrow may call it."""
 
 
 def read_parquet(file: IO[bytes], table: Table) -> Iterator[dict[str, Any]]:

@@ -52,6 +52,9 @@ class Spool:
     :param writer: Makes the writer of the rows. Default: as lines of JSON.
     """
 
+    #: Always False: pyarrow asks a file whether it is closed.
+    closed: Final = False
+
     def __init__(
         self, path: Path, *, compress: bool = False, writer: Callable[[Sink], Writer] = JsonLinesWriter
     ) -> None:
@@ -60,6 +63,8 @@ class Spool:
         self.rows = 0
         #: Size of the file on disk, so after compression.
         self.bytes = 0
+        #: Has the ``with`` been left? Then nothing is written any more.
+        self._left = False
         self._hash = hashlib.sha256()
         descriptor = _create_locked(path)
         # Of its own, because the lock has to outlast the file's closing: published it is only after that.
@@ -78,13 +83,15 @@ class Spool:
         self._writer.write(lines, map(codec.loads, BytesIO(lines)) if rows is None else rows)
 
     def write(self, content: bytes | bytearray) -> int:
-        """Write bytes as they are (``gzip`` and writers call this)."""
+        """Write bytes as they are (``gzip`` and writers call this, and some once more when they are collected)."""
+        if self._left:
+            return len(content)
         self._hash.update(content)
         self.bytes += len(content)
         return self._file.write(content)
 
     def flush(self) -> None:
-        """Do nothing; ``gzip`` calls it."""
+        """Do nothing; ``gzip`` and pyarrow call it."""
 
     def finish(self) -> None:
         """Write what is buffered, sync it to the disk and close the file."""
@@ -106,10 +113,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left = True
         try:
-            self._writer.abandon()
-            if self._gzip is not None:
-                self._gzip.fileobj = None  # type: ignore[assignment] # otherwise it writes when it is collected
             self._file.close()
         finally:
             # Closing writes what was still buffered, which a full disk refuses once more.

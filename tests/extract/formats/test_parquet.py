@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -190,6 +191,7 @@ def test_a_full_disk_is_told_of_and_nothing_complains_afterwards(
 
     with pytest.raises(OSError, match="No space left"):
         write()
+    gc.collect()  # pyarrow closes its file when it is collected
 
     assert list(small_disk.iterdir()) == []
     assert not [str(one.message) for one in recwarn]
@@ -207,8 +209,9 @@ def test_leaving_a_half_written_file_removes_it_and_writes_no_footer(
     with spool_of(tmp_path / "x") as spool:
         spool.append(codec.dump_line(lead("a")) * 3)
         size = spool.bytes
-        spool._writer.abandon()
-        assert spool.bytes == size
         assert bool(size) == groups_written
+    del spool._writer  # pyarrow closes its file when it is collected
+    gc.collect()
 
+    assert spool.bytes == size
     assert list(tmp_path.iterdir()) == []
