@@ -67,53 +67,6 @@ class Cursor:
         """
         return self.before if self.before is not None and self.run_key == run_key else self
 
-    def moved(
-        self,
-        *,
-        run_key: str,
-        timezone: str,
-        started: datetime,
-        newest: datetime | None,
-        landed: Iterable[RowVersion],
-        lag: timedelta,
-        full: bool,
-        privacy: Mapping[str, Any] | None = None,
-        idle_for: float = 0.0,
-    ) -> Cursor:
-        """Return the cursor after a run that started here and landed what it found.
-
-        The watermark follows the newest row that landed, but never beyond the clock, and stays behind by the lag: a row
-        may turn up late by that much and is still found. It never goes back.
-
-        :param run_key: The run.
-        :param timezone: Zone in which it read times.
-        :param started: When its listing began, by the earlier of our clock and the API's.
-        :param newest: Time of the newest row that landed, or None where none did.
-        :param landed: What landed, at least all of it that is at or after the new watermark.
-        :param lag: How late a row may turn up.
-        :param full: Whether everything was read.
-        :param privacy: The privacy rules under which it landed; None where they are not known.
-        :param idle_for: Seconds for which a session had to be silent.
-        """
-        watermark = self.watermark
-        if newest is not None:
-            reached = earlier(min(newest, started), lag)
-            watermark = reached if watermark is None else max(watermark, reached)
-        rows = {(one.row_id, one.fingerprint): one for one in (*self.overlap, *landed)}
-        return Cursor(
-            timezone=timezone,
-            watermark=watermark,
-            overlap=tuple(
-                one for one in rows.values() if one.at is None or (watermark is not None and one.at >= watermark)
-            ),
-            full_at=started if full else self.full_at,
-            generation=hashlib.blake2b(f"{self.generation}|{run_key}|{started}".encode(), digest_size=8).hexdigest(),
-            privacy=privacy,
-            idle_for=idle_for,
-            run_key=run_key,
-            before=replace(self, before=None, run_key=None),
-        )
-
     def encode(self, identity: dict[str, Any]) -> dict[str, Any]:
         """Return plain JSON, for example::
 
@@ -196,11 +149,8 @@ def _decode(body: dict[str, Any]) -> Cursor:
 def _privacy(applied: Any) -> dict[str, Any] | None:
     if applied is None:
         return None
-    return {
-        "rules": dict(applied["rules"].items()),
-        "own": [str(name) for name in applied["own"]],
-        "key": applied["key"],
-    }
+    rules, own = dict(applied["rules"].items()), [str(name) for name in applied["own"]]
+    return {"rules": rules, "own": own, "key": applied["key"]}
 
 
 def _time(text: str | None) -> datetime | None:
@@ -212,6 +162,7 @@ def _time(text: str | None) -> datetime | None:
     return time
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class CursorRun:
     """One run of a sync that has a cursor: where it starts, what it leaves out, and where the cursor goes.
 
@@ -236,38 +187,29 @@ class CursorRun:
     :raises RobofyConfigError: The stored cursor is damaged, of a newer version, or the cursor of another sync.
     """
 
-    def __init__(
-        self,
-        store: CursorStore,
-        identity: dict[str, Any],
-        *,
-        run_key: str,
-        timezone: str,
-        lag: timedelta,
-        full_every: timedelta | None,
-        now: datetime,
-        keep_ids: bool = True,
-        start_again: Cursor | None = None,
-        privacy: Mapping[str, Any] | None = None,
-        idle_for: timedelta = timedelta(0),
-    ) -> None:
-        self._store = store
-        self._identity = identity
-        self._forced = start_again is not None
-        self._stored = self._load() if start_again is None else start_again
-        self._run_key = run_key
-        self._timezone = timezone
-        self._lag = lag
-        self._privacy = privacy
-        self._idle_for = idle_for
+    store: CursorStore
+    identity: dict[str, Any]
+    run_key: str
+    timezone: str
+    lag: timedelta
+    full_every: timedelta | None
+    now: datetime
+    keep_ids: bool = True
+    start_again: Cursor | None = None
+    privacy: Mapping[str, Any] | None = None
+    idle_for: timedelta = timedelta(0)
+
+    def __post_init__(self) -> None:
+        self._stored = self.start_again or Cursor.decode(self.store.load(), self.identity, self.store.where)
         #: The cursor that this run starts from.
-        self.before = self._stored.start_for(run_key)
+        self.before = self._stored.start_for(self.run_key)
         #: Was the cursor written under other privacy rules, or with another idle_for? Then it moves even where nothing
         #: is new: a watcher compares the listing with it under the rules that it names.
-        self.rules_changed = (self.before.privacy, self.before.idle_for) != (privacy, idle_for.total_seconds())
+        rules = (self.privacy, self.idle_for.total_seconds())
+        self.rules_changed = (self.before.privacy, self.before.idle_for) != rules
         #: Takes the rows that land.
-        self.overlap = Overlap(lag, keep_ids=keep_ids)
-        reason = self._reason_for_full(full_every, now)
+        self.overlap = Overlap(self.lag, keep_ids=self.keep_ids)
+        reason = self._reason_for_full()
         #: Is everything read and landed again?
         self.full = reason is not None
         self.mode = "full" if self.full else "cursor"
@@ -280,19 +222,19 @@ class CursorRun:
         if reason:
             _log.info("Everything is read and landed: %s.", reason)
 
-    def _reason_for_full(self, full_every: timedelta | None, now: datetime) -> str | None:
+    def _reason_for_full(self) -> str | None:
         before = self.before
         if before.watermark is None:
             return "the cursor has no watermark yet"
-        if before.timezone != self._timezone:
+        if before.timezone != self.timezone:
             _log.warning(
                 "The connection's timezone was %s when the cursor was written and is %s now, so the cursor's watermark "
                 "may mean another moment. Everything is read again.",
                 before.timezone,
-                self._timezone,
+                self.timezone,
             )
             return "the zone has changed"
-        if full_every is not None and (before.full_at is None or now - before.full_at >= full_every):
+        if self.full_every is not None and (before.full_at is None or self.now - before.full_at >= self.full_every):
             return "full_every has passed"
         return None
 
@@ -303,7 +245,7 @@ class CursorRun:
 
         :param found: Manifest that this run left at its destination, or None.
         """
-        if found is None or self._forced or self._stored.watermark is None or self.before is not self._stored:
+        if found is None or self.start_again or self._stored.watermark is None or self.before is not self._stored:
             return False
         return found.get("cursor_generation") != self._stored.generation
 
@@ -312,23 +254,34 @@ class CursorRun:
 
         :param started: When the listing began.
         """
-        return earlier(started, self._idle_for) if self._idle_for else None
+        return earlier(started, self.idle_for) if self.idle_for else None
 
     def after(self, started: datetime) -> Cursor:
         """Return the cursor once what was found has landed.
 
-        :param started: When the listing began.
+        The watermark follows the newest row that landed, but never beyond the clock, and stays behind by the lag: a row
+        may turn up late by that much and is still found. It never goes back.
+
+        :param started: When the listing began, by the earlier of our clock and the API's.
         """
-        return self.before.moved(
-            run_key=self._run_key,
-            timezone=self._timezone,
-            started=started,
-            newest=self.overlap.newest,
-            landed=self.overlap.rows,
-            lag=self._lag,
-            full=self.full,
-            privacy=self._privacy,
-            idle_for=self._idle_for.total_seconds(),
+        before, watermark = self.before, self.before.watermark
+        if self.overlap.newest is not None:
+            reached = earlier(min(self.overlap.newest, started), self.lag)
+            watermark = reached if watermark is None else max(watermark, reached)
+        rows = {(one.row_id, one.fingerprint): one for one in (*before.overlap, *self.overlap.rows)}
+        generation = f"{before.generation}|{self.run_key}|{started}".encode()
+        return Cursor(
+            timezone=self.timezone,
+            watermark=watermark,
+            overlap=tuple(
+                one for one in rows.values() if one.at is None or (watermark is not None and one.at >= watermark)
+            ),
+            full_at=started if self.full else before.full_at,
+            generation=hashlib.blake2b(generation, digest_size=8).hexdigest(),
+            privacy=self.privacy,
+            idle_for=self.idle_for.total_seconds(),
+            run_key=self.run_key,
+            before=replace(before, before=None, run_key=None),
         )
 
     def next_state(self, started: datetime, try_id: str) -> dict[str, Any]:
@@ -340,9 +293,9 @@ class CursorRun:
         return {
             "schema_version": SCHEMA_VERSION,
             "try_id": try_id,
-            "cursor": self._store.address,
-            "reset": self._forced,
-            "state": self.after(started).encode(self._identity),
+            "cursor": self.store.address,
+            "reset": self.start_again is not None,
+            "state": self.after(started).encode(self.identity),
         }
 
     def move(self, started: datetime) -> bool:
@@ -351,10 +304,7 @@ class CursorRun:
         :param started: When the listing began.
         :return: Whether it moved, see :func:`move_cursor`.
         """
-        return move_cursor(self._store, self._identity, self.after(started), reset=self._forced)
-
-    def _load(self) -> Cursor:
-        return Cursor.decode(self._store.load(), self._identity, self._store.where)
+        return move_cursor(self.store, self.identity, self.after(started), reset=self.start_again is not None)
 
 
 def move_cursor(store: CursorStore, identity: dict[str, Any], after: Cursor, *, reset: bool) -> bool:
@@ -433,8 +383,7 @@ class NextCursor:
                     f"{store.uri} was written by a newer version of this provider. Update airflow-provider-robofy."
                 )
             state, try_id = body["state"], body["try_id"]
-            names = ("name", "resource", "project_id", "chatbot_id")
-            identity = {name: state[name] for name in names}
+            identity = {name: state[name] for name in ("name", "resource", "project_id", "chatbot_id")}
             address, reset = str(body["cursor"]), bool(body["reset"])
         except FileNotFoundError:
             raise RobofyConfigError(f"{store.uri} is gone, so the cursor cannot be moved. {remedy}") from None

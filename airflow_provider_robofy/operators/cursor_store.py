@@ -148,8 +148,8 @@ def cursor_run(
         )
     identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
     return CursorRun(
-        cursor_store(cursor, context, identity, data),
-        identity,
+        store=cursor_store(cursor, context, identity, data),
+        identity=identity,
         run_key=run_key(context),
         timezone=timezone,
         lag=lag,

@@ -45,7 +45,7 @@ def make_cursor_run(store: Store, run_key: str = "dag/run/task", *, kind: Any = 
     """Begin a run with the cursor in a file; what a test leaves unsaid is a lag of ten minutes at `NOW`."""
     values: dict[str, Any] = {"identity": IDENTITY, "timezone": "UTC", "lag": LAG, "full_every": None, "now": NOW}
     values |= changes
-    run: CursorRun = kind(FileCursorStore(store), values.pop("identity"), run_key=run_key, **values)
+    run: CursorRun = kind(store=FileCursorStore(store), run_key=run_key, **values)
     return run
 
 

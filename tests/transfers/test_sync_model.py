@@ -114,8 +114,8 @@ class Sync:
     def fetch(self, run: str, die_at: str | None = None) -> dict[str, Any]:
         path = str(self.folder / f"{run}.jsonl")
         cursor = CursorRun(
-            FileCursorStore(Store(LocalFileSystem(), str(self.cursor), str(self.cursor))),
-            IDENTITY,
+            store=FileCursorStore(Store(LocalFileSystem(), str(self.cursor), str(self.cursor))),
+            identity=IDENTITY,
             run_key=run,
             timezone="UTC",
             lag=LAG,

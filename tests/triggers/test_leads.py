@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +18,9 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.api.times import TimeReader
 from airflow_provider_robofy.extract.arrivals import Head, ahead_of, as_landed
-from airflow_provider_robofy.extract.cursor import Cursor
+from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
 from airflow_provider_robofy.extract.cursor_store import cursor_key
-from airflow_provider_robofy.extract.overlap import Overlap, RowVersion
+from airflow_provider_robofy.extract.overlap import RowVersion
 from airflow_provider_robofy.extract.privacy import Pseudonyms, applied_rules, check_rules
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.resources import LEADS
@@ -368,21 +369,21 @@ def set_rules(robofy, connect):
 def landed(robofy, connection, own=None, *, known=True) -> Cursor:
     """Return the cursor of a sync that has landed everything under the connection's rules and its own."""
     policy = connection.privacy_policy(LEADS, check_rules(own, "privacy") if own else None)
-    overlap = Overlap(timedelta(days=10_000))
+    run = CursorRun(
+        store=SimpleNamespace(load=lambda: None, where="here"),  # type: ignore[arg-type]
+        identity={},
+        run_key="run",
+        timezone="UTC",
+        lag=timedelta(days=10_000),
+        full_every=None,
+        now=NOW,
+        privacy=applied_rules(policy) if known else None,
+    )
     for row in robofy.leads(robofy.chatbot_ids[0]):
         at = datetime.fromisoformat(row["created_at"]).replace(tzinfo=UTC)
         row = row if policy is None else policy.land(row)  # noqa: PLW2901
-        overlap.add(row["id"], at, row)
-    return Cursor().moved(
-        run_key="run",
-        timezone="UTC",
-        started=NOW,
-        newest=overlap.newest,
-        landed=overlap.rows,
-        lag=timedelta(days=10_000),
-        full=True,
-        privacy=applied_rules(policy) if known else None,
-    )
+        run.overlap.add(row["id"], at, row)
+    return run.after(NOW)
 
 
 RULES = [
