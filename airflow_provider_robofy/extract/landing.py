@@ -71,12 +71,14 @@ class Landing:
 
     def __init__(self, store: Store, identity: Mapping[str, Any], *, defuse_formulas: bool = True) -> None:
         self.store = store
-        self._format = Format(format_of(store.uri), identity.get("resource"), defuse_formulas=defuse_formulas)
+        self.format = Format(format_of(store.uri), identity.get("resource"), defuse_formulas=defuse_formulas)
         self._identity = dict(identity)
         self._manifest = store.beside(SUFFIX)
         self._rejected = store.beside(REJECTED_SUFFIX)
-        self._failed = store.beside(FAILED_SUFFIX)
-        self._next = store.beside(NEXT_SUFFIX)
+        #: The file that names what could not be read, such as a session among many.
+        self.failed = store.beside(FAILED_SUFFIX)
+        #: The file with the cursor's next state.
+        self.next = store.beside(NEXT_SUFFIX)
         #: Which try this is.
         self.try_id = f"{datetime.now(UTC).isoformat(timespec='seconds')}-{os.urandom(4).hex()}"
         #: The manifest that was there when it was last checked; None where none was.
@@ -95,21 +97,6 @@ class Landing:
                 "under that name. Check that the folder exists and is writable, that there is free space, and the same "
                 "for TMPDIR, where rows for remote targets are written first."
             ) from error
-
-    @property
-    def has_columns(self) -> bool:
-        """Return whether the format has columns, so that its writer needs the rows and not only their lines."""
-        return self._format.has_columns
-
-    @property
-    def failed_uri(self) -> str:
-        """Return the file that names what could not be read, such as a session among many."""
-        return self._failed.uri
-
-    @property
-    def next_uri(self) -> str:
-        """Return the file with the cursor's next state."""
-        return self._next.uri
 
     def check(self) -> dict[str, Any] | None:
         """Refuse to overwrite the file of another agent, window or run.
@@ -136,7 +123,7 @@ class Landing:
 
     def spool(self) -> Spool:
         """Start the data file."""
-        return Spool(self.store.spool_path(), compress=self._format.compressed, writer=self._format.writer)
+        return Spool(self.store.spool_path(), compress=self.format.compressed, writer=self.format.writer)
 
     def spool_rejected(self) -> Spool:
         """Start the file of rejected rows."""
@@ -144,7 +131,7 @@ class Landing:
 
     def spool_failed(self) -> Spool:
         """Start the file that names what could not be read."""
-        return Spool(self._failed.spool_path())
+        return Spool(self.failed.spool_path())
 
     def facts(self, data: Spool, rejected: Spool) -> dict[str, Any]:
         """Return what a manifest says of the files.
@@ -153,8 +140,8 @@ class Landing:
         """
         return {
             "uri": self.store.uri,
-            "format": self._format.name,
-            "formulas_defused": self._format.defused,
+            "format": self.format.name,
+            "formulas_defused": self.format.defused,
             "rows": data.rows,
             "rejected": rejected.rows,
             "rejected_uri": self._rejected.uri if rejected.rows else None,
@@ -188,13 +175,13 @@ class Landing:
         :raises RobofyLandingError: Another result was published there meanwhile, or a file did not arrive whole.
         """
         before = self._found
-        beside = [(self._rejected, rejected)] + ([(self._failed, failed)] if failed else [])
+        beside = [(self._rejected, rejected)] + ([(self.failed, failed)] if failed else [])
         with_rows = [(store, spool) for store, spool in beside if spool.rows]
         self._check_not_overtaken(before)
         for store, spool in with_rows:
             store.publish(spool.path, spool.bytes)
         if next_state is not None:
-            self._next.write(codec.dump_pretty(next_state))
+            self.next.write(codec.dump_pretty(next_state))
         if with_rows or next_state is not None:
             self._check_not_overtaken(before)
         version = self.store.publish(data.path, data.bytes)
@@ -252,7 +239,7 @@ class Landing:
             if not self.store.size():
                 return True
             with self.store.open() as raw:
-                row = next(self._format.rows(raw), _NONE)
+                row = next(self.format.rows(raw), _NONE)
         except (OSError, *SPOILT):
             return False
         if row is _NONE:

@@ -6,6 +6,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
@@ -18,7 +19,7 @@ from airflow_provider_robofy.extract.window import earlier
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
     from logging import Logger
 
@@ -28,13 +29,12 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.extract.privacy import PrivacyPolicy
     from airflow_provider_robofy.extract.rows import RowOrder
+    from airflow_provider_robofy.extract.spool import Spool
     from airflow_provider_robofy.extract.window import Window
     from airflow_provider_robofy.resources import Resource
 
 #: Seconds between two log lines about a long read.
 PROGRESS_INTERVAL: Final = 10.0
-#: Bytes of rejected lines that are written at a time.
-_BLOCK: Final = 1 << 18
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ class ListingRun:
                 overlap=cursor.overlap if cursor else None,
                 privacy=self.privacy,
                 read_time=self.times.read,
-                keep_rows=landing.has_columns,
+                keep_rows=landing.format.has_columns,
                 stamp={PROJECT_ID: self.project_id, CHATBOT_ID: self.chatbot_id},
             )
             found = landing.check()
@@ -140,10 +140,8 @@ class ListingRun:
                             cursor.overlap.started = started
                             rows.leave_out_from(cursor.until(started))
                         self._warn_of_late_rows(started)
-                    filtered = rows.filter(page.rows)
+                    filtered = rows.filter(page.rows, partial(self._reject, rejected, page.number))
                     data.append(filtered.lines, filtered.rows or None)
-                    for lines in _rejected_lines(page.number, filtered.rejected):
-                        rejected.append(lines)
                     received, count, end_marker = received + len(page.rows), page.number, page.end_marker
                     progress.report(count, received)
                     if end_marker is None and filtered.all_older and self._may_stop(rows.order):
@@ -152,9 +150,9 @@ class ListingRun:
                 data.finish()
                 rejected.finish()
                 # A full run of a cursor that left out sessions does not have the whole listing.
-                partial = {"mode": "cursor"} if cursor and rows.outside_window else {}
+                mode = {"mode": "cursor"} if cursor and rows.outside_window else {}
                 manifest = Manifest(
-                    **{**common, **partial},  # type: ignore[arg-type]
+                    **{**common, **mode},  # type: ignore[arg-type]
                     **landing.facts(data, rejected),
                     received=received,
                     duplicates=rows.duplicates,
@@ -171,7 +169,7 @@ class ListingRun:
                     watermark_before=_iso(cursor.before.watermark) if cursor else None,
                     watermark_after=_iso(cursor.after(started).watermark) if cursor else None,
                     cursor_generation=cursor.before.generation if cursor else None,
-                    cursor_next_uri=landing.next_uri if cursor and data.rows and not self.advance_cursor else None,
+                    cursor_next_uri=landing.next.uri if cursor and data.rows and not self.advance_cursor else None,
                     privacy=self.privacy.rules if self.privacy else None,
                     started_at=started.isoformat(),
                     finished_at=self.now().isoformat(),
@@ -189,6 +187,9 @@ class ListingRun:
         elif cursor and (manifest.rows or cursor.full or cursor.rules_changed or cursor.before.owed):
             cursor.move(started)
         return manifest
+
+    def _reject(self, rejected: Spool, page: int, position: int, reason: str, row: Any) -> None:
+        rejected.append(rejected_line({"page": page, "position": position, "reason": reason}, row, self.privacy))
 
     def _landed_before(self, found: dict[str, Any]) -> Manifest:
         """Return the manifest of a cleared run after which later runs have moved the cursor.
@@ -322,17 +323,6 @@ class Progress:
     def seconds(self) -> float:
         """Return the time since the beginning, in seconds."""
         return self._monotonic() - self._began
-
-
-def _rejected_lines(page: int, rejected: Iterable[tuple[int, str, Any]]) -> Iterator[bytearray]:
-    """Yield the lines of the rejected file, some at a time: a line takes many times what a tiny row does."""
-    lines = bytearray()
-    for position, reason, row in rejected:
-        lines += rejected_line({"page": page, "position": position, "reason": reason}, row)
-        if len(lines) >= _BLOCK:
-            yield lines
-            lines = bytearray()
-    yield lines
 
 
 def _iso(moment: datetime | None) -> str | None:

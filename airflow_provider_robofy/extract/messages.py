@@ -28,7 +28,6 @@ from airflow_provider_robofy.api.workers import Workers
 from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.listing import Progress
 from airflow_provider_robofy.extract.manifest import MessagesManifest, identity
-from airflow_provider_robofy.extract.rows import UNKNOWN
 from airflow_provider_robofy.extract.transcript import SessionLeads, Transcript, blocks
 from airflow_provider_robofy.resources import CHATBOT_ID, PROJECT_ID
 
@@ -140,14 +139,10 @@ class MessagesExtraction:
                 manifest = MessagesManifest(
                     **self._common(),
                     **landing.facts(data, rejected),
-                    outside_window=0,
-                    end_marker=None,
                     first_at=self._times_seen[0].isoformat() if self._times_seen else None,
                     last_at=self._times_seen[1].isoformat() if self._times_seen else None,
-                    row_order=UNKNOWN,
-                    cursor_generation=None,
                     privacy=self.privacy.rules if self.privacy else None,
-                    failed_uri=landing.failed_uri if failed.rows else None,
+                    failed_uri=landing.failed.uri if failed.rows else None,
                     requests=requests,
                     started_at=started.isoformat(),
                     finished_at=self.now().isoformat(),
@@ -339,7 +334,6 @@ class MessagesExtraction:
             "project_id": self.sessions.project_id,
             "chatbot_id": self.sessions.chatbot_id,
             "since": self.sessions.manifest.get("since"),
-            "until": None,
             "run_key": self.run_key,
             "sessions_uri": self.sessions.store.uri,
             "shard": None if self.shard.is_whole else [self.shard.index, self.shard.count],

@@ -6,7 +6,6 @@ done once a page.
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field
 from datetime import timedelta
 from struct import Struct
@@ -17,7 +16,7 @@ from airflow_provider_robofy.api.times import form_of
 from airflow_provider_robofy.extract.overlap import fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from airflow_provider_robofy.extract.overlap import Overlap, Owed
@@ -42,56 +41,15 @@ FUTURE: Final = timedelta(minutes=5)
 _pack = Struct("<q").pack
 
 
-class RejectedRows:
-    """The rejected rows of one page, at five bytes each beside the page itself.
-
-    A page of 3 MB can consist of a million and a half of them.
-
-    :param rows: All rows of the page.
-    :param kept: Returns what may be kept of a row. Default: the row itself.
-    """
-
-    __slots__ = ("_kept", "_numbers", "_positions", "_reasons", "_rows")
-
-    def __init__(self, rows: list[Any], kept: Callable[[Any], Any] | None = None) -> None:
-        self._rows = rows
-        self._kept = kept
-        self._positions = array("I")
-        #: For each of them, the number of its reason among those that occurred.
-        self._numbers = bytearray()
-        self._reasons: dict[str, int] = {}
-
-    def add(self, position: int, reason: str) -> None:
-        """Take a row.
-
-        :param position: Its position in the page.
-        :param reason: Why it is rejected.
-        """
-        self._positions.append(position)
-        self._numbers.append(self._reasons.setdefault(reason, len(self._reasons)))
-
-    def __iter__(self) -> Iterator[tuple[int, str, Any]]:
-        """Yield position, reason, and what may be kept of the row."""
-        reasons = list(self._reasons)
-        for position, number in zip(self._positions, self._numbers, strict=True):
-            row, reason = self._rows[position], reasons[number]
-            try:
-                yield position, reason, row if self._kept is None else self._kept(row)
-            except (ValueError, RecursionError):
-                yield position, reason, None
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-
-def rejected_line(facts: dict[str, Any], row: Any) -> bytes:
+def rejected_line(facts: dict[str, Any], row: Any, privacy: PrivacyPolicy | None = None) -> bytes:
     """Return a line of the file of rejected rows.
 
     :param facts: Where the row was, and the reason.
-    :param row: What may be kept of it; left out where it is nested too deeply to be written.
+    :param row: The row; left out where it is nested too deeply to be written.
+    :param privacy: What becomes of personal data in it. Default None: everything is kept.
     """
     try:
-        return dump_line({**facts, "row": row})
+        return dump_line({**facts, "row": row if privacy is None else privacy.rejected(row)})
     except (ValueError, RecursionError):
         return dump_line(facts)
 
@@ -100,7 +58,6 @@ def rejected_line(facts: dict[str, Any], row: Any) -> bytes:
 class FilteredPage:
     """What became of one page.
 
-    :param rejected: Position in the page, reason, and what may be kept of the row.
     :param lines: Rows to land, in order, as lines of JSON. One buffer: each result of orjson takes some 4 KB as long as
         it lives.
     :param rows: The same rows, where the filter keeps them.
@@ -111,7 +68,6 @@ class FilteredPage:
     :param all_older: Is every row older than the window? False where one has no readable time.
     """
 
-    rejected: RejectedRows
     lines: bytearray = field(default_factory=bytearray)
     rows: list[dict[str, Any]] = field(default_factory=list)
     times: list[datetime] = field(default_factory=list)
@@ -128,7 +84,7 @@ class RowFilter:
 
         rows = RowFilter(LEADS, window=window, read_time=times.read, stamp={"_chatbot_id": ...})
         for page in pages:
-            filtered = rows.filter(page.rows)
+            filtered = rows.filter(page.rows, reject)
 
     :param resource: What the rows are.
     :param window: Which rows are wanted.
@@ -190,19 +146,21 @@ class RowFilter:
         if until is not None:
             self._until, self._windowed = until, True
 
-    def filter(self, rows: list[Any]) -> FilteredPage:
+    def filter(self, rows: list[Any], reject: Callable[[int, str, Any], None]) -> FilteredPage:
         """Return what becomes of the rows of the next page.
 
         :param rows: The rows as the API sent them; they are not changed.
+        :param reject: Called for each rejected row, with its position in the page, the reason and the row. A page of
+            3 MB can consist of a million and a half of them, so they are not collected.
         """
-        page = FilteredPage(RejectedRows(rows, None if self._privacy is None else self._privacy.rejected))
+        page = FilteredPage()
         for position, row in enumerate(rows):
             try:
                 reason = self._filter_row(row, page)
             except (ValueError, RecursionError):
                 reason = TOO_DEEP
             if reason is not None:
-                page.rejected.add(position, reason)
+                reject(position, reason, row)
         self.order.watch(page.ordered)
         self._page_before = page.ids
         page.all_older = bool(rows) and page.older == len(rows)

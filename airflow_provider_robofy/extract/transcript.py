@@ -114,15 +114,8 @@ class SessionRows(ABC):
         self.rejected.close()
 
     def _reject(self, position: int, reason: str, row: Any) -> None:
-        try:
-            kept = row if self._privacy is None else self._privacy.rejected(row)
-        except (ValueError, RecursionError):
-            kept = None
-        self._write_rejected(position, reason, kept)
-
-    def _write_rejected(self, position: int, reason: str, kept: Any) -> None:
         facts = {"session_id": self.landed_id, "position": position, "reason": reason}
-        self.rejected.write(rejected_line(facts, kept))
+        self.rejected.write(rejected_line(facts, row, self._privacy))
 
 
 class Transcript(SessionRows):
@@ -273,10 +266,9 @@ class SessionLeads(SessionRows):
         """
         if self.first_ids is None:
             self.first_ids = tuple(sorted(str(row.get(LEADS.key)) for row in rows if type(row) is dict))
-        page = self._rows.filter(rows)
+        first = self.counts["received"]
+        page = self._rows.filter(rows, lambda position, *rest: self._reject(first + position, *rest))
         self.landing.write(page.lines)
-        for position, reason, kept in page.rejected:
-            self._write_rejected(self.counts["received"] + position, reason, kept)
         self.counts["received"] += len(rows)
 
     def finish(self) -> None:

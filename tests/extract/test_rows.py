@@ -36,8 +36,18 @@ DAY = Window.of("2025-01-15", "2025-01-16")
 AT = "2025-01-15T10:30:00+00:00"
 
 
-def row_filter(window: Window = FULL, timezone: str = "UTC", **options: Any) -> RowFilter:
-    return RowFilter(LEADS, window=window, read_time=TimeReader(timezone).read, stamp=STAMP, **options)
+class Collecting(RowFilter):
+    """A row filter that collects what it rejects of the last page."""
+
+    rejected: list[tuple[int, str, Any]]
+
+    def filter(self, rows: list[Any], reject: Any = None) -> FilteredPage:
+        self.rejected = []
+        return super().filter(rows, reject or (lambda *one: self.rejected.append(one)))
+
+
+def row_filter(window: Window = FULL, timezone: str = "UTC", **options: Any) -> Collecting:
+    return Collecting(LEADS, window=window, read_time=TimeReader(timezone).read, stamp=STAMP, **options)
 
 
 def lines_of(page_: FilteredPage) -> list[bytes]:
@@ -61,13 +71,14 @@ def test_a_row_lands_with_every_field_it_came_with_and_three_more():
     row = lead("a", name="Ánna", data=data, score=1.5, deep={"b": [1, {}]}, **more)
     before = json.dumps(row)
 
-    page_ = row_filter().filter([row])
+    rows_ = row_filter()
+    page_ = rows_.filter([row])
 
     assert landed(page_) == [{**row, **STAMP, "_created_at": AT}]
     (line,) = lines_of(page_)
     assert line.endswith(b"\n")
     assert line.count(b"\n") == 1
-    assert list(page_.rejected) == []
+    assert rows_.rejected == []
     assert json.dumps(row) == before, "the row of the caller stays as it was"
 
 
@@ -113,9 +124,10 @@ REJECTED: dict[str, list[Any]] = {
 @pytest.mark.parametrize(("reason", "row"), [(reason, row) for reason, rows in REJECTED.items() for row in rows])
 @pytest.mark.parametrize("window", [FULL, DAY])
 def test_a_row_that_cannot_be_understood_is_rejected_whole(reason, row, window):
-    page_ = row_filter(window).filter([lead("a"), row, lead("b")])
+    rows_ = row_filter(window)
+    page_ = rows_.filter([lead("a"), row, lead("b")])
 
-    assert list(page_.rejected) == [(1, reason, row)]
+    assert rows_.rejected == [(1, reason, row)]
     assert ids(page_) == ["a", "b"]
 
 
@@ -151,7 +163,7 @@ def test_a_row_without_a_readable_time_lands_in_full_mode_and_is_rejected_in_win
     assert landed(in_full) == [{**row, **STAMP, "_created_at": None}]
     assert (full.undated, full.duplicates, full.first_at) == (1, 1, None)
     assert in_window.lines == b""
-    assert list(in_window.rejected) == [(0, NO_TIME, row)]
+    assert windowed.rejected == [(0, NO_TIME, row)]
     assert (windowed.undated, windowed.outside_window) == (0, 0)
 
 
@@ -332,19 +344,22 @@ def test_every_row_is_accounted_for_and_the_split_into_pages_changes_nothing(
 
     whole, parts = row_filter(window), row_filter(window)
     one = whole.filter(rows)
-    many = [parts.filter(page) for page in split]
+    many, parts_rejected = [], []
+    for page in split:
+        many.append(parts.filter(page))
+        parts_rejected.append(parts.rejected)
 
     lines = [line for page_ in many for line in lines_of(page_)]
-    rejected = [(reason, exact(row)) for page_ in many for _, reason, row in page_.rejected]
+    rejected = [(reason, exact(row)) for some in parts_rejected for _, reason, row in some]
     assert lines == lines_of(one)
-    assert rejected == [(reason, exact(row)) for _, reason, row in one.rejected]
+    assert rejected == [(reason, exact(row)) for _, reason, row in whole.rejected]
     for name in ("duplicates", "outside_window", "undated", "future", "first_at", "last_at"):
         assert getattr(parts, name) == getattr(whole, name), name
     assert len(rows) == len(lines) + parts.duplicates + parts.outside_window + len(rejected)
 
     # Each page's positions lead back to the rejected rows.
-    for page, page_ in zip(split, many, strict=True):
-        assert all(page[position] is row for position, _, row in page_.rejected)
+    for page, some in zip(split, parts_rejected, strict=True):
+        assert all(page[position] is row for position, _, row in some)
 
     # What landed are rows of the API, each version once, with three fields more.
     sent = {exact(row) for row in rows}
@@ -381,7 +396,9 @@ def test_every_version_of_every_lead_lands_in_the_order_of_its_first_coming(rows
 @given(row=VALUES)
 def test_any_rejected_row_can_be_written_down(row: Any) -> None:
     row = codec.loads(json.dumps(row))
-    (rejected,) = row_filter().filter([[row]]).rejected
+    rows_ = row_filter()
+    rows_.filter([[row]])
+    (rejected,) = rows_.rejected
     assert exact(codec.loads(dump_line({"row": rejected[2]}))["row"]) == exact([row])
 
 
