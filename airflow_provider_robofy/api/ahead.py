@@ -23,14 +23,9 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.api.pages import Page
     from airflow_provider_robofy.api.tokens import TokenForm
 
-#: Pages are asked for ahead only where an answer takes so many times as long as what is done with a page. Otherwise the
-#: threads would wait for each other, and not for the network.
-WORTH: Final = 3.0
-#: An answer that takes so many seconds is reason enough. Of faster ones several are measured: the first are slower.
-SLOW: Final = 0.02
-_MEASURED: Final = 5
-#: Pages after which a read from a server that answers so fast goes on one page after another.
-_TRIED: Final = 20
+#: From so many seconds that an answer takes, pages are asked for ahead. For faster ones the threads would wait for each
+#: other, and not for the network.
+SLOW: Final = 0.01
 #: Of so many rows at least the ids are remembered: no more can arrive while a request is under way.
 _REMEMBERED: Final = 10_000
 #: Seconds between two checks whether the task was killed.
@@ -85,8 +80,6 @@ class PagesAhead:
         self._workers: Workers | None = None
         self._helpers: list[RobofyClient] = []
         self._idle: SimpleQueue[RobofyClient] = SimpleQueue()
-        self._fastest_answer = self._fastest_work = float("inf")
-        self._measured = 0
 
     def pages(self) -> Iterator[Page]:
         """Yield the pages in order.
@@ -95,21 +88,19 @@ class PagesAhead:
         """
         try:
             while (call := self._listing.call) is not None:
-                alone = not self._ahead
-                answered = self._answer(call, measured=alone and self._listing.pages > 0)
+                answered = self._answer(call)
                 page = self._listing.accept(answered)
                 if self._usable:
                     self._follow(answered.value.token, page)
-                began = time.monotonic()
                 yield page
-                if alone and not self._ahead:
-                    self._fastest_work = min(self._fastest_work, time.monotonic() - began)
         finally:
             self._stop()
 
-    def _answer(self, call: Call[Rows], *, measured: bool) -> Answered[Rows]:
+    def _answer(self, call: Call[Rows]) -> Answered[Rows]:
         """Return the answer to the next page: one that was asked for ahead, or else a new one."""
         self._client.check_cancelled()
+        # Not the first page, for which a connection is made, and not beside others.
+        measured = self._listing.pages > 0 and not self._ahead
         if self._token is not None and (future := self._ahead.pop(self._token, None)) is not None:
             try:
                 answered = self._result(future)
@@ -131,9 +122,8 @@ class PagesAhead:
             if self._listing.pages:
                 error.page = self._listing.pages + 1
             raise
-        if measured:
-            self._fastest_answer = min(self._fastest_answer, time.monotonic() - began)
-            self._measured += 1
+        if measured and time.monotonic() - began < SLOW:
+            self._give_up()
         return answered
 
     def _result(self, future: Future[Answered[Rows]]) -> Answered[Rows]:
@@ -163,19 +153,9 @@ class PagesAhead:
             if self._form is None or self._forms > _MOST_FORMS:
                 self._give_up()
                 return
-        if not self._ahead and not self._is_worth_it:
-            if page.number >= _TRIED and not self._workers:
-                self._give_up()
-        elif self._form:
+        if self._form:
             self._width = min(self._most, self._width + 1 if self._troubled else self._width * 2)
             self._ask_ahead(self._form)
-
-    @property
-    def _is_worth_it(self) -> bool:
-        """Return whether the server is slow enough to ask for pages ahead."""
-        if SLOW <= self._fastest_answer < float("inf"):
-            return True
-        return self._measured >= _MEASURED and self._fastest_answer > WORTH * self._fastest_work
 
     def _remember(self, page: Page) -> bool:
         """Take the ids of a page, and return whether pages may be asked for ahead now."""

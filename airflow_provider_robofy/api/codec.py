@@ -44,13 +44,7 @@ def loads(body: bytes | str) -> Any:
             return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    try:
-        value = json.loads(body, parse_constant=_refuse_constant, parse_float=_number)
-        json.dumps(value)  # what can be read but not written would only fail later
-    except RecursionError:
-        msg = "the document is nested too deeply"
-        raise ValueError(msg) from None
-    return value
+    return _loads_any(body, parse_constant=_refuse_constant)
 
 
 def loads_answer(body: bytes, charset: str = "") -> Any:
@@ -77,11 +71,17 @@ def loads_answer(body: bytes, charset: str = "") -> Any:
         except LookupError:  # no such charset
             text = body.decode(errors="replace")
     try:
-        value = json.loads(text.removeprefix("\ufeff"), strict=False, parse_constant=str, parse_float=_number)
-        json.dumps(value)  # what can be read but not written would only fail later
+        return _loads_any(text.removeprefix("\ufeff"), strict=False, parse_constant=str)
     except json.JSONDecodeError as error:
         msg = f"not JSON from character {error.pos} on"
         raise ValueError(msg) from None
+
+
+def _loads_any(text: bytes | str, **options: Any) -> Any:
+    """Decode by the standard library, and refuse what could be read but not written."""
+    try:
+        value = json.loads(text, parse_float=_number, **options)
+        json.dumps(value)
     except RecursionError:
         msg = "nested too deeply"
         raise ValueError(msg) from None

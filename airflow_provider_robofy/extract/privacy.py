@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from unicodedata import normalize
 
@@ -39,7 +40,7 @@ _TYPE: Final = "type:"
 _SHORTEST_KEY: Final = 16
 #: Names that are this similar, from 0 to 1, are probably meant to be one.
 _NEARLY: Final = 0.8
-#: Names beyond so many are looked up anew each time, so that invented ones cannot fill the memory.
+#: So many names are remembered, so that invented ones cannot fill the memory.
 _REMEMBERED: Final = 4096
 
 
@@ -200,7 +201,7 @@ class PrivacyPolicy:
         #: Fields that this adds to a row.
         self.added = frozenset({SESSION_KEY} if self._adds_key else ())
         # What becomes of a field, by its name as it came: looked up once, not once a row.
-        self._plan: dict[str, _Rules | str] = {}
+        self._plan = lru_cache(_REMEMBERED)(self._look_up)
         self._top = _Rules()
         self._children: dict[str, _Rules] = {}
         ids = {_SESSION_ID, resource.id}
@@ -258,7 +259,7 @@ class PrivacyPolicy:
         result: dict[str, Any] = {}
         plan = self._plan
         for field, value in row.items():
-            what = plan.get(field) or self._look_up(field)
+            what = plan(field)
             if what == KEEP:
                 result[field] = value
                 continue
@@ -323,10 +324,7 @@ class PrivacyPolicy:
         children = self._children.get(field_key(field))
         if children is not None:
             children.seen = True
-        what = self._top.action(field) if children is None else children
-        if len(self._plan) < _REMEMBERED:
-            self._plan[field] = what
-        return what
+        return self._top.action(field) if children is None else children
 
     def _within(self, value: Any, rules: _Rules, depth: int = 0) -> Any:
         """Return what the rules leave of a value that may have fields."""
@@ -410,7 +408,7 @@ class _Rules:
         self.met: set[str] = set()
         self._by_name: dict[str, tuple[str, str]] = {}
         self._by_type: dict[str, tuple[str, str]] = {}
-        self._found: dict[tuple[str, str | None], str] = {}
+        self._found = lru_cache(_REMEMBERED)(self._look_up)
 
     def add(self, field: str, action: str, rule: str) -> None:
         if field == _ANY:
@@ -421,15 +419,8 @@ class _Rules:
             self._by_name[field] = action, rule
 
     def action(self, name: Any, kind: Any = None) -> str:
-        if type(name) is not str or not (kind is None or type(kind) is str):
-            return self._look_up(name, kind)
-        asked = name, kind
-        found = self._found.get(asked)
-        if found is None:
-            found = self._look_up(name, kind)
-            if len(self._found) < _REMEMBERED:
-                self._found[asked] = found
-        return found
+        plain = type(name) is str and (kind is None or type(kind) is str)
+        return self._found(name, kind) if plain else self._look_up(name, kind)
 
     def _look_up(self, name: Any, kind: Any) -> str:
         met = self._by_name.get(_folded(name)) or self._by_type.get(_folded(kind))

@@ -259,7 +259,6 @@ def test_rows_without_an_id_are_read_one_page_after_another(client):
 
 def test_where_the_network_is_fast_nothing_is_asked_for_ahead(client, monkeypatch):
     monkeypatch.setattr(ahead, "SLOW", float("inf"))
-    monkeypatch.setattr(ahead, "WORTH", float("inf"))
     emulator, one = client()
     read(emulator, one)
     assert (one.requests, one.requests_unused) == (19, 0)
