@@ -56,7 +56,7 @@ def read_rows(payload: Any, names: Collection[str], *, guess: bool = False) -> R
     :raises ValueError: There is no such array, or a field of an unknown name points to a next page.
     """
     items: list[Any] | None = None
-    layers = list(_layers(payload))
+    layers = list(_layers(payload, _LAYERS))
     for layer in layers:
         if isinstance(layer, list):
             items = layer
@@ -70,7 +70,7 @@ def read_rows(payload: Any, names: Collection[str], *, guess: bool = False) -> R
     if items is None:
         msg = f"no list of rows was found in the answer (looked for {', '.join(sorted(names))})"
         raise NoRowsError(msg)
-    token, end_marker = _token(_objects(payload))
+    token, end_marker = _token(layer for layer in _layers(payload) if isinstance(layer, dict))
     return Rows(items, token, end_marker)
 
 
@@ -91,13 +91,17 @@ def read_object(payload: Any) -> dict[str, Any]:
     raise ValueError(msg)
 
 
-def _layers(payload: Any) -> Iterator[Any]:
-    """Yield the answer and what it wraps, outermost first."""
+def _layers(payload: Any, names: Collection[str] | None = None) -> Iterator[Any]:
+    """Yield the answer and what it wraps, outermost first, but nothing in lists.
+
+    :param payload: The decoded JSON of the answer.
+    :param names: Names of the fields that wrap something. Default None: any.
+    """
     pending = deque([payload])
     while pending:
         layer = pending.popleft()
         if isinstance(layer, dict):
-            pending.extend(layer[name] for name in _LAYERS if isinstance(layer.get(name), dict | list))
+            pending.extend(layer.values() if names is None else (layer[name] for name in names if name in layer))
         if isinstance(layer, dict | list):
             yield layer
 
@@ -109,16 +113,6 @@ def _sendable(token: str) -> str:
         msg = "the token of the next page holds half a character and cannot be sent back"
         raise ValueError(msg) from None
     return token
-
-
-def _objects(payload: Any) -> Iterator[dict[str, Any]]:
-    """Yield every object of the answer outside of lists, outermost first: any of them may contain the token."""
-    pending = deque([payload])
-    while pending:
-        layer = pending.popleft()
-        if isinstance(layer, dict):
-            yield layer
-            pending.extend(layer.values())
 
 
 def _token(layers: Iterator[dict[str, Any]]) -> tuple[str | None, str | None]:

@@ -6,7 +6,7 @@ import heapq
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.endpoints import list_leads, list_sessions
 from airflow_provider_robofy.api.times import TimeReader
@@ -37,31 +37,6 @@ HEAD_ROWS: Final = 500
 _log = logging.getLogger(__name__)
 
 
-class Answer(Protocol):
-    """What a question comes to, page by page."""
-
-    def is_enough(self, page: Page, until: datetime | None = None) -> bool:
-        """Take a page, and return whether no more pages are needed.
-
-        :param page: The page.
-        :param until: Rows at or after this are not idle yet, and do not count. Default None: all count.
-        """
-
-
-class Question(Protocol):
-    """What is asked of a listing. Equal questions have equal answers."""
-
-    def __hash__(self) -> int: ...
-
-    def begin(self, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> Answer:
-        """Return the answer, to be shown the pages.
-
-        :param resource: What the rows are.
-        :param read_time: Turns the API's time into an aware datetime.
-        :param newest_first: Does the listing come so?
-        """
-
-
 @dataclass(frozen=True, slots=True)
 class ListingPoll:
     """Read an agent's listing once, as far as some questions need.
@@ -81,7 +56,9 @@ class ListingPoll:
     newest_first: bool
     idle_for: timedelta = timedelta(0)
 
-    def __call__(self, client: RobofyClient, questions: Iterable[Question]) -> dict[Question, Any]:
+    def __call__(
+        self, client: RobofyClient, questions: Iterable[CountRows | NewestRows]
+    ) -> dict[CountRows | NewestRows, RowCount | Head]:
         """Return the answer to each question.
 
         :param client: How to read.
@@ -89,7 +66,8 @@ class ListingPoll:
         :raises RobofyError: The listing could not be read as far as needed.
         """
         read_time = TimeReader(self.timezone).read
-        answers = {one: one.begin(self.resource, read_time, newest_first=self.newest_first) for one in questions}
+        about = self.resource, read_time, self.newest_first
+        answers = {one: RowCount(one, *about) if isinstance(one, CountRows) else Head(*about) for one in questions}
         open_answers = list(answers.values())
         until: datetime | None = None
         started = datetime.now(UTC)
@@ -100,7 +78,7 @@ class ListingPoll:
             open_answers = [one for one in open_answers if not one.is_enough(page, until)]
             if not open_answers:
                 break
-        return dict(answers)
+        return answers
 
     @property
     def _call(self) -> Any:
@@ -126,11 +104,13 @@ class CountRows:
     landed: frozenset[str] | None = None
     policy: PrivacyPolicy | None = None
 
-    def begin(self, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> RowCount:
-        """Return the count, to be shown the pages."""
-        return RowCount(self, resource, read_time, newest_first=newest_first)
+
+@dataclass(frozen=True, slots=True)
+class NewestRows:
+    """Ask for the newest rows of the listing, to compare them with a cursor."""
 
 
+@dataclass(repr=False, eq=False)
 class RowCount:
     """The rows that count in one pass through the listing.
 
@@ -140,22 +120,27 @@ class RowCount:
     :param newest_first: Does the listing come so?
     """
 
-    def __init__(self, question: CountRows, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> None:
-        self.pages = 0
-        #: Times of the rows by their ids; None where a row has no readable time.
-        self.found: dict[str, datetime | None] = {}
-        self.newest_first = newest_first
-        self.question = question
-        self.resource = resource
-        self._read_time = read_time
+    question: CountRows
+    resource: Resource
+    read_time: ReadTime
+    newest_first: bool
+    pages: int = field(default=0, init=False)
+    #: Times of the rows by their ids; None where a row has no readable time.
+    found: dict[str, datetime | None] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
         self._order = RowOrder()
 
     def is_enough(self, page: Page, until: datetime | None = None) -> bool:
-        """Take a page, and return whether enough rows were seen or no more can come."""
+        """Take a page, and return whether enough rows were seen or no more can come.
+
+        :param page: The page.
+        :param until: Rows at or after this are not idle yet, and do not count. Default None: all count.
+        """
         self.pages = page.number
         since, older, times = self.question.since, 0, []
         for row in page.rows:
-            row_id, at = _id_and_time(row, self.resource, self._read_time)
+            row_id, at = _id_and_time(row, self.resource, self.read_time)
             if row_id is None:
                 continue
             if at is not None:
@@ -234,16 +219,6 @@ class ArrivalWatch:
 
 
 @dataclass(frozen=True, slots=True)
-class NewestRows:
-    """Ask for the newest rows of the listing, to compare them with a cursor."""
-
-    @staticmethod
-    def begin(resource: Resource, read_time: ReadTime, *, newest_first: bool) -> Head:
-        """Return the newest rows, to be shown the pages."""
-        return Head(resource, read_time, newest_first=newest_first)
-
-
-@dataclass(frozen=True, slots=True)
 class HeadRow(RowVersion):
     """One of the newest rows as the API sent it, its id and hash included.
 
@@ -253,6 +228,7 @@ class HeadRow(RowVersion):
     row: dict[str, Any] = field(repr=False, compare=False)
 
 
+@dataclass(repr=False, eq=False)
 class Head:
     """The newest rows of a listing.
 
@@ -261,10 +237,11 @@ class Head:
     :param newest_first: Does the listing come so?
     """
 
-    def __init__(self, resource: Resource, read_time: ReadTime, *, newest_first: bool) -> None:
-        self._resource = resource
-        self._read_time = read_time
-        self._newest_first = newest_first
+    resource: Resource
+    read_time: ReadTime
+    newest_first: bool
+
+    def __post_init__(self) -> None:
         self._rows: list[tuple[datetime, HeadRow]] = []
 
     def is_enough(self, page: Page, until: datetime | None = None) -> bool:
@@ -274,7 +251,7 @@ class Head:
         """
         busy = False
         for row in page.rows:
-            row_id, at = _id_and_time(row, self._resource, self._read_time)
+            row_id, at = _id_and_time(row, self.resource, self.read_time)
             if row_id is None or at is None:
                 continue
             if until is not None and at >= until:
@@ -286,7 +263,7 @@ class Head:
                 continue
         if len(self._rows) > 2 * HEAD_ROWS:
             self._rows = self._newest()
-        return self._newest_first and not busy
+        return self.newest_first and not busy
 
     @property
     def rows(self) -> tuple[HeadRow, ...]:

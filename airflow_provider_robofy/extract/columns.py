@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -55,7 +53,6 @@ _ABSENT: Final = object()
 _AS_IT_IS: Final = {Kind.TEXT: {str, type(None)}, Kind.TIME: {datetime, type(None)}}
 
 
-@dataclass(frozen=True)
 class Table:
     """Turn the rows of one resource into cells, and back.
 
@@ -72,31 +69,22 @@ class Table:
     :param resource: What the rows are.
     """
 
-    resource: Resource
-
-    @cached_property
-    def rest(self) -> str:
-        """Return the name of the column for everything that has no column of its own."""
-        return self.resource.rest
-
-    @cached_property
-    def absent(self) -> str | None:
-        """Return the name of the column that lists the fields a row did not have.
-
-        None for a resource whose columns are all this provider's own: its rows have them always.
-        """
-        return "_absent" if self.resource.sent else None
-
-    @cached_property
-    def kinds(self) -> dict[str, Kind]:
-        """Return what the columns hold, by their names and in their order."""
-        kinds = {field.name: field.kind for field in self.resource.fields} | {self.rest: Kind.JSON}
-        return kinds | ({self.absent: Kind.JSON} if self.absent else {})
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of all columns in their order."""
-        return tuple(self.kinds)
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+        #: Column for everything that has no column of its own.
+        self.rest = resource.rest
+        #: Column that lists the fields a row did not have. None for a resource whose columns are all this provider's
+        #: own: its rows have them always.
+        self.absent = "_absent" if resource.sent else None
+        #: What the columns hold, by their names and in their order.
+        self.kinds = {field.name: field.kind for field in resource.fields} | {self.rest: Kind.JSON}
+        if self.absent:
+            self.kinds[self.absent] = Kind.JSON
+        self.names = tuple(self.kinds)
+        self._known = dict.fromkeys(field.name for field in resource.fields)
+        self._values = itemgetter(*self._known)
+        self._no_rest = None if resource.sent else "{}"
+        self._json_and_rare = {field.name: (field.kind is Kind.JSON, field.rare) for field in resource.fields}
 
     def columns(self, rows: Sequence[dict[str, Any]], *, plain: bool) -> list[Sequence[Cell]]:
         r"""Return the cells of some rows, column by column.
@@ -183,22 +171,6 @@ class Table:
             return self._no_rest
         rest = {name: value for name, value in row.items() if name not in known}
         return _dump(rest | unfit if unfit else rest)
-
-    @cached_property
-    def _no_rest(self) -> str | None:
-        return None if self.resource.sent else "{}"
-
-    @cached_property
-    def _known(self) -> dict[str, None]:
-        return dict.fromkeys(field.name for field in self.resource.fields)
-
-    @cached_property
-    def _values(self) -> Any:
-        return itemgetter(*self._known)
-
-    @cached_property
-    def _json_and_rare(self) -> dict[str, tuple[bool, bool]]:
-        return {field.name: (field.kind is Kind.JSON, field.rare) for field in self.resource.fields}
 
 
 def table_of(resource: Any) -> Table:

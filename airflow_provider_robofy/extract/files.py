@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,7 @@ _MD5: Final = re.compile(r"[0-9a-f]{32}")
 _VERSION: Final = ("size", "ETag", "etag", "generation", "ino", "mtime", "LastModified", "last_modified", "created")
 
 
+@dataclass(eq=False)
 class Store:
     """Read one file of a filesystem, and publish it whole or not at all.
 
@@ -36,11 +38,12 @@ class Store:
     :param uri: Its name in messages and manifests.
     """
 
-    def __init__(self, fs: AbstractFileSystem, path: str, uri: str) -> None:
-        self.fs = fs
-        self.path = path
-        self.uri = uri
-        self.is_local = isinstance(fs, LocalFileSystem)
+    fs: AbstractFileSystem
+    path: str
+    uri: str
+
+    def __post_init__(self) -> None:
+        self.is_local = isinstance(self.fs, LocalFileSystem)
         self._made: list[Path] = []
 
     def beside(self, suffix: str) -> Store:

@@ -25,7 +25,7 @@ from airflow_provider_robofy.extract.rows import (
     FilteredPage,
     RowFilter,
     RowOrder,
-    Seen,
+    version_key,
 )
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import LEADS
@@ -451,22 +451,20 @@ def test_rises_and_falls_are_what_comparing_every_pair_finds(pages):
     "row_id", ["\ud83d", "\ud83d\ude00", "\U0001f600", "naïve", "日本", "a" * 100_000, "", "a\0", "\0a", 0, -1, 10**30]
 )
 def test_an_id_with_other_content_and_another_id_with_the_same_are_new_and_all_are_remembered(row_id):
-    seen = Seen()
-
     rows = [(row_id, b"1"), (row_id, b"2"), (f"{row_id}x", b"1"), ("a", b"1"), ("?", b"1")]
-    assert [seen.is_new(*row) for row in rows] == [True] * 5
-    assert [seen.is_new(*row) for row in rows] == [False] * 5
+    seen = {version_key(*row) for row in rows}
     assert len(seen) == 5
+    assert {version_key(*row) for row in rows} == seen
 
 
 _MEASURE = """
 import json, sys, tracemalloc
-from airflow_provider_robofy.extract.rows import Seen
+from airflow_provider_robofy.extract.rows import version_key
 count, length = 200_000, int(sys.argv[1])
 tracemalloc.start()
-seen = Seen()
+seen = set()
 for number in range(count):
-    seen.is_new(str(number).rjust(length, "x"), b"%d" % number)
+    seen.add(version_key(str(number).rjust(length, "x"), b"%d" % number))
 assert len(seen) == count
 now, peak = tracemalloc.get_traced_memory()
 print(json.dumps([now / count, peak / count]))
