@@ -151,7 +151,7 @@ class RobofyClient:
                 if isinstance(outcome, Lost):
                     raise lost(call, outcome, asked_at, self.settings)
                 if outcome.status in _REDIRECTS:
-                    request = _redirected(request, outcome, call, asked_at, redirects)
+                    request = self._redirected(request, outcome, call, asked_at, redirects)
                     redirects, attempt = redirects + 1, attempt - 1
                     continue
                 value = read_answer(call, outcome, asked_at, self.settings)
@@ -275,8 +275,37 @@ class RobofyClient:
         elif call.json is not None:
             headers["Content-Type"] = "application/json"
             body = codec.dump_line(call.json)
-        url = settings.base_url + call.target(settings.path_of(call.endpoint))
-        return Request(call.method, url, headers, body)
+        return Request(call.method, call.target(settings.path_of(call.endpoint)), headers, body)
+
+    def _redirected(
+        self, request: Request, answer: Received, call: Call[T], asked_at: datetime, redirects: int
+    ) -> Request:
+        """Follow a redirect that stays with the same server; the key goes nowhere else."""
+        location = answer.headers.get("location", "")
+        try:
+            target = urlsplit(urljoin(self.settings.base_url + request.target, location))
+            same = _origin(target) == _origin(urlsplit(self.settings.base_url))
+        except ValueError:
+            target, same = urlsplit(""), False
+        # An address with user info, or with characters that no URL has, is none to follow.
+        plain = _URL_SAFE.fullmatch(location) and "@" not in target.netloc
+        path = target._replace(scheme="", netloc="", path=target.path or "/", fragment="").geturl()
+        if same and plain and call.method == "GET" and path != request.target and redirects < MAX_REDIRECTS:
+            return replace(request, target=path)
+        if redirects >= MAX_REDIRECTS:
+            where = f"after {redirects} others"
+        else:
+            where = (
+                f"to {target.scheme}://{target.hostname}" if target.hostname and not same else "that cannot be followed"
+            )
+        raise RobofyResponseError(
+            f"HTTP {answer.status}, a redirect {where}",
+            endpoint=call.title,
+            requested_at=asked_at,
+            status=answer.status,
+            advice="The key is not sent elsewhere. If the API has moved, set the connection's host, "
+            f"or the path in the extra 'endpoints' under {call.endpoint!r}.",
+        )
 
     def _wait_for_turn(self) -> float:
         """Wait until the request budget allows a request, and return the seconds waited."""
@@ -308,29 +337,3 @@ class RobofyClient:
 
 def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or {"http": 80, "https": 443}.get(url.scheme)
-
-
-def _redirected(request: Request, answer: Received, call: Call[T], asked_at: datetime, redirects: int) -> Request:
-    """Follow a redirect that stays with the same server; the key goes nowhere else."""
-    location = answer.headers.get("location", "")
-    try:
-        target = urlsplit(urljoin(request.url, location))
-        same = _origin(target) == _origin(urlsplit(request.url))
-    except ValueError:
-        target, same = urlsplit(""), False
-    # An address with user info, or with characters that no URL has, is none to follow.
-    plain = _URL_SAFE.fullmatch(location) and "@" not in target.netloc
-    if same and plain and call.method == "GET" and target.geturl() != request.url and redirects < MAX_REDIRECTS:
-        return replace(request, url=target._replace(fragment="").geturl())
-    if redirects >= MAX_REDIRECTS:
-        where = f"after {redirects} others"
-    else:
-        where = f"to {target.scheme}://{target.hostname}" if target.hostname and not same else "that cannot be followed"
-    raise RobofyResponseError(
-        f"HTTP {answer.status}, a redirect {where}",
-        endpoint=call.title,
-        requested_at=asked_at,
-        status=answer.status,
-        advice="The key is not sent elsewhere. If the API has moved, set the connection's host, "
-        f"or the path in the extra 'endpoints' under {call.endpoint!r}.",
-    )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from urllib3 import PoolManager, ProxyManager
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -34,7 +35,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from urllib3 import BaseHTTPResponse, HTTPConnectionPool, PoolManager
+    from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
     from airflow_provider_robofy.api.body import Body
     from airflow_provider_robofy.api.settings import Settings
@@ -51,7 +52,7 @@ class Request:
     """What goes over the wire."""
 
     method: str
-    url: str = field(repr=False)  # the path may hold a session id, which can be a phone number
+    target: str = field(repr=False)  # path and query; the path may hold a session id, which can be a phone number
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | Body | None = field(repr=False)
 
@@ -92,9 +93,22 @@ class Transport:
     """
 
     def __init__(self, base_url: str) -> None:
-        self._adapter = _DeadlineAdapter()
+        self._sockets = _Sockets()
         # Once and not at each request, where it would cost as much as a request on a fast network.
-        self._proxies, self._ca_bundle = _environment(base_url)
+        proxy, ca_bundle = _environment(base_url)
+        options: dict[str, Any] = {"num_pools": 1, "maxsize": 1, "cert_reqs": "CERT_REQUIRED"}
+        options["ca_cert_dir" if Path(ca_bundle).is_dir() else "ca_certs"] = ca_bundle
+        if proxy:
+            headers = HTTPAdapter().proxy_headers(proxy)
+            self._pools: PoolManager = ProxyManager(proxy, proxy_headers=headers, **options)
+        else:
+            self._pools = PoolManager(**options)
+        self._sockets.watch(self._pools)
+        self._base_url = base_url
+        # One, since the key goes to one origin.
+        self._pool: HTTPConnectionPool | None = None
+        #: Before a request's target: a proxy for http:// takes whole URLs.
+        self._begin = base_url if proxy and base_url.startswith("http:") else ""
 
     def send(self, request: Request, settings: Settings, deadline: float) -> Received | Lost:
         """Send a request and read the answer.
@@ -107,12 +121,14 @@ class Transport:
         if request.body is not None:
             headers["Content-Length"] = str(len(request.body))
         timeout = Timeout(connect=settings.connect_timeout, read=settings.read_timeout)
-        with self._adapter.until(deadline):
+        with self._sockets.until(deadline):
             try:
-                pool, target = self._adapter.route(request.url, self._ca_bundle, self._proxies)
-                response = pool.urlopen(
+                # Not by requests, which wraps answer and errors in classes of its own: that takes as long as all that
+                # is done with the answer here.
+                self._pool = self._pool or self._pools.connection_from_url(self._base_url)
+                response = self._pool.urlopen(
                     request.method,
-                    target,
+                    self._begin + request.target,
                     body=request.body,
                     headers=headers,
                     timeout=timeout,
@@ -123,16 +139,17 @@ class Transport:
                     decode_content=False,
                 )
             except (HTTPError, OSError) as error:
-                return Lost("deadline" if self._adapter.expired else _how(error))
+                return Lost("deadline" if self._sockets.expired else _how(error))
             return self._read(request.method, response, settings.max_bytes)
 
     def stop(self) -> None:
         """End the request under way and all later ones. Safe in a signal handler: it takes no lock."""
-        self._adapter.stop()
+        self._sockets.stop()
 
     def close(self) -> None:
         """Close the connection. The transport can be used again."""
-        self._adapter.close()
+        self._pool = None
+        self._pools.clear()
 
     def _read(self, method: str, response: BaseHTTPResponse, max_bytes: int) -> Received | Lost:
         headers = {name.lower(): value for name, value in response.headers.items()}
@@ -141,7 +158,7 @@ class Transport:
 
         def lost(how: How) -> Lost:
             response.close()
-            return Lost("deadline" if self._adapter.expired else how, response.status, media_type(headers))
+            return Lost("deadline" if self._sockets.expired else how, response.status, media_type(headers))
 
         try:
             for piece in response.stream(_PIECE, decode_content=True):
@@ -153,7 +170,7 @@ class Transport:
             return lost("stalled")
         except (HTTPError, OSError):
             return lost("truncated")
-        if self._adapter.expired:
+        if self._sockets.expired:
             return lost("deadline")  # a body without a length looks complete when its connection is cut
         if not size and method != "HEAD" and response.status != 204 and not _FRAMING & headers.keys():
             return lost("truncated")  # http.client takes a connection that ends within the headers for their end
@@ -179,8 +196,8 @@ def _how(error: Exception) -> How:
     return "stalled" if isinstance(error, ReadTimeoutError) else "dropped"
 
 
-def _environment(base_url: str) -> tuple[dict[str, str], str]:
-    """Return the proxies and the CA bundle that the environment sets for a URL, as ``requests`` takes them."""
+def _environment(base_url: str) -> tuple[str | None, str]:
+    """Return the proxy, if any, and the CA bundle that the environment sets for a URL, as ``requests`` takes them."""
     found = requests.Session().merge_environment_settings(base_url, {}, None, None, None)
     bundle = found["verify"]
     if not isinstance(bundle, str) or not base_url.startswith("https://"):
@@ -192,10 +209,10 @@ def _environment(base_url: str) -> tuple[dict[str, str], str]:
         )
     address = select_proxy(base_url, found["proxies"])
     if not address:
-        return {}, bundle
+        return None, bundle
+    address = address if "://" in address else f"http://{address}"  # requests lets people leave the scheme out
     try:
-        # requests lets people leave the scheme out. The address may hold a password, so no error shows it.
-        proxy = parse_url(address if "://" in address else f"http://{address}")
+        proxy = parse_url(address)  # it may hold a password, so no error shows it
     except ValueError:
         proxy = None
     if proxy is None or proxy.scheme not in {"http", "https"} or not proxy.host or proxy.port == 0:
@@ -203,26 +220,23 @@ def _environment(base_url: str) -> tuple[dict[str, str], str]:
             "The proxy that the environment names (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY) is no http:// or https:// "
             "address, and others, such as SOCKS, are not supported. NO_PROXY takes Robofy's host out."
         )
-    return {"all": address if "://" in address else f"http://{address}"}, bundle
+    return address, bundle
 
 
-class _DeadlineAdapter(HTTPAdapter):
-    """Send requests over connections whose sockets it knows, and shut those down at a deadline or at once.
+class _Sockets:
+    """Know the sockets of the connections, and shut them down at a deadline or at once.
 
     A watching thread runs while requests are being made and ends by itself soon after.
     """
 
     def __init__(self) -> None:
-        self._sockets: set[socket.socket] = set()
+        self._open: set[socket.socket] = set()
         self._deadline: float | None = None
         self._stopped = False
         self._watcher: threading.Thread | None = None
         self._lock = threading.Lock()
-        # One, since the key goes to one origin.
-        self._pool: Any = None
         #: Has the latest request run into its deadline?
         self.expired = False
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     @contextlib.contextmanager
     def until(self, deadline: float) -> Iterator[None]:
@@ -231,43 +245,26 @@ class _DeadlineAdapter(HTTPAdapter):
             self.expired = False
             self._deadline = deadline
             if self._watcher is None or not self._watcher.is_alive():  # a thread does not survive a fork
-                self._watcher = threading.Thread(target=self._watch, name="robofy-deadline", daemon=True)
+                self._watcher = threading.Thread(target=self._run, name="robofy-deadline", daemon=True)
                 self._watcher.start()
         try:
             yield
         finally:
             self._deadline = None
 
-    def route(self, url: str, ca_bundle: str, proxies: dict[str, str]) -> tuple[HTTPConnectionPool, str]:
-        """Return the pool that sends to an address, and what stands in the request line.
-
-        Both as ``requests`` finds them. Its own ``send`` wraps answer and errors in classes of its own, which takes as
-        long as all that is done with the answer here.
-        """
-        request = requests.PreparedRequest()
-        request.url = url
-        if self._pool is None:
-            self._pool = self.get_connection_with_tls_context(request, ca_bundle, proxies)
-            self.cert_verify(self._pool, url, ca_bundle, None)  # type: ignore[no-untyped-call]
-        return self._pool, self.request_url(request, proxies)
-
-    def close(self) -> None:
-        self._pool = None
-        super().close()
-
     def stop(self) -> None:
         self._stopped = True
         self._interrupt()
 
     def _interrupt(self) -> None:
-        for open_socket in tuple(self._sockets):
+        for open_socket in tuple(self._open):
             # TLS within TLS (a proxy behind https://) is no socket but has one. An SSLSocket's own shutdown would
             # drop the encryption first, and a request that is just being written would go out readable.
             raw = getattr(open_socket, "socket", open_socket)
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(raw, socket.SHUT_RDWR)
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         idle_since: float | None = None
         while True:
             time.sleep(_TICK)
@@ -287,18 +284,9 @@ class _DeadlineAdapter(HTTPAdapter):
                     self._watcher = None
                     return
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self._report_sockets(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        self._report_sockets(manager)
-        return manager
-
-    def _report_sockets(self, manager: PoolManager) -> None:
-        """Replace the connections of a pool by ones that add their sockets to ours."""
-        sockets = self._sockets
+    def watch(self, manager: PoolManager) -> None:
+        """Replace the connections of a manager's pools by ones that add their sockets to these."""
+        sockets = self._open
         classes: dict[str, Any] = {}
         for scheme, pool in manager.pool_classes_by_scheme.items():
 

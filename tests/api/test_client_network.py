@@ -23,7 +23,7 @@ from airflow_provider_robofy.api.errors import (
     RobofyError,
     RobofyResponseError,
 )
-from airflow_provider_robofy.api.transport import _DeadlineAdapter
+from airflow_provider_robofy.api.transport import _Sockets
 
 LEADS = endpoints.list_leads(24017, "agent")
 ROWS = [{"id": "lead_1"}]
@@ -300,9 +300,9 @@ def test_breaking_a_connection_never_takes_its_encryption_away(authority, tls):
     server = threading.Thread(target=lambda: tls.wrap_socket(far, server_side=True), daemon=True)
     server.start()
     with trusting.wrap_socket(near, server_hostname="localhost") as encrypted:
-        adapter = _DeadlineAdapter()
-        adapter._sockets.add(encrypted)
-        adapter.stop()
+        sockets = _Sockets()
+        sockets._open.add(encrypted)
+        sockets.stop()
         assert encrypted._sslobj is not None  # type: ignore[attr-defined]
         with pytest.raises(OSError, match=r"."):
             encrypted.sendall(b"rk_secret")

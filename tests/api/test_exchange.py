@@ -88,7 +88,7 @@ def test_what_is_asked_for_is_all_there():
     answered = run()
     (sent,) = run.sent
     assert (sent.method, sent.body) == ("GET", None)
-    assert sent.url == "https://agents.robofy.ai/v1/ai-agent/leads/24017/agent"
+    assert sent.target == "/v1/ai-agent/leads/24017/agent"
     assert sent.headers["Authorization"] == "Bearer k"
     assert "Content-Type" not in sent.headers
     assert run.deadlines == [1007.0]
@@ -107,7 +107,7 @@ def test_a_body_goes_out_as_json_and_does_not_show_in_the_request():
 def test_neither_key_nor_session_id_shows_in_a_request():
     run = Run(GOOD, call=endpoints.list_session_messages("agent", "491701234567"))
     run()
-    assert "491701234567" in run.sent[0].url
+    assert "491701234567" in run.sent[0].target
     assert "491701234567" not in repr(run.sent[0])
     assert "Bearer" not in repr(run.sent[0])
 
@@ -326,7 +326,7 @@ def moved(to, number=302):
 def test_three_redirects_are_followed_and_the_fourth_is_not():
     run = Run(moved("/1"), moved("/2"), moved("/3"), GOOD)
     assert run().value.items == [1]
-    assert [send.url.rpartition("/")[2] for send in run.sent] == ["agent", "1", "2", "3"]
+    assert [send.target.rpartition("/")[2] for send in run.sent] == ["agent", "1", "2", "3"]
     run = Run(moved("/1"), moved("/2"), moved("/3"), moved("/4"))
     with pytest.raises(RobofyResponseError, match="HTTP 302, a redirect after 3 others") as caught:
         run()
@@ -337,7 +337,7 @@ def test_three_redirects_are_followed_and_the_fourth_is_not():
 def test_a_failure_behind_a_redirect_is_asked_again_where_it_failed_and_redirects_use_no_attempts_up():
     run = Run(moved("/1"), Lost("dropped"), moved("/2"), GOOD, max_attempts=2)
     assert run().value.items == [1]
-    assert [send.url.rpartition("/")[2] for send in run.sent] == ["agent", "1", "1", "2"]
+    assert [send.target.rpartition("/")[2] for send in run.sent] == ["agent", "1", "1", "2"]
     assert run.slept == [1]
 
 
