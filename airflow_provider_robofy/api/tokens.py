@@ -7,10 +7,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Final
 
 #: A longer token holds more than a number.
 _LONGEST: Final = 512
@@ -18,18 +15,24 @@ _LONGEST: Final = 512
 _NUMBER: Final = re.compile(r'(?<![\w".+-])\d+(?![\w".])')
 
 
+#: Plain text, and base64 in both alphabets with and without padding.
+_FORMS: Final = ((None, True), (b"+/", True), (b"+/", False), (b"-_", True), (b"-_", False))
+
+
 @dataclass(frozen=True, slots=True)
 class TokenForm:
     """How the tokens of a listing count.
 
-    :param encode: Makes a token of its text, such as base64.
+    :param alphabet: The last two characters of its base64; None for plain text.
+    :param padded: Does its base64 end in ``=`` where the length asks for it?
     :param before: What is before the number in the text.
     :param number: The number of the second token.
     :param after: What is after the number.
     :param step: By how much the number grows from page to page.
     """
 
-    encode: Callable[[str], str]
+    alphabet: bytes | None
+    padded: bool
     before: str
     number: int
     after: str
@@ -40,7 +43,11 @@ class TokenForm:
 
         :param ahead: How many pages after the second token; 0 is that token itself.
         """
-        return self.encode(f"{self.before}{self.number + ahead * self.step}{self.after}")
+        text = f"{self.before}{self.number + ahead * self.step}{self.after}"
+        if self.alphabet is None:
+            return text
+        token = base64.b64encode(text.encode(), self.alphabet).decode()
+        return token if self.padded else token.rstrip("=")
 
 
 def foresee(first: str, second: str, rows: int) -> TokenForm | None:
@@ -57,18 +64,18 @@ def foresee(first: str, second: str, rows: int) -> TokenForm | None:
     """
     if max(len(first), len(second)) > _LONGEST:
         return None
-    for decode, encode in _FORMS:
+    for alphabet, padded in _FORMS:
         try:
-            texts = decode(first), decode(second)
+            texts = _text(first, alphabet), _text(second, alphabet)
         except (ValueError, binascii.Error):
             continue
-        form = _counting(*texts, rows, encode)
+        form = _counting(*texts, rows, alphabet, padded=padded)
         if form is not None and (form.token(-1), form.token(0)) == (first, second):
             return form
     return None
 
 
-def _counting(first: str, second: str, rows: int, encode: Callable[[str], str]) -> TokenForm | None:
+def _counting(first: str, second: str, rows: int, alphabet: bytes | None, *, padded: bool) -> TokenForm | None:
     """Return the form of two texts that differ in one whole number, if that counts pages or rows."""
     try:
         if not all(isinstance(json.loads(text), int | dict) for text in (first, second)):
@@ -84,34 +91,10 @@ def _counting(first: str, second: str, rows: int, encode: Callable[[str], str]) 
     step = number - int(old.group())
     if step not in {1, rows} or step < 1:
         return None
-    return TokenForm(encode, before, number, after, step)
+    return TokenForm(alphabet, padded, before, number, after, step)
 
 
-def _from_base64(alphabet: bytes | None) -> Callable[[str], str]:
-    def decode(token: str) -> str:
-        padded = token + "=" * (-len(token) % 4)
-        return base64.b64decode(padded, alphabet, validate=True).decode()
-
-    return decode
-
-
-def _to_base64(alphabet: bytes | None, *, padded: bool) -> Callable[[str], str]:
-    def encode(text: str) -> str:
-        token = base64.b64encode(text.encode(), alphabet).decode()
-        return token if padded else token.rstrip("=")
-
-    return encode
-
-
-def _plain(text: str) -> str:
-    return text
-
-
-_FORMS: Final[tuple[tuple[Callable[[str], str], Callable[[str], str]], ...]] = (
-    (_plain, _plain),
-    *(
-        (_from_base64(alphabet), _to_base64(alphabet, padded=padded))
-        for alphabet in (None, b"-_")
-        for padded in (True, False)
-    ),
-)
+def _text(token: str, alphabet: bytes | None) -> str:
+    if alphabet is None:
+        return token
+    return base64.b64decode(token + "=" * (-len(token) % 4), alphabet, validate=True).decode()

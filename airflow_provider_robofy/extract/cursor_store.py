@@ -24,13 +24,10 @@ _MAX_KEY: Final = 500  # Airflow's column takes 512 characters
 class CursorStore(Protocol):
     """Store one JSON object, for example in a file or in the state of an asset."""
 
-    @property
-    def where(self) -> str:
-        """Return what a message calls the store."""
-
-    @property
-    def address(self) -> str:
-        """Return the address by which two stores are the same one, such as the file's."""
+    #: What a message calls the store.
+    where: str
+    #: Address by which two stores are the same one, such as the file's.
+    address: str
 
     def load(self) -> Any:
         """Return what was saved last, or None."""
@@ -47,14 +44,8 @@ class FileCursorStore:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-
-    @property
-    def where(self) -> str:
-        return f"The cursor {self._store.uri}"
-
-    @property
-    def address(self) -> str:
-        return self._store.uri
+        self.where = f"The cursor {store.uri}"
+        self.address = store.uri
 
     def load(self) -> Any:
         """Return the file's content, or None where there is no file.

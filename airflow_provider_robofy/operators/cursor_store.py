@@ -50,15 +50,8 @@ class AssetCursorStore:
         self._accessor = accessor
         self._key = key
         self._overflow = overflow
-        self._uri = uri
-
-    @property
-    def where(self) -> str:
-        return f"The cursor {self._key} in the state of {self._accessor!r}"
-
-    @property
-    def address(self) -> str:
-        return self._uri
+        self.where = f"The cursor {key} in the state of {accessor!r}"
+        self.address = uri
 
     def load(self) -> Any:
         """Return what was saved last, or None.
