@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import wait
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.errors import RobofyCallError, RobofyError, RobofyRateLimitError
@@ -78,8 +77,7 @@ class PagesAhead:
         self._ids: set[int] = set()
         self._older_ids: set[int] = set()
         self._workers: Workers | None = None
-        self._helpers: list[RobofyClient] = []
-        self._idle: SimpleQueue[RobofyClient] = SimpleQueue()
+        self._helper: RobofyClient | None = None
 
     def pages(self) -> Iterator[Page]:
         """Yield the pages in order.
@@ -186,22 +184,13 @@ class PagesAhead:
 
     def _ask_ahead(self, form: TokenForm) -> None:
         """Ask for pages until as many are under way, with the next one, as the width allows."""
-        if self._workers is None:
+        if self._workers is None or self._helper is None:
             self._workers = Workers(self._most, "robofy-pages")
-            self._helpers = [self._client.helper() for _ in range(self._most)]
-            for helper in self._helpers:
-                self._idle.put(helper)
+            self._helper = self._client.helper()
         for position in range(1, self._width):
             token = form.token(self._number + position)
             if token not in self._ahead:
-                self._ahead[token] = self._workers.submit(self._exchange, self._listing.call_for(token))
-
-    def _exchange(self, call: Call[Rows]) -> Answered[Rows]:
-        helper = self._idle.get()
-        try:
-            return helper.exchange(call)
-        finally:
-            self._idle.put(helper)
+                self._ahead[token] = self._workers.submit(self._helper.exchange, self._listing.call_for(token))
 
     def _slow_down(self, error: RobofyError) -> None:
         """Take an error of a page that was asked for ahead, and whose turn has come."""
@@ -233,9 +222,8 @@ class PagesAhead:
     def _stop(self) -> None:
         """End what is under way, and count it."""
         self._drop()
-        if self._workers is not None:
+        if self._workers is not None and self._helper is not None:
             self._workers.stop()
-            for helper in self._helpers:
-                helper.cancel()
+            self._helper.cancel()
             wait(self._dropped, timeout=_PATIENCE)
             self._client.release_helpers(used=self._used)

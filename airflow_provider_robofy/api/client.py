@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -71,7 +72,7 @@ class Clock:
 
 
 class RobofyClient:
-    """Call Robofy, one call after another, from one thread; several threads use a client each.
+    """Call Robofy, from any number of threads: each call under way has a connection of its own.
 
     Usage::
 
@@ -110,7 +111,11 @@ class RobofyClient:
         self._clock = clock or Clock()
         self._watch = watch
         self._limiter = rate_limiter(settings.base_url, settings.api_key, settings.requests_per_minute)
-        self._transport = Transport(settings.base_url)
+        #: One for each call that was under way at the same time, and those of them that no call uses now.
+        self._transports = [Transport(settings.base_url)]
+        self._idle = list(self._transports)
+        #: Taken to count, and never by :meth:`cancel`, which a signal handler calls.
+        self._counting = threading.Lock()
 
     @property
     def requests(self) -> int:
@@ -140,7 +145,6 @@ class RobofyClient:
         attempt = redirects = 0
         while True:
             waited = self._wait_for_turn()
-            self.rate_limited_seconds += waited
             if deadline:
                 deadline += waited  # waiting for the budget is our own wish and costs the call nothing
             asked_at = self._clock.now()
@@ -169,9 +173,9 @@ class RobofyClient:
                 resume_at = self._clock.monotonic() + pause
                 if resume_at >= deadline:
                     raise
-                self.retries += 1
-                if isinstance(error, RobofyRateLimitError):
-                    self.rate_limited_seconds += pause
+                with self._counting:
+                    self.retries += 1
+                    self.rate_limited_seconds += pause if isinstance(error, RobofyRateLimitError) else 0
                 if isinstance(error, RobofyRateLimitError) and error.retry_after:
                     self._limiter.hold(resume_at)  # the whole process was told to wait, not only this call
             self._sleep(pause)
@@ -203,18 +207,20 @@ class RobofyClient:
     def cancel(self) -> None:
         """End the call under way and refuse further ones. Safe in a signal handler and from another thread."""
         self.cancelled = True
-        self._transport.stop()
+        for transport in tuple(self._transports):
+            transport.stop()
         for helper in self._helpers:
             helper.cancel()
 
     def close(self) -> None:
-        """Close the connection. The client can be used again."""
-        self._transport.close()
+        """Close the connections. The client can be used again."""
+        for transport in tuple(self._transports):
+            transport.close()
 
     def helper(self) -> RobofyClient:
-        """Return a client for another thread that makes one attempt a call, and ends with this one.
+        """Return a client for other threads that makes one attempt a call, and ends with this one.
 
-        The answers of all helpers together may take as much memory as one of this client.
+        The answers of ``max_parallel_pages`` calls together may take as much memory as one of this client.
         """
         settings = self.settings
         share = settings.max_response_mb / settings.max_parallel_pages
@@ -225,7 +231,7 @@ class RobofyClient:
         return helper
 
     def release_helpers(self, *, used: int) -> None:
-        """Close the clients of other threads, and count what they did.
+        """Close the clients for other threads, and count what they did.
 
         :param used: How many of their answers were used.
         """
@@ -316,11 +322,23 @@ class RobofyClient:
             self._sleep(pause)
             if not self._limiter.held(self._clock.monotonic()):
                 break  # else another call was told to wait while this one waited for its turn
+        with self._counting:
+            self.rate_limited_seconds += waited
         return waited
 
     def _send(self, request: Request, deadline: float) -> Received | Lost:
-        self._requests += 1
-        outcome = self._transport.send(request, self.settings, time.monotonic() + deadline - self._clock.monotonic())
+        with self._counting:
+            self._requests += 1
+            if not self._idle:
+                self._transports.append(Transport(self.settings.base_url))
+                self._idle.append(self._transports[-1])
+            transport = self._idle.pop()
+        try:
+            self.check_cancelled()  # a cancellation before this line could not reach a new transport
+            end = time.monotonic() + deadline - self._clock.monotonic()
+            outcome = transport.send(request, self.settings, end)
+        finally:
+            self._idle.append(transport)
         self.check_cancelled()
         if self._watch is not None:
             self._watch(outcome)

@@ -8,7 +8,6 @@ from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.client import RobofyClient
@@ -73,7 +72,7 @@ class MessagesExtraction:
         extraction = MessagesExtraction(sessions=LandedSessions.of(manifest, open_store), ...)
         manifest = extraction.run()
 
-    Threads read, each with a client of its own. The thread that calls :meth:`run` writes, in the order of the sessions.
+    Threads read. The thread that calls :meth:`run` writes, in the order of the sessions.
 
     :param sessions: The landed sessions to read.
     :param reading: What is read of each session: messages, one row each or one for each session, or leads. Default:
@@ -106,10 +105,6 @@ class MessagesExtraction:
     max_failed_sessions: int = 0
     max_rejected: int = 0
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
-    #: The clients that read, one for each session at a time.
-    clients: list[RobofyClient] = field(default_factory=list, init=False)
-    _idle: SimpleQueue[RobofyClient] = field(default_factory=SimpleQueue, init=False)
-    _cancelled: bool = field(default=False, init=False)
     #: Counts of the manifest, by its fields.
     _counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTS, 0)), init=False)
     _times_seen: list[datetime] = field(default_factory=list, init=False)
@@ -117,6 +112,13 @@ class MessagesExtraction:
     _failures_in_sequence: int = field(default=0, init=False)
     #: For leads, how many sessions have each first page, by its ids.
     _first_pages: Counter[tuple[str, ...]] = field(default_factory=Counter, init=False)
+
+    def __post_init__(self) -> None:
+        budget = self.settings.requests_per_minute
+        if budget is not None:
+            self.settings = replace(self.settings, requests_per_minute=budget / self.shard.count)
+        #: Reads the sessions.
+        self.client = RobofyClient(self.settings)
 
     def run(self) -> MessagesManifest:
         """Land the rows of every session, publish, and return the manifest.
@@ -132,7 +134,7 @@ class MessagesExtraction:
         with Landing(self.store, identity(self._common()), defuse_formulas=self.defuse_formulas) as landing:
             landing.check()
             with landing.spool() as data, landing.spool_rejected() as rejected, landing.spool_failed() as failed:
-                requests = self._read_all(data, rejected, failed, progress)
+                self._read_all(data, rejected, failed, progress)
                 self._check_drift()
                 for spool in (data, rejected, failed):
                     spool.finish()
@@ -143,11 +145,11 @@ class MessagesExtraction:
                     last_at=self._times_seen[1].isoformat() if self._times_seen else None,
                     privacy=self.privacy.rules if self.privacy else None,
                     failed_uri=landing.failed.uri if failed.rows else None,
-                    requests=requests,
+                    requests=self.client.requests,
                     started_at=started.isoformat(),
                     finished_at=self.now().isoformat(),
                 )
-                self._check_cancelled()
+                self.client.check_cancelled()
                 landing.publish(data, rejected, manifest, failed)
         self._summarise(manifest, progress.seconds)
         self._tolerate(manifest)
@@ -155,16 +157,11 @@ class MessagesExtraction:
 
     def cancel(self) -> None:
         """End the run; nothing is published. Safe in a signal handler and from another thread."""
-        self._cancelled = True
-        for client in self.clients:
-            client.cancel()
+        self.client.cancel()
 
-    def _read_all(self, data: Spool, rejected: Spool, failed: Spool, progress: Progress) -> int:
-        """Read all sessions, write what comes into the spools, and return how many requests it took."""
-        for _ in range(self.max_concurrency):
-            self.clients.append(RobofyClient(self._settings()))
-            self._idle.put(self.clients[-1])
-        self._check_cancelled()  # a cancellation before this line could not reach these clients
+    def _read_all(self, data: Spool, rejected: Spool, failed: Spool, progress: Progress) -> None:
+        """Read all sessions, and write what comes into the spools."""
+        self.client.check_cancelled()
         workers = Workers(self.max_concurrency, f"robofy-{self.reading.resource}")
         folder = data.path.parent
         pending: deque[Future[SessionRows]] = deque()
@@ -185,28 +182,22 @@ class MessagesExtraction:
                 write_next()
         finally:
             workers.stop()
-            for client in self.clients:
-                client.cancel()
+            if pending:
+                self.client.cancel()
             for future in wait(pending, timeout=_PATIENCE).done:
                 if not future.cancelled() and future.exception() is None:
                     future.result().close()
-            for client in self.clients:
-                client.close()
-        return sum(client.requests for client in self.clients)
+            self.client.close()
 
     def _result(self, pending: Sequence[Future[SessionRows]]) -> SessionRows:
         """Return what was read of the first session. Raise at once for an error of any that concerns all sessions."""
         while True:
-            self._check_cancelled()
+            self.client.check_cancelled()
             for future in pending:
                 if future.done() and (error := future.exception()) is not None:
                     raise error
             if wait([pending[0]], timeout=_SLICE).done:
                 return pending[0].result()
-
-    def _check_cancelled(self) -> None:
-        if self._cancelled:
-            raise RobofyCancelledError("The task was killed while it was talking to Robofy.")
 
     def _read(self, session_id: str, folder: Path) -> SessionRows:
         """Return all rows of a session, or its error. Runs in a thread.
@@ -215,14 +206,13 @@ class MessagesExtraction:
         """
         stamp = {PROJECT_ID: self.sessions.project_id, CHATBOT_ID: self.sessions.chatbot_id}
         rows = self.reading(session_id, stamp=stamp, folder=folder, privacy=self.privacy, times=self.times)
-        client = self._idle.get()
         try:
             failures = self._failures_in_sequence
             if failures >= self._hopeless_after:
                 raise RobofyError(  # noqa: TRY301 (it is the outcome of this session)
                     f"not read, because the {failures} sessions before it failed in sequence"
                 )
-            for page in client.pages(rows.call(self.sessions, session_id)):
+            for page in self.client.pages(rows.call(self.sessions, session_id)):
                 rows.add(page.rows)
                 rows.counts["pages"] += 1
             rows.finish()
@@ -231,8 +221,6 @@ class MessagesExtraction:
             if not isinstance(error, RobofyError) or isinstance(error, RobofyCancelledError) or _concerns_all(error):
                 raise
             rows.error = error
-        finally:
-            self._idle.put(client)
         return rows
 
     @property
@@ -292,12 +280,6 @@ class MessagesExtraction:
                 f"gives the same leads for {count} different sessions. So leads cannot be joined to sessions for this "
                 "account: fetch them without sessions. No file was written."
             )
-
-    def _settings(self) -> Settings:
-        budget = self.settings.requests_per_minute
-        if budget is None or self.shard.is_whole:
-            return self.settings
-        return replace(self.settings, requests_per_minute=budget / self.shard.count)
 
     def _check_drift(self) -> None:
         asked, name = self._counts["sessions_asked"], self.reading.endpoint

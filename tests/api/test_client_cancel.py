@@ -80,13 +80,13 @@ def test_cancel_ends_a_pause_between_attempts_within_a_second(client_of, raw_ser
 def test_cancel_while_the_connection_is_being_made_is_not_lost(client_of, raw_server):
     """The flag alone would wait for an answer that takes as long as it likes."""
     client = client_of(raw_server(hang))
-    real = client._transport._pools.connection_from_url
+    real = client._transports[0]._pools.connection_from_url
 
     def connection(url):
         client.cancel()  # after the flag was looked at, before there is a connection to break
         return real(url)
 
-    client._transport._pools.connection_from_url = connection
+    client._transports[0]._pools.connection_from_url = connection
     began = time.monotonic()
     with pytest.raises(RobofyCancelledError):
         client.call(LEADS)
@@ -134,11 +134,11 @@ def test_the_watching_thread_ends_by_itself_and_comes_back(client_of, raw_server
     client = client_of(raw_server(answer({"rows": []})))
     for _ in range(2):
         client.call(LEADS)
-        watcher = client._transport._sockets._watcher
+        watcher = client._transports[0]._sockets._watcher
         assert watcher is not None
         watcher.join(2)
         assert not watcher.is_alive()
-        assert client._transport._sockets._watcher is None
+        assert client._transports[0]._sockets._watcher is None
 
 
 def test_a_client_that_was_closed_may_be_used_again(client_of, raw_server, answer):

@@ -64,7 +64,7 @@ class Run:
         self.client = RobofyClient(Settings(api_key="k", **settings), clock=clock)
         self.client._limiter = limiter or RateLimiter(settings.get("requests_per_minute"))
         self.client._sleep = self.sleep  # type: ignore[method-assign]
-        self.client._transport = ScriptedTransport(self, outcomes)  # type: ignore[assignment]
+        self.client._idle = [ScriptedTransport(self, outcomes)]  # type: ignore[list-item]
         self.call = call
         self.takes = takes
 

@@ -144,7 +144,7 @@ class Scripted:
 def client_of(bodies: list[bytes]) -> RobofyClient:
     client = RobofyClient(Settings(api_key="k", max_attempts=1), clock=Clock(now=lambda: NOW))
     client._limiter = RateLimiter(None)
-    client._transport = Scripted(bodies)  # type: ignore[assignment]
+    client._idle = [Scripted(bodies)]  # type: ignore[list-item]
     return client
 
 

@@ -150,10 +150,10 @@ def test_each_shard_keeps_to_its_part_of_the_request_budget(robofy, tmp_path):
     robofy.reset()
     _, sessions = sessions_of(robofy, tmp_path)
     budget = Settings(api_key=robofy.api_key, base_url=robofy.url, requests_per_minute=80)
-    assert extraction(robofy, sessions, tmp_path / "m.jsonl", settings=budget)._settings() is budget
+    assert extraction(robofy, sessions, tmp_path / "m.jsonl", settings=budget).settings == budget
     for index in range(8):
         part = extraction(robofy, sessions, tmp_path / "m.jsonl", settings=budget, shard=Shard(index, 8))
-        assert part._settings().requests_per_minute == 10
+        assert part.settings.requests_per_minute == 10
 
 
 def test_when_nothing_answers_any_more_the_rest_is_not_asked_but_named(robofy, tmp_path):
