@@ -56,10 +56,8 @@ class ListingPoll:
     newest_first: bool
     idle_for: timedelta = timedelta(0)
 
-    def __call__(
-        self, client: RobofyClient, questions: Iterable[CountRows | NewestRows]
-    ) -> dict[CountRows | NewestRows, RowCount | Head]:
-        """Return the answer to each question.
+    def __call__(self, client: RobofyClient, questions: Iterable[CountRows | NewestRows]) -> dict[Any, Any]:
+        """Return the answer to each question: a :class:`RowCount` or a :class:`Head`.
 
         :param client: How to read.
         :param questions: What to find out.

@@ -16,7 +16,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.errors import RobofyAuthError, RobofyCancelledError
 from airflow_provider_robofy.api.pages import Page
 from airflow_provider_robofy.extract import messages as module
@@ -49,7 +48,12 @@ class Api:
     def client(self, settings):
         over = threading.Event()
         client = SimpleNamespace(requests=0, over=over, cancel=over.set, close=lambda: None)
-        client.check_cancelled = lambda: RobofyClient.check_cancelled(SimpleNamespace(cancelled=over.is_set()))
+
+        def check_cancelled():
+            if over.is_set():
+                raise RobofyCancelledError("cancelled")
+
+        client.check_cancelled = check_cancelled
         client.pages = lambda call: self.pages(call.path["session_id"], client)
         return client
 

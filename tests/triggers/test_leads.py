@@ -370,7 +370,7 @@ def landed(robofy, connection, own=None, *, known=True) -> Cursor:
     """Return the cursor of a sync that has landed everything under the connection's rules and its own."""
     policy = connection.privacy_policy(LEADS, check_rules(own, "privacy") if own else None)
     run = CursorRun(
-        store=SimpleNamespace(load=lambda: None, where="here"),  # type: ignore[arg-type]
+        store=SimpleNamespace(load=lambda: None, where="here"),
         identity={},
         run_key="run",
         timezone="UTC",
