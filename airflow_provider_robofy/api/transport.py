@@ -224,7 +224,7 @@ def _environment(base_url: str) -> tuple[str | None, str]:
 
 
 class _Sockets:
-    """Know the sockets of the connections, and shut them down at a deadline or at once.
+    """Collect the sockets of the connections, and shut them down at a deadline or at once.
 
     A watching thread runs while requests are being made and ends by itself soon after.
     """
