@@ -27,7 +27,11 @@ AIRFLOWS = {
 
 # What a minor's own metadata allows but what breaks it: found by `airflow dags test`, which was tried on each.
 TOO_NEW = {
-    "3.0": {"fastapi<0.118": "the bound that 3.1 has; newer ones refuse what 3.0's tasks send to the execution API"},
+    "lowest": {"universal-pathlib<0.3": "the bound that 2.11.2 has; ObjectStoragePath of 2.11.0 opens nothing with it"},
+    "3.0": {
+        "fastapi<0.118": "the bound that 3.1 has; newer ones refuse what 3.0's tasks send to the execution API",
+        "universal-pathlib<0.3": "the bound that 3.1 has; ObjectStoragePath opens nothing with it",
+    },
     "3.2": {
         "fastapi<0.137": "the bound that 3.3 has; with newer ones 3.2's execution API does not start",
         "svcs<26": "with 26.2 the execution API that dag.test() runs in its process has no registry",
@@ -70,7 +74,7 @@ def main(minors: list[str]) -> None:
     for minor in minors or AIRFLOWS:
         version, groups = AIRFLOWS[minor]
         too_new = TOO_NEW.get(minor, {})
-        rules = lowest(version) if minor == "lowest" else list(too_new)
+        rules = [*too_new, *(lowest(version) if minor == "lowest" else [])]
         lines = pins(version, rules, *(f"--group={group}" for group in groups))
         head = [
             f"# Airflow {version}: run time and {', '.join(groups)}. Made by `make constraints`; not edited by hand."
