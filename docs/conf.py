@@ -58,8 +58,6 @@ python_use_unqualified_type_names = True
 nitpicky = True
 # A reference to this package that cannot be resolved is an error. Those to Airflow, Python and others are not resolved.
 nitpick_ignore_regex = [("py:.*", r"(?!airflow_provider_robofy\.).*")]
-# Type of the emulator's keyword arguments, which the page documents under Settings.
-nitpick_ignore = [("py:class", "airflow_provider_robofy.emulator.settings.SettingsOptions")]
 # The emulator's docstrings set names between single backticks.
 default_role = "code"
 
