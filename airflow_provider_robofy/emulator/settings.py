@@ -195,7 +195,7 @@ class Settings(BaseModel):
     max_upload_bytes: Annotated[Whole, Field(ge=1, le=2**31)] = 10 * 1024 * 1024
     cache_mb: Annotated[Whole, Field(ge=0, le=4_096)] = 128
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as wrong:

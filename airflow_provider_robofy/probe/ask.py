@@ -107,7 +107,7 @@ _TOO_LARGE: Final = Failure(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One answer as the provider reads it. It holds values of the account: a report is made of them, never from them.
+    """One answer as the provider reads it. It holds values of the account; a report writes none of them.
 
     :param payload: The decoded answer.
     :param fields: Path to value of every field outside of arrays, outermost first.

@@ -6,11 +6,10 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.codec import dump_line
-from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST, UNKNOWN
+from airflow_provider_robofy.extract.rows import UNKNOWN, RowOrder
 from airflow_provider_robofy.probe.ask import Answer, Failure
 from airflow_provider_robofy.probe.times import form_of, moment
 from airflow_provider_robofy.probe.words import MESSAGE_IDS, MESSAGE_TIMES, kind_of
@@ -145,11 +144,12 @@ class Listing:
         )
 
     def _order(self, name: str) -> str:
-        steps = [step for run in self.runs for step in pairwise(self._in_sequence(run, name))]
-        rises, falls = any(last < at for last, at in steps), any(last > at for last, at in steps)
-        if rises and falls:
-            return MIXED
-        return OLDEST_FIRST if rises else NEWEST_FIRST if falls else UNKNOWN
+        order = RowOrder()
+        for run in self.runs:  # from one run to the next, times mean nothing
+            of_run = RowOrder()
+            of_run.watch(list(self._in_sequence(run, name)))
+            order.rises, order.falls = order.rises or of_run.rises, order.falls or of_run.falls
+        return order.verdict
 
     def _in_sequence(self, run: list[Answer | Failure], name: str) -> Iterator[datetime]:
         before: set[str | int | None] = set()
