@@ -15,7 +15,7 @@ from airflow_provider_robofy.api.tokens import foresee
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST
 from airflow_provider_robofy.probe.ask import NO_ROWS, UNKNOWN_TOKEN, Answer, Failure
 from airflow_provider_robofy.probe.seen import ENDPOINT_OF, id_of, objects
-from airflow_provider_robofy.probe.times import FUTURE, SLACK, is_naive, offset_of, said_offset, said_span
+from airflow_provider_robofy.probe.times import FUTURE, SLACK, is_naive, offset_of, offset_text, span_text
 from airflow_provider_robofy.probe.words import (
     FIELD_TYPES,
     ID_NAMES,
@@ -281,10 +281,10 @@ def _zone_found(evidence: ZoneEvidence) -> str:
     ahead = evidence.ahead or 0.0
     if evidence.exact is not None:
         leads = counted(len(evidence.fresh), "lead")
-        return f"{said_offset(evidence.exact)}, from {leads} that came between two reads{hints}"
-    newest = f"read as UTC, the newest lead or session {'lies' if ahead > FUTURE else 'is'} {said_span(ahead)}"
+        return f"{offset_text(evidence.exact)}, from {leads} that came between two reads{hints}"
+    newest = f"read as UTC, the newest lead or session {'lies' if ahead > FUTURE else 'is'} {span_text(ahead)}"
     if evidence.least is not None:
-        return f"{newest} in the future: the zone is {said_offset(evidence.least)} or east of it{hints}"
+        return f"{newest} in the future: the zone is {offset_text(evidence.least)} or east of it{hints}"
     if ahead < -_HALF_A_DAY:
         return f"{newest} old, which does not show the zone{hints}"
     return f"{newest} {'old' if ahead < 0 else 'ahead'}: the zone lies no more than that west of UTC{hints}"
@@ -402,8 +402,8 @@ def _form_field_names(leads: Listing) -> Finding | None:
         return None
     shown = [(name, number) for name, number in labels.most_common() if leads.names.shows(name)][:MOST_SHOWN]
     rest = labels.total() - sum(number for _, number in shown)
-    said = [f"{name} ({number})" for name, number in shown] + ([f"not shown ({rest})"] if rest else [])
-    return Finding(", ".join(said), said)
+    named = [f"{name} ({number})" for name, number in shown] + ([f"not shown ({rest})"] if rest else [])
+    return Finding(", ".join(named), named)
 
 
 def _changes(leads: Listing) -> Finding:
@@ -413,7 +413,7 @@ def _changes(leads: Listing) -> Finding:
     if again.trouble == NO_ROWS:
         return Finding("not compared: no list of rows was found in the answer", open=True)
     second = leads.compare(again)
-    span, changed, compared = said_span(second["seconds"]), second["changed"], second["unchanged"] + second["changed"]
+    span, changed, compared = span_text(second["seconds"]), second["changed"], second["unchanged"] + second["changed"]
     found = f"not seen to change in {span}"
     if changed or second["vanished"]:
         found = f"{changed} changed and {second['vanished']} vanished in {span}"
@@ -568,7 +568,7 @@ def _clock(heads: Sequence[Head]) -> Finding:
         return Finding("unknown: answers have no Date header", assumed="then this machine's")
     if abs(ahead) <= SLACK:
         return Finding("agrees with this machine's", round(ahead))
-    found = f"{said_span(ahead)} {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    found = f"{span_text(ahead)} {'ahead of' if ahead > 0 else 'behind'} this machine's"
     return Finding(found, round(ahead), "Set the clock of this machine: windows without an end reach until its now.")
 
 
