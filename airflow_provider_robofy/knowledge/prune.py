@@ -19,11 +19,11 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.api.overrides import fill
 from airflow_provider_robofy.knowledge.ledger import DELINKED, DELINKING, INTENDED, delink_state
-from airflow_provider_robofy.knowledge.ready import LinkedAssets, ReadyWatch, some
+from airflow_provider_robofy.knowledge.ready import LinkedAssets, ReadyWatch, linked_assets, some
 from airflow_provider_robofy.knowledge.uploads import may_have_arrived
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.knowledge.ledger import Entry, Ledger
@@ -104,11 +104,10 @@ class Pruner:
 
     Usage::
 
-        pruned = Pruner(ledger=ledger, client=client, list_assets=..., ...).run({"faq.md", "prices.pdf"})
+        pruned = Pruner(ledger=ledger, client=client, ...).run({"faq.md", "prices.pdf"})
 
     :param ledger: The loaded ledger. The caller closes it.
     :param client: Client of the task.
-    :param list_assets: Returns all rows of List Linked Assets.
     :param ids: ``project_id`` and ``chatbot_id``.
     :param body: Body of a delink, with placeholders.
     :param needed: Which of :data:`ASSET_IDS` body and path use.
@@ -119,7 +118,6 @@ class Pruner:
 
     ledger: Ledger
     client: RobofyClient
-    list_assets: Callable[[], list[Any]]
     ids: Mapping[str, str]
     body: Mapping[str, Any]
     needed: Collection[str]
@@ -174,7 +172,7 @@ class Pruner:
 
     def _read_listing(self, so_far: str) -> None:
         """Read the linked assets, and raise if a document that stays is not ready."""
-        rows = self.list_assets()
+        rows = linked_assets(self.client, **self.ids)
         watch = ReadyWatch(self._staying)
         if watch.judge(rows) is None:
             raise RobofyDataError(f"Documents that stay are not ready ({watch.waiting_for()}). {so_far}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import codec
@@ -20,16 +20,17 @@ from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, find, kind_of
 from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
-from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
+from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of, linked_assets
 from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, read_limit, run_key
 from airflow_provider_robofy.operators.ledgers import Work, sendable
+from airflow_provider_robofy.triggers.base import default_deferrable, defer, wait_on_worker
 from airflow_provider_robofy.triggers.events import value_of
-from airflow_provider_robofy.triggers.knowledge import KnowledgePoll, RobofyKnowledgeTrigger
-from airflow_provider_robofy.triggers.polling import at_least, default_deferrable, wait_on_worker
+from airflow_provider_robofy.triggers.knowledge import RobofyKnowledgeTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
     from pathlib import Path
 
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     Place = str | Path | ObjectStoragePath
 
 CHOICES = ("fail", "resend")
-#: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
-_BACKSTOP = 300
 
 
 class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
@@ -195,9 +194,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             manifest: Any = ti.xcom_pull(task_ids=ti.task_id, key="manifest", map_indexes=ti.map_index)
             if (event or {}).get("status") == "timeout":
                 # The event has no names, so one more poll finds out which documents are not ready.
-                poll = KnowledgePoll(manifest["project_id"], manifest["chatbot_id"])
                 watch = ReadyWatch(documents_in(manifest))
-                if watch.judge(poll(self.client, [None])[None]) is None:
+                if watch.judge(linked_assets(self.client, manifest["project_id"], manifest["chatbot_id"])) is None:
                     raise self._too_long(watch.waiting_for())
             else:
                 value_of(event, on_timeout=self._too_long("its trigger has timed out"))
@@ -294,7 +292,6 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 pruner = Pruner(
                     ledger=ledger,
                     client=self.client,
-                    list_assets=lambda: KnowledgePoll(**work.ids)(self.client, [None])[None],
                     ids=work.ids,
                     body=body,
                     needed=[name for name in ASSET_IDS if name in used],
@@ -338,23 +335,18 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         """Wait until the documents are ready: on the worker, or deferred."""
         if not documents:
             return
-        ids = {name: manifest[name] for name in ("project_id", "chatbot_id")}
-        watch, deadline = ReadyWatch(documents), time.time() + self.timeout
+        trigger = RobofyKnowledgeTrigger(
+            project_id=manifest["project_id"],
+            chatbot_id=manifest["chatbot_id"],
+            documents=documents,
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=time.time() + self.timeout,
+        )
         if self.deferrable:
-            self.defer(
-                trigger=RobofyKnowledgeTrigger(
-                    **ids,
-                    documents=documents,
-                    robofy_conn_id=self.robofy_conn_id,
-                    poll_interval=at_least(self.poll_interval),
-                    deadline=deadline,
-                ),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
-            )
-        poll = KnowledgePoll(**ids)
-        if wait_on_worker(self.client, poll, watch, interval=self.poll_interval, deadline=deadline) is None:
-            raise self._too_long(watch.waiting_for())
+            defer(self, trigger)
+        if wait_on_worker(self, trigger) is None:
+            raise self._too_long(trigger.watch.waiting_for())
 
     def _too_long(self, what: str) -> RobofyDataError:
         return RobofyDataError(

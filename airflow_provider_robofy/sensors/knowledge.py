@@ -54,13 +54,11 @@ class RobofyCrawlSensor(RobofyBaseSensor):
         self.project_id = project_id
         self.chatbot_id = chatbot_id
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyCrawlTrigger:
+    def trigger(self, **waiting: Any) -> RobofyCrawlTrigger:
         return RobofyCrawlTrigger(
             project_id=self.hook.project_id(self.project_id),
             chatbot_id=self.hook.chatbot_id(self.chatbot_id),
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
+            **waiting,
         )
 
 
@@ -96,7 +94,7 @@ class RobofyKnowledgeSensor(RobofyBaseSensor):
         super().__init__(**kwargs)
         self.manifest = manifest
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyKnowledgeTrigger:
+    def trigger(self, **waiting: Any) -> RobofyKnowledgeTrigger:
         manifest: Any = self.manifest
         try:
             ids = {name: str(manifest[name]) for name in ("project_id", "chatbot_id")}
@@ -110,13 +108,7 @@ class RobofyKnowledgeSensor(RobofyBaseSensor):
             raise RobofyConfigError(
                 f"manifest: the lists in {manifest['lists_uri']} cannot be read ({type(error).__name__})."
             ) from None
-        return RobofyKnowledgeTrigger(
-            **ids,
-            documents=documents,
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
+        return RobofyKnowledgeTrigger(**ids, documents=documents, **waiting)
 
     def execute(self, context: Context) -> Any:
         """Wait, and name the documents that were not ready in time."""

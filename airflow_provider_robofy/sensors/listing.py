@@ -58,18 +58,16 @@ class RobofyNewRowsSensor(RobofyBaseSensor):
     def own_arguments(self) -> dict[str, Any]:
         """Return the trigger's ``project_id``, and its arguments that only this resource has."""
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewRowsTrigger:
+    def trigger(self, **waiting: Any) -> RobofyNewRowsTrigger:
         since = Window.of(self.since, None).since
         return self.trigger_class(
             chatbot_id=self.hook.chatbot_id(self.chatbot_id),
             since=None if since is None else since.isoformat(),
             min_count=self.min_count,
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
             cursor=self._cursor_state,
             cursor_name=self.cursor_name,
             **self.own_arguments(),
+            **waiting,
         )
 
     def poke(self, context: Context) -> PokeReturnValue:

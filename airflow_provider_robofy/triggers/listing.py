@@ -31,7 +31,7 @@ from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.resources import LEADS
-from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
+from airflow_provider_robofy.triggers.base import RobofyWaitTrigger, arguments_of
 from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
@@ -137,24 +137,18 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
         chatbot_id: str,
         since: str | None,
         min_count: int,
-        robofy_conn_id: str,
-        poll_interval: timedelta | float,
-        deadline: float,
         cursor: dict[str, Any] | None = None,
         cursor_name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+        super().__init__(**kwargs)
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.since = since
         self.min_count = min_count
         self.cursor = cursor
         self.cursor_name = cursor_name
-        self._watch = ArrivalWatch()
-
-    @property
-    def watch(self) -> ArrivalWatch:
-        return self._watch
+        self.watch = ArrivalWatch()
 
     def poll(self, connection: RobofyConnection) -> ListingPoll:
         return listing_poll(self.resource, connection, self.project_id, self.chatbot_id, self.idle_for)
@@ -179,17 +173,6 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
         cursor, policy, _ = comparable(cursor, self.resource, connection)
         landed = frozenset(one.fingerprint for one in cursor.overlap)
         return CountRows(cursor.watermark, self.min_count, landed, policy)
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project_id,
-            "chatbot_id": self.chatbot_id,
-            "since": self.since,
-            "min_count": self.min_count,
-            "cursor": self.cursor,
-            "cursor_name": self.cursor_name,
-            **super().arguments(),
-        }
 
 
 class RobofyNewRowsEventTrigger(BaseEventTrigger):
@@ -229,18 +212,8 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
         #: What has been logged of how the cursor was written.
         self._warned: set[str] = set()
 
-    def arguments(self) -> dict[str, Any]:
-        """Return this class's arguments for :meth:`serialize`."""
-        return {
-            "chatbot_id": self.chatbot_id,
-            "cursor_name": self.cursor_name,
-            "robofy_conn_id": self.robofy_conn_id,
-            "poll_interval": self.poll_interval,
-            "repeat_after": self.repeat_after,
-        }
-
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments_of(self)
 
     def shared_stream_key(self) -> Hashable:
         # The class too: Airflow groups by this key alone.

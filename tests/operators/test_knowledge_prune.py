@@ -15,7 +15,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataErro
 from airflow_provider_robofy.knowledge import prune
 from airflow_provider_robofy.knowledge.lock import LedgerLock, LedgerLockedError
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
-from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers import base
 from airflow_provider_robofy.triggers.knowledge import RobofyKnowledgeTrigger
 
 PATH = "/v1/ai-agent/chatbot_asset_delink"
@@ -25,7 +25,7 @@ BODY = {"bot": "{chatbot_id}", "links": [{"link_id": "{linkage_id}"}]}
 @pytest.fixture(autouse=True)
 def _short(monkeypatch, tmp_path):
     monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.05)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 0.05)
     monkeypatch.setattr(prune, "PAUSE", 0.01)
 
 
