@@ -73,12 +73,5 @@ class RobofyNewRowsSensor(RobofyBaseSensor):
     def poke(self, context: Context) -> PokeReturnValue:
         if self.cursor is not None:
             trigger = cast("RobofyNewRowsTrigger", self._trigger)
-            self._cursor_state = trigger.cursor = cursor_state(
-                self.cursor,
-                context,
-                name=str(self.cursor_name),
-                resource=trigger.resource.name,
-                project_id=trigger.project_id,
-                chatbot_id=trigger.chatbot_id,
-            )
+            self._cursor_state = trigger.cursor = cursor_state(self.cursor, context, trigger.cursor_identity)
         return super().poke(context)

@@ -74,19 +74,14 @@ def listing_poll(
     return ListingPoll(resource, project_id, chatbot_id, zone, order == NEWEST_FIRST, silence)
 
 
-def read_cursor(value: Any, name: str, resource: Resource, project_id: str | None, chatbot_id: str) -> Cursor:
+def read_cursor(value: Any, identity: dict[str, Any]) -> Cursor:
     """Return the cursor of a sync.
 
     :param value: The cursor's body, the address of its file, or None where there is none yet.
-    :param name: The cursor's name.
-    :param resource: What its rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
+    :param identity: Whose cursor it is: its ``name``, ``resource``, ``project_id`` and ``chatbot_id``.
     :raises RobofyError: The cursor cannot be read or used.
     """
-    identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
-    key = cursor_key(name, resource.name, project_id, chatbot_id)
-    return Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {key}")
+    return Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {cursor_key(**identity)}")
 
 
 def idle_for_differs(cursor: Cursor, name: str, idle_for: float) -> str:
@@ -150,6 +145,12 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
         self.cursor_name = cursor_name
         self.watch = ArrivalWatch()
 
+    @property
+    def cursor_identity(self) -> dict[str, Any]:
+        """Return whose cursor it is: its ``name``, ``resource``, ``project_id`` and ``chatbot_id``."""
+        ids = {"project_id": self.project_id, "chatbot_id": self.chatbot_id}
+        return {"name": self.cursor_name, "resource": self.resource.name, **ids}
+
     def poll(self, connection: RobofyConnection) -> ListingPoll:
         return listing_poll(self.resource, connection, self.project_id, self.chatbot_id, self.idle_for)
 
@@ -167,7 +168,7 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
             policy = connection.privacy_policy(self.resource, None)
             hashed = policy is not None and policy.rules.get(self.resource.key) == HASH
             return CountRows(Window.of(self.since, None).since, self.min_count, policy=policy if hashed else None)
-        cursor = read_cursor(self.cursor, self.cursor_name, self.resource, self.project_id, self.chatbot_id)
+        cursor = read_cursor(self.cursor, self.cursor_identity)
         if problem := idle_for_differs(cursor, self.cursor_name, self.idle_for):
             raise RobofyConfigError(problem)
         cursor, policy, _ = comparable(cursor, self.resource, connection)
@@ -305,11 +306,11 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
 
     async def _ahead(self, connection: RobofyConnection, rows: tuple[HeadRow, ...]) -> tuple[list[RowVersion], str]:
         """Return the rows that the sync has still to land, and the cursor's generation."""
-        project_id = self.project_id or connection.project_id
-        key = cursor_key(self.cursor_name, self.resource.name, project_id, self.chatbot_id)
+        ids = {"project_id": self.project_id or connection.project_id, "chatbot_id": self.chatbot_id}
+        identity: dict[str, Any] = {"name": self.cursor_name, "resource": self.resource.name, **ids}
         state: Any = self.asset_state_store
         try:
-            value = None if state is None else await state.aget(key)
+            value = None if state is None else await state.aget(cursor_key(**identity))
         except ValueError:
             raise RobofyConfigError(
                 "One trigger watches several assets, so Airflow does not say which of them holds the cursor. Give "
@@ -317,18 +318,18 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
                 "arguments), or schedule all DAGs on one asset."
             ) from None
         # Beside the event loop: a large cursor lies in a file, and rows are hashed.
-        return await asyncio.to_thread(self._compare, key, value, project_id, connection, rows)
+        return await asyncio.to_thread(self._compare, identity, value, connection, rows)
 
     def _compare(
-        self, key: str, value: Any, project_id: str | None, connection: RobofyConnection, rows: tuple[HeadRow, ...]
+        self, identity: dict[str, Any], value: Any, connection: RobofyConnection, rows: tuple[HeadRow, ...]
     ) -> tuple[list[RowVersion], str]:
-        cursor = read_cursor(value, self.cursor_name, self.resource, project_id, self.chatbot_id)
+        cursor = read_cursor(value, identity)
         problem = idle_for_differs(cursor, self.cursor_name, self.idle_for)
         cursor, policy, differs = comparable(cursor, self.resource, connection)
         other_rules = (
-            f"The cursor {key} was written under other privacy rules, or with another pseudonym_secret, than the "
-            f"connection has now. Its hashes cannot be compared, so that {self.resource.name} at or after its "
-            "watermark count as new until the next run of the sync."
+            f"The cursor {cursor_key(**identity)} was written under other privacy rules, or with another "
+            "pseudonym_secret, than the connection has now. Its hashes cannot be compared, so that "
+            f"{self.resource.name} at or after its watermark count as new until the next run of the sync."
         )
         # Logged only: the next run of the sync settles it, and an error here would start none.
         found = {one for one in (problem, other_rules if differs else "") if one}
