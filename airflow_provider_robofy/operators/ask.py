@@ -8,12 +8,18 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.hooks.locations import Location
-from airflow_provider_robofy.hooks.metrics import count_answers, tags_of
+from airflow_provider_robofy.hooks.metrics import count, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.knowledge.asked import RESOURCE, Asking
 from airflow_provider_robofy.knowledge.questions import Question, parse_questions, read_questions
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    landing_store,
+    read_share,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,12 +95,10 @@ class RobofyAskAgentOperator(RobofyBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
-        if type(min_score) not in {int, float} or not 0 <= min_score <= 1:
-            raise RobofyConfigError(f"min_score={str(min_score)[:40]!r} must be a number from 0 to 1.")
         if isinstance(questions, list | tuple) and "{{" not in str(questions):
             read_questions(questions)
         self.questions = questions
-        self.min_score = min_score
+        self.min_score = read_share("min_score", min_score)
         self.output_path = output_path
         self.project_id = project_id
         self.chatbot_id = chatbot_id
@@ -121,7 +125,8 @@ class RobofyAskAgentOperator(RobofyBaseOperator):
             )
             self.lineage.read(self.location_of("knowledge", project_id, chatbot_id))
             manifest = self.ending_when_killed(asking).land().as_dict()
-            count_answers(manifest, tags_of(self))
+            counts = {name: manifest[name] for name in ("passed", "failed", "unanswered", "requests")}
+            count("robofy.answers", counts, tags_of(self))
             self.report_landed(context, manifest)
             context["ti"].xcom_push(key="manifest", value=manifest)
             if asking.stopped is not None:

@@ -213,6 +213,22 @@ def read_limit(name: str, value: int, *, least: int = 0) -> int:
     return value
 
 
+def read_share(name: str, value: Any) -> float:
+    """Return a share, after checking that it is a number from 0 to 1.
+
+    :param name: Name of the argument, for the error.
+    :param value: The share that the user gave; a rendered template is text.
+    :raises RobofyConfigError: It is anything else.
+    """
+    try:
+        share = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
+    return share
+
+
 def run_key(context: Context) -> str:
     """Return the key of a task in its run. A retry and a cleared task have the same key.
 

@@ -13,16 +13,15 @@ from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.api.overrides import placeholders
 from airflow_provider_robofy.api.times import read_duration
-from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
-from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
+from airflow_provider_robofy.hooks.metrics import count, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, find, kind_of
 from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
 from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of, linked_assets
 from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, read_limit, run_key
+from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, read_limit, read_share, run_key
 from airflow_provider_robofy.operators.ledgers import Work, sendable
 from airflow_provider_robofy.triggers.base import default_deferrable, defer, wait_on_worker
 from airflow_provider_robofy.triggers.events import value_of
@@ -238,9 +237,9 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             found=len(found.documents) + len(found.refused),
             beside=work.lists_store(run_key(context)),
         )
-        uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
+        uploaded = {"size": manifest["bytes_uploaded"], "files": manifest["counts"]["uploaded"]}
         self.lineage.wrote(self.location_of("knowledge", **work.ids), uploaded)
-        count_uploads(manifest["counts"], tags_of(self))
+        count("robofy.knowledge", manifest["counts"], tags_of(self))
         self._log_counts(manifest["counts"])
         if not manifest["counts"]["found"]:
             self.log.warning("The source exists, but has no documents.")
@@ -306,7 +305,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 finally:
                     unclosed = self._close(ledger)
         counts = {name: len(items) for name, items in pruned.lists().items()}
-        count_uploads(counts, tags_of(self))
+        count("robofy.knowledge", counts, tags_of(self))
         self._log_counts(counts)
         manifest = with_lists(
             {**manifest, "counts": {**manifest["counts"], **counts}, "prune_skipped": skipped},
@@ -396,22 +395,6 @@ def lists_in(manifest: dict[str, Any]) -> dict[str, Any]:
     """
     lists = manifest["lists"] or codec.loads(open_store(manifest["lists_uri"]).read())
     return {name: value for name, value in lists.items() if name in manifest["counts"]}
-
-
-def read_share(name: str, value: Any) -> float:
-    """Return a share, after checking that it is a number from 0 to 1.
-
-    :param name: Name of the argument, for the error.
-    :param value: The share that the user gave; a rendered template is text.
-    :raises RobofyConfigError: It is anything else.
-    """
-    try:
-        share = float("" if isinstance(value, bool) else value)
-    except (TypeError, ValueError):
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
-    return share
 
 
 def _now() -> str:

@@ -10,9 +10,9 @@ from airflow.providers.common.compat.sdk import AirflowException, BaseHook, Base
 
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyConfigError
 from airflow_provider_robofy.extract.landed import Wanted, hold
-from airflow_provider_robofy.hooks.lineage import Amount, Lineage
+from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
-from airflow_provider_robofy.hooks.metrics import count_load, tags_of
+from airflow_provider_robofy.hooks.metrics import count, tags_of
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import EndsWhenKilled, failing_at_once
 from airflow_provider_robofy.resources import RESOURCES
@@ -180,8 +180,8 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             )
             counts = load.run(held)
             schema = table.schema or database.connection.dialect.default_schema_name
-            lineage.wrote_table(hook, table.name, schema, Amount(rows=counts["inserted"] + counts["updated"]))
-        count_load(manifest["resource"], counts, tags_of(self))
+            lineage.wrote_table(hook, table.name, schema, counts["inserted"] + counts["updated"])
+        count(f"robofy.{manifest['resource']}.load", counts, tags_of(self))
         self.log.info(
             "Loaded %s rows of %s into %s: %s inserted, %s updated, %s unchanged, %s outdated, %s superseded; "
             "%s deleted, %s columns added",
