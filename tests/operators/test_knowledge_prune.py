@@ -12,6 +12,7 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
+from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.knowledge import prune
 from airflow_provider_robofy.knowledge.lock import LedgerLock, LedgerLockedError
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
@@ -585,7 +586,7 @@ def test_another_run_that_uses_the_ledger_keeps_a_task_from_pruning(robofy, docs
 
     def meanwhile(self, manifest, documents):
         wait(self, manifest, documents)
-        self.other = LedgerLock(self._work().store, "dag/other/docs")
+        self.other = LedgerLock(open_store(manifest["ledger_uri"]), "dag/other/docs")
         self.other.__enter__()
 
     monkeypatch.setattr(RobofyUploadKnowledgeOperator, "_wait", meanwhile)
