@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_robofy.warehouse.target import TableName
+    from airflow_provider_robofy.warehouse.table import TableName
 
 WANTED: Final = Wanted(
     argument="manifest",
@@ -136,8 +136,7 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
         """
         with failing_at_once():
             hook = self._hook()
-            from airflow_provider_robofy.warehouse.table import lead_columns
-            from airflow_provider_robofy.warehouse.target import MODES, UPSERT, TableName
+            from airflow_provider_robofy.warehouse.table import MODES, UPSERT, TableName, lead_columns
 
             if self.mode not in MODES:
                 raise RobofyConfigError(f"mode={str(self.mode)[:40]!r} must be one of {', '.join(MODES)}.")
