@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
@@ -130,9 +131,12 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         given: Mapping[str, Any] = context if isinstance(cast("Any", context), Mapping) else {}
         ti = given.get("ti", given.get("task_instance"))
         defaults: dict[str, str | int] = {**tags_of(self), **_MANUAL}
-        if ti is not None and all(isinstance(getattr(ti, name, one), type(one)) for name, one in defaults.items()):
+        facts = {name: getattr(ti, name, None) for name in defaults}
+        lacking = {name: one for name, one in defaults.items() if not isinstance(facts[name], type(one))}
+        if not lacking:
             return context
-        return cast("Context", {**given, "ti": _ManualRun(ti, defaults)})
+        push = getattr(ti, "xcom_push", lambda **_: None)
+        return cast("Context", {**given, "ti": SimpleNamespace(**{**facts, **lacking}, xcom_push=push)})
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -163,24 +167,6 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:  # noqa: ARG002
         """Return inputs and outputs for OpenLineage, whose provider calls this after success and after failure."""
         return self.lineage.openlineage()
-
-
-class _ManualRun:
-    """Replace the task instance where a unit test calls ``execute``.
-
-    :param ti: The context's task instance, such as a mock that records XComs; or None.
-    :param defaults: Values for attributes that ``ti`` lacks or has in another type.
-    """
-
-    def __init__(self, ti: Any, defaults: Mapping[str, str | int]) -> None:
-        self._ti = ti
-        for name, one in defaults.items():
-            value = getattr(ti, name, one)
-            setattr(self, name, value if isinstance(value, type(one)) else one)
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        if self._ti is not None:
-            self._ti.xcom_push(key=key, value=value)
 
 
 @contextmanager

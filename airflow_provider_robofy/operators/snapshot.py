@@ -12,7 +12,7 @@ from airflow_provider_robofy.api.endpoints import SNAPSHOTS_OF, snapshot
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyNotFoundError
 from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.manifest import Manifest, identity
-from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, UNKNOWN, rejected_line
+from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, rejected_line
 from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
@@ -129,8 +129,6 @@ class RobofySnapshotOperator(RobofyBaseOperator):
             "mode": "full",
             "project_id": project_id,
             "chatbot_id": "",
-            "since": None,
-            "until": None,
             "run_key": run_key(context),
         }
         store = landing_store(self.output_path, context, SNAPSHOTS.name, self.resource, project_id or "")
@@ -162,17 +160,9 @@ class RobofySnapshotOperator(RobofyBaseOperator):
                     **common,
                     **landing.facts(data, rejected),
                     received=received,
-                    duplicates=0,
-                    outside_window=0,
-                    undated=0,
-                    future=0,
                     pages=pages,
                     requests=client.requests,
                     end_marker=end_marker,
-                    first_at=None,
-                    last_at=None,
-                    row_order=UNKNOWN,
-                    cursor_generation=None,
                     privacy=policy.rules if policy else None,
                     started_at=started,
                     finished_at=datetime.now(UTC).isoformat(),
