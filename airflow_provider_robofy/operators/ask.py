@@ -108,22 +108,21 @@ class RobofyAskAgentOperator(RobofyBaseOperator):
         """Ask, land the answers and return the manifest."""
         with failing_at_once():
             context = self.checked(context)
-            project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
+            ids = self.ids()
             questions, uri = self._read_questions()
-            store = landing_store(self.output_path, context, RESOURCE, project_id, chatbot_id)
+            store = landing_store(self.output_path, context, RESOURCE, *ids.values())
             if not store.uri.endswith((".jsonl", ".jsonl.gz")):
                 raise RobofyConfigError(f"output_path must end in .jsonl or .jsonl.gz, but is {store.uri!r}.")
             asking = Asking(
                 settings=self.hook.connection.settings,
-                project_id=project_id,
-                chatbot_id=chatbot_id,
+                **ids,
                 questions=questions,
                 questions_uri=uri,
                 min_score=self.min_score,
                 run_key=run_key(context),
                 store=store,
             )
-            self.lineage.read(self.location_of("knowledge", project_id, chatbot_id))
+            self.lineage.read(self.location_of("knowledge", **ids))
             manifest = self.ending_when_killed(asking).land().as_dict()
             counts = {name: manifest[name] for name in ("passed", "failed", "unanswered", "requests")}
             count("robofy.answers", counts, tags_of(self))

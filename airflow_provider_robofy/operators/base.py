@@ -96,6 +96,17 @@ class RobofyConnected(EndsWhenKilled):
         """Return the hook's client. It is cancelled when the task is killed."""
         return self.ending_when_killed(self.hook.client)
 
+    def ids(self) -> dict[str, str]:
+        """Return ``project_id`` and ``chatbot_id``: the task's own, or the connection's.
+
+        :raises RobofyConfigError: One of them is set nowhere.
+        """
+        task: Any = self
+        return {
+            "project_id": self.hook.project_id(task.project_id),
+            "chatbot_id": self.hook.chatbot_id(task.chatbot_id),
+        }
+
 
 class RobofyBaseOperator(RobofyConnected, BaseOperator):
     """Base of every Robofy operator: connection, check of templated arguments, and lineage.

@@ -127,10 +127,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         """Start a crawl, unless this is a retry and one is under way, and wait for it."""
         with failing_at_once():
             context = self.checked(context)
-            ids = {
-                "project_id": self.hook.project_id(self.project_id),
-                "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
-            }
+            ids = self.ids()
             body = self._body(ids)
             found = self._found(context, ids) if getattr(context["ti"], "try_number", 1) > 1 else None
             run = self._start(body) if found is None else found.as_dict()

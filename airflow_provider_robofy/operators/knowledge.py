@@ -223,7 +223,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             for source in sources:
                 self.lineage.read(Location.of(source.folder_uri()))
             uploader = Uploader(
-                **self._ids(),
+                **self.ids(),
                 metadata=self._metadata(),
                 ledger=ledger,
                 clients=[RobofyClient(self.hook.connection.settings) for _ in range(AT_A_TIME)],
@@ -232,7 +232,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             )
             self.ending_when_killed(uploader).run(found.documents, found.refused)
         about = {
-            **self._ids(),
+            **self.ids(),
             "source": ledger.identity["source"].split("\n"),
             "ledger_uri": ledger.store.uri,
             "run_key": run_key(context),
@@ -243,7 +243,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         beside = ledger.store.beside(_lists_suffix(run_key(context)))
         manifest = uploader.manifest(about, found=len(found.documents) + len(found.refused), beside=beside)
         uploaded = {"size": manifest["bytes_uploaded"], "files": manifest["counts"]["uploaded"]}
-        self.lineage.wrote(self.location_of("knowledge", **self._ids()), uploaded)
+        self.lineage.wrote(self.location_of("knowledge", **self.ids()), uploaded)
         self._count(manifest["counts"])
         if not manifest["counts"]["found"]:
             self.log.warning("The source exists, but has no documents.")
@@ -251,12 +251,6 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             context["ti"].xcom_push(key="manifest", value=manifest)
             raise error
         return manifest, documents_of(uploader.lists())
-
-    def _ids(self) -> dict[str, str]:
-        return {
-            "project_id": self.hook.project_id(self.project_id),
-            "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
-        }
 
     @contextmanager
     def _ledger(self, context: Context) -> Iterator[tuple[Ledger, list[Source]]]:
@@ -267,7 +261,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         :raises RobofyConfigError: An argument cannot be used; the message names it.
         :raises RobofyLedgerError: Another run uses the ledger, or it cannot be used.
         """
-        ids, sources = self._ids(), _sources(self.source)
+        ids, sources = self.ids(), _sources(self.source)
         label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
         store = open_store(_ledger_uri(self.ledger_path, ids, label))
         store.check_length("ledger_path", JOURNAL_SUFFIX, LOCK_SUFFIX, _lists_suffix(""))
@@ -325,7 +319,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             pruner = Pruner(
                 ledger=ledger,
                 client=self.client,
-                ids=self._ids(),
+                ids=self.ids(),
                 body=body,
                 needed=[name for name in ASSET_IDS if name in used],
                 limit=read_share("prune_limit", self.prune_limit),

@@ -55,11 +55,8 @@ class RobofyCrawlSensor(RobofyBaseSensor):
         self.chatbot_id = chatbot_id
 
     def trigger(self, **waiting: Any) -> RobofyCrawlTrigger:
-        return RobofyCrawlTrigger(
-            project_id=self.hook.project_id(self.project_id),
-            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
-            **waiting,
-        )
+        project_id, chatbot_id = self.ids().values()
+        return RobofyCrawlTrigger(project_id=project_id, chatbot_id=chatbot_id, **waiting)
 
 
 class RobofyKnowledgeSensor(RobofyBaseSensor):

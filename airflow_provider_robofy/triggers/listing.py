@@ -30,7 +30,7 @@ from airflow_provider_robofy.extract.rows import NEWEST_FIRST
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
-from airflow_provider_robofy.resources import LEADS
+from airflow_provider_robofy.resources import LEADS, RESOURCES
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger, arguments_of
 from airflow_provider_robofy.triggers.polls import shared_polls
 
@@ -74,44 +74,37 @@ def listing_poll(
     return ListingPoll(resource, project_id, chatbot_id, zone, order == NEWEST_FIRST, silence)
 
 
-def read_cursor(value: Any, identity: dict[str, Any]) -> Cursor:
-    """Return the cursor of a sync.
+def read_cursor(
+    value: Any, identity: dict[str, Any], idle_for: float, connection: RobofyConnection
+) -> tuple[Cursor, PrivacyPolicy | None, str, str]:
+    """Return the cursor of a sync, and what rows land under that are compared with it.
 
     :param value: The cursor's body, the address of its file, or None where there is none yet.
     :param identity: Whose cursor it is: its ``name``, ``resource``, ``project_id`` and ``chatbot_id``.
+    :param idle_for: Seconds, as set on what waits.
+    :param connection: The connection as it is now.
+    :return: The cursor; the privacy policy; what to change where the fetch has another ``idle_for``; and a text where
+        the cursor was written under other privacy rules, in which case its hashes are left out. Otherwise these texts
+        are empty.
     :raises RobofyError: The cursor cannot be read or used.
     """
-    return Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {cursor_key(**identity)}")
-
-
-def idle_for_differs(cursor: Cursor, name: str, idle_for: float) -> str:
-    """Return what to change where a fetch and what waits for it have different ``idle_for``, else an empty text.
-
-    :param cursor: The cursor of the fetch.
-    :param name: The cursor's name.
-    :param idle_for: Seconds, as set on what waits.
-    """
-    if cursor.run_key is None or cursor.idle_for == idle_for:
-        return ""
-    return (
-        f"idle_for is {idle_for:g} seconds here, and was {cursor.idle_for:g} in the fetch that moved the cursor {name} "
-        "last. Give both the same idle_for. If the fetch has it already, let the fetch run once."
-    )
-
-
-def comparable(
-    cursor: Cursor, resource: Resource, connection: RobofyConnection
-) -> tuple[Cursor, PrivacyPolicy | None, bool]:
-    """Return a cursor with which rows can be compared, the privacy policy that they then land under, and a flag.
-
-    :param cursor: The cursor as it is stored.
-    :param resource: What the rows are.
-    :param connection: The connection as it is now.
-    :return: The flag is True where the cursor was written under other privacy rules: then its hashes are left out.
-    """
-    policy = connection.privacy_policy(resource, own_rules(cursor.privacy))
-    differs = cursor.privacy is not None and cursor.privacy != applied_rules(policy)
-    return replace(cursor, overlap=()) if differs else cursor, policy, differs
+    where, other_idle_for, other_rules = f"The cursor {cursor_key(**identity)}", "", ""
+    cursor = Cursor.decode(cursor_body(value, open_store), identity, where)
+    if cursor.run_key is not None and cursor.idle_for != idle_for:
+        other_idle_for = (
+            f"idle_for is {idle_for:g} seconds here, and was {cursor.idle_for:g} in the fetch that moved the cursor "
+            f"{identity['name']} last. Give both the same idle_for. If the fetch has it already, let the fetch run "
+            "once."
+        )
+    policy = connection.privacy_policy(RESOURCES[identity["resource"]], own_rules(cursor.privacy))
+    if cursor.privacy is not None and cursor.privacy != applied_rules(policy):
+        cursor = replace(cursor, overlap=())
+        other_rules = (
+            f"{where} was written under other privacy rules, or with another pseudonym_secret, than the connection has "
+            f"now. Its hashes cannot be compared, so that {identity['resource']} at or after its watermark count as "
+            "new until the next run of the sync."
+        )
+    return cursor, policy, other_idle_for, other_rules
 
 
 class RobofyNewRowsTrigger(RobofyWaitTrigger):
@@ -168,10 +161,9 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
             policy = connection.privacy_policy(self.resource, None)
             hashed = policy is not None and policy.rules.get(self.resource.key) == HASH
             return CountRows(Window.of(self.since, None).since, self.min_count, policy=policy if hashed else None)
-        cursor = read_cursor(self.cursor, self.cursor_identity)
-        if problem := idle_for_differs(cursor, self.cursor_name, self.idle_for):
+        cursor, policy, problem, _ = read_cursor(self.cursor, self.cursor_identity, self.idle_for, connection)
+        if problem:
             raise RobofyConfigError(problem)
-        cursor, policy, _ = comparable(cursor, self.resource, connection)
         landed = frozenset(one.fingerprint for one in cursor.overlap)
         return CountRows(cursor.watermark, self.min_count, landed, policy)
 
@@ -323,16 +315,9 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
     def _compare(
         self, identity: dict[str, Any], value: Any, connection: RobofyConnection, rows: tuple[HeadRow, ...]
     ) -> tuple[list[RowVersion], str]:
-        cursor = read_cursor(value, identity)
-        problem = idle_for_differs(cursor, self.cursor_name, self.idle_for)
-        cursor, policy, differs = comparable(cursor, self.resource, connection)
-        other_rules = (
-            f"The cursor {cursor_key(**identity)} was written under other privacy rules, or with another "
-            "pseudonym_secret, than the connection has now. Its hashes cannot be compared, so that "
-            f"{self.resource.name} at or after its watermark count as new until the next run of the sync."
-        )
+        cursor, policy, *problems = read_cursor(value, identity, self.idle_for, connection)
         # Logged only: the next run of the sync settles it, and an error here would start none.
-        found = {one for one in (problem, other_rules if differs else "") if one}
+        found = set(filter(None, problems))
         for one in sorted(found - self._warned):
             _log.warning("%s", one)
         self._warned = found
