@@ -15,7 +15,6 @@ from airflow_provider_robofy.knowledge.asked import RESOURCE, Asking
 from airflow_provider_robofy.knowledge.questions import Question, parse_questions, read_questions
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
-    failing_at_once,
     landing_store,
     read_share,
     run_key,
@@ -104,34 +103,32 @@ class RobofyAskAgentOperator(RobofyBaseOperator):
         self.chatbot_id = chatbot_id
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Ask, land the answers and return the manifest."""
-        with failing_at_once():
-            context = self.checked(context)
-            ids = self.ids()
-            questions, uri = self._read_questions()
-            store = landing_store(self.output_path, context, RESOURCE, *ids.values())
-            if not store.uri.endswith((".jsonl", ".jsonl.gz")):
-                raise RobofyConfigError(f"output_path must end in .jsonl or .jsonl.gz, but is {store.uri!r}.")
-            asking = Asking(
-                settings=self.hook.connection.settings,
-                **ids,
-                questions=questions,
-                questions_uri=uri,
-                min_score=self.min_score,
-                run_key=run_key(context),
-                store=store,
-            )
-            self.lineage.read(self.location_of("knowledge", **ids))
-            manifest = self.ending_when_killed(asking).land().as_dict()
-            counts = {name: manifest[name] for name in ("passed", "failed", "unanswered", "requests")}
-            count("robofy.answers", counts, tags_of(self))
-            self.report_landed(context, manifest)
-            context["ti"].xcom_push(key="manifest", value=manifest)
-            if asking.stopped is not None:
-                raise asking.stopped
-            if manifest["score"] < self.min_score:
-                raise AirflowFailException(self._too_low(manifest))
+        ids = self.ids()
+        questions, uri = self._read_questions()
+        store = landing_store(self.output_path, context, RESOURCE, *ids.values())
+        if not store.uri.endswith((".jsonl", ".jsonl.gz")):
+            raise RobofyConfigError(f"output_path must end in .jsonl or .jsonl.gz, but is {store.uri!r}.")
+        asking = Asking(
+            settings=self.hook.connection.settings,
+            **ids,
+            questions=questions,
+            questions_uri=uri,
+            min_score=self.min_score,
+            run_key=run_key(context),
+            store=store,
+        )
+        self.lineage.read(self.location_of("knowledge", **ids))
+        manifest = self.ending_when_killed(asking).land().as_dict()
+        counts = {name: manifest[name] for name in ("passed", "failed", "unanswered", "requests")}
+        count("robofy.answers", counts, tags_of(self))
+        self.report_landed(context, manifest)
+        context["ti"].xcom_push(key="manifest", value=manifest)
+        if asking.stopped is not None:
+            raise asking.stopped
+        if manifest["score"] < self.min_score:
+            raise AirflowFailException(self._too_low(manifest))
         return manifest
 
     def _read_questions(self) -> tuple[list[Question], str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import cached_property
@@ -121,6 +122,21 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
     def remember_given(self) -> None:
         """Record which templated arguments were given. Call it at the end of the constructor."""
         self._given = {name for name in self.template_fields if getattr(self, name, None) is not None} - _MAY_BE_EMPTY
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do the task's work and return its result. An error that a retry cannot fix fails the task at once.
+
+        :param context: The context that Airflow passes.
+        """
+        with failing_at_once():
+            return self.work(self.checked(context))
+
+    @abstractmethod
+    def work(self, context: Context) -> dict[str, Any]:
+        """Do the task's work and return its result.
+
+        :param context: The context, as :meth:`checked` returns it.
+        """
 
     def checked(self, context: Context) -> Context:
         """Return the context, after checking that every templated argument rendered to a value.

@@ -123,32 +123,30 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Start a crawl, unless this is a retry and one is under way, and wait for it."""
-        with failing_at_once():
-            context = self.checked(context)
-            ids = self.ids()
-            body = self._body(ids)
-            found = self._found(context, ids) if getattr(context["ti"], "try_number", 1) > 1 else None
-            run = self._start(body) if found is None else found.as_dict()
-            context["ti"].xcom_push(key="run_id", value=run["run_id"])
-            if not self.wait_for_completion or (found is not None and found.state == "completed"):
-                return run
-            trigger = RobofyCrawlTrigger(
-                **ids,
-                run_id=run["run_id"],
-                started_at=run["started_at"],
-                unknown_until=time.time() + GRACE,
-                robofy_conn_id=self.robofy_conn_id,
-                poll_interval=self.poll_interval,
-                deadline=time.time() + self.timeout,
-            )
-            if self.deferrable:
-                defer(self, trigger)
-            # It sleeps first: a poll right after the start might still be told of the crawl before.
-            result: dict[str, Any] | None = wait_on_worker(self, trigger)
-            if result is None:
-                raise self._too_long()
+        ids = self.ids()
+        body = self._body(ids)
+        found = self._found(context, ids) if getattr(context["ti"], "try_number", 1) > 1 else None
+        run = self._start(body) if found is None else found.as_dict()
+        context["ti"].xcom_push(key="run_id", value=run["run_id"])
+        if not self.wait_for_completion or (found is not None and found.state == "completed"):
+            return run
+        trigger = RobofyCrawlTrigger(
+            **ids,
+            run_id=run["run_id"],
+            started_at=run["started_at"],
+            unknown_until=time.time() + GRACE,
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=time.time() + self.timeout,
+        )
+        if self.deferrable:
+            defer(self, trigger)
+        # It sleeps first: a poll right after the start might still be told of the crawl before.
+        result: dict[str, Any] | None = wait_on_worker(self, trigger)
+        if result is None:
+            raise self._too_long()
         return result
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002

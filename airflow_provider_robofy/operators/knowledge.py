@@ -180,21 +180,19 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Upload what is new or changed, wait for it and prune as far as asked for, and return the manifest."""
-        with failing_at_once():
-            context = self.checked(context)
-            if self.on_uncertain not in CHOICES:
-                raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
-            if self.prune:
-                read_share("prune_limit", self.prune_limit)
-                self._delink_body()
-            manifest, documents = self._upload(context)
-            if self.wait or self.prune:
-                context["ti"].xcom_push(key="manifest", value=manifest)
-                self._wait(manifest, documents)
-            if self.prune:
-                manifest = self._prune(context, manifest)
+        if self.on_uncertain not in CHOICES:
+            raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
+        if self.prune:
+            read_share("prune_limit", self.prune_limit)
+            self._delink_body()
+        manifest, documents = self._upload(context)
+        if self.wait or self.prune:
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            self._wait(manifest, documents)
+        if self.prune:
+            manifest = self._prune(context, manifest)
         return manifest
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.messages import lead_rows
-from airflow_provider_robofy.operators.base import failing_at_once
 from airflow_provider_robofy.operators.inbox import find_sessions, land_of_sessions
 from airflow_provider_robofy.operators.listing import NOT_WITH_CURSOR, RobofyListingOperator
 from airflow_provider_robofy.resources import LEADS
@@ -157,19 +156,17 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
         return project_id, chatbot_id, list_leads(project_id, chatbot_id), self.hook.connection.leads_order
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest.
 
         :param context: The context that Airflow passes.
         :return: The manifest.
         """
         if self.sessions is None:
-            return super().execute(context)
-        with failing_at_once():
-            context = self.checked(context)
-            sessions = find_sessions(self)
-            project_id = self.hook.project_id(self.project_id or sessions.project_id)
-            sessions = replace(sessions, manifest={**sessions.manifest, "project_id": project_id})
-            connection = self.hook.connection
-            privacy = connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
-            return land_of_sessions(self, context, sessions, lead_rows(connection.times), privacy)
+            return super().work(context)
+        sessions = find_sessions(self)
+        project_id = self.hook.project_id(self.project_id or sessions.project_id)
+        sessions = replace(sessions, manifest={**sessions.manifest, "project_id": project_id})
+        connection = self.hook.connection
+        privacy = connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
+        return land_of_sessions(self, context, sessions, lead_rows(connection.times), privacy)

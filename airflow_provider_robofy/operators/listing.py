@@ -18,7 +18,6 @@ from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
-    failing_at_once,
     landing_store,
     read_limit,
     run_key,
@@ -108,45 +107,43 @@ class RobofyListingOperator(RobofyBaseOperator):
             first page; and the order that the connection says the rows come in.
         """
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
-        with failing_at_once():
-            context = self.checked(context)
-            project_id, chatbot_id, call, order = self.listing()
-            resource, times = self.resource, self.hook.connection.times
-            window = Window.of(self.since, self.until)
-            if window.mode == "full" and (self.since, self.until) != (None, None):
-                self.log.warning("since and until came out empty, so everything is read.")
-            store = landing_store(self.output_path, context, resource.name, project_id or "", chatbot_id)
-            self.lineage.read(self.location_of(resource.name, project_id, chatbot_id))
-            privacy = self.hook.connection.privacy_policy(resource, self.privacy)
-            cursor = self._cursor_run(context, project_id, chatbot_id, store, privacy)
-            run = ListingRun(
-                resource=resource,
-                project_id=project_id,
-                chatbot_id=chatbot_id,
-                window=window,
-                lag=self.lag,
-                times=times,
-                order=order,
-                run_key=run_key(context),
-                store=store,
-                max_rejected=self.max_rejected,
-                cursor=cursor,
-                advance_cursor=self.advance_cursor,
-                privacy=privacy,
-                defuse_formulas=self.defuse_formulas,
-                publish_empty=cursor is None or not self.skip_if_empty,
-            )
-            try:
-                with self.client as client:
-                    pages = client.pages(call, row_id=resource.id if run.reads_to_the_end else None)
-                    manifest = run.land(pages, lambda: client.requests, lambda: client.requests_unused)
-            except RobofyDataError as error:
-                count_fetch(error.manifest, [client], tags_of(self))
-                self.lineage.landed(error.manifest)
-                context["ti"].xcom_push(key="manifest", value=error.manifest)
-                raise
+        project_id, chatbot_id, call, order = self.listing()
+        resource, times = self.resource, self.hook.connection.times
+        window = Window.of(self.since, self.until)
+        if window.mode == "full" and (self.since, self.until) != (None, None):
+            self.log.warning("since and until came out empty, so everything is read.")
+        store = landing_store(self.output_path, context, resource.name, project_id or "", chatbot_id)
+        self.lineage.read(self.location_of(resource.name, project_id, chatbot_id))
+        privacy = self.hook.connection.privacy_policy(resource, self.privacy)
+        cursor = self._cursor_run(context, project_id, chatbot_id, store, privacy)
+        run = ListingRun(
+            resource=resource,
+            project_id=project_id,
+            chatbot_id=chatbot_id,
+            window=window,
+            lag=self.lag,
+            times=times,
+            order=order,
+            run_key=run_key(context),
+            store=store,
+            max_rejected=self.max_rejected,
+            cursor=cursor,
+            advance_cursor=self.advance_cursor,
+            privacy=privacy,
+            defuse_formulas=self.defuse_formulas,
+            publish_empty=cursor is None or not self.skip_if_empty,
+        )
+        try:
+            with self.client as client:
+                pages = client.pages(call, row_id=resource.id if run.reads_to_the_end else None)
+                manifest = run.land(pages, lambda: client.requests, lambda: client.requests_unused)
+        except RobofyDataError as error:
+            count_fetch(error.manifest, [client], tags_of(self))
+            self.lineage.landed(error.manifest)
+            context["ti"].xcom_push(key="manifest", value=error.manifest)
+            raise
         count_fetch(manifest.as_dict(), [client], tags_of(self))
         if cursor and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
