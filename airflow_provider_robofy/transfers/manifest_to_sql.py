@@ -150,8 +150,8 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             table, lead_fields = TableName.of(self.table), lead_columns(self.lead_fields)
             total: dict[str, Any] = {"table": str(table), "mode": self.mode, "files": 0}
             for given in _each(self.manifest):
-                for name, count in self._load(hook, given, table, lead_fields).items():
-                    total[name] = total.get(name, 0) + count
+                for name, number in self._load(hook, given, table, lead_fields).items():
+                    total[name] = total.get(name, 0) + number
                 total["files"] += 1
             return total
 
@@ -181,22 +181,8 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             schema = table.schema or database.connection.dialect.default_schema_name
             lineage.wrote_table(hook, table.name, schema, counts["inserted"] + counts["updated"])
         count(f"robofy.{manifest['resource']}.load", counts, tags_of(self))
-        self.log.info(
-            "Loaded %s rows of %s into %s: %s inserted, %s updated, %s unchanged, %s outdated, %s superseded; "
-            "%s deleted, %s columns added",
-            counts["rows"],
-            manifest["uri"],
-            table,
-            *(counts[name] for name in ("inserted", "updated", "unchanged", "outdated", "superseded")),
-            counts["deleted"],
-            counts["columns_added"],
-        )
-        if "in_both" in counts:
-            self.log.info(
-                "Table and API have %s rows in common; %s were in the API alone, and %s are in the table alone, of "
-                "which %s are marked as deleted now",
-                *(counts[name] for name in ("in_both", "only_in_api", "only_in_table", "marked_deleted")),
-            )
+        shown = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if name != "rows")
+        self.log.info("Loaded %s rows of %s into %s: %s", counts["rows"], manifest["uri"], table, shown)
         return counts
 
     def _check_alive(self) -> None:
