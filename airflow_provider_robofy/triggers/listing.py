@@ -117,6 +117,7 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
     resource: ClassVar[Resource]
     #: Seconds that a row's time must be ago; only for resources in which it moves.
     idle_for: float = 0
+    watch: ArrivalWatch
 
     def __init__(
         self,
