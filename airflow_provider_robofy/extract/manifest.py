@@ -57,24 +57,24 @@ class Manifest:
     format: str
     rows: int
     received: int
-    duplicates: int
-    outside_window: int
+    duplicates: int = 0
+    outside_window: int = 0
     rejected: int
     rejected_uri: str | None
-    undated: int
-    future: int
-    pages: int
+    undated: int = 0
+    future: int = 0
+    pages: int = 0
     requests: int
     requests_unused: int = 0
-    end_marker: str | None
-    since: str | None
-    until: str | None
-    first_at: str | None
-    last_at: str | None
-    row_order: str
+    end_marker: str | None = None
+    since: str | None = None
+    until: str | None = None
+    first_at: str | None = None
+    last_at: str | None = None
+    row_order: str = "unknown"
     watermark_before: str | None = None
     watermark_after: str | None = None
-    cursor_generation: str | None
+    cursor_generation: str | None = None
     cursor_next_uri: str | None = None
     privacy: dict[str, str] | None = None
     formulas_defused: bool | None = None
