@@ -65,7 +65,7 @@ def lowest(version: str) -> list[str]:
     """The lowest versions of what pyproject.toml names for users; what these need in turn, and tests, stay new."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = [*project["dependencies"], *(one for extra in project["optional-dependencies"].values() for one in extra)]
-    direct = {re.match(r"[a-z0-9.-]+", one)[0] for one in named}
+    direct = {re.split(r"[^a-z0-9.-]", one)[0] for one in named}
     return [pin for pin in pins(version, [], "--resolution=lowest-direct") if pin.partition("==")[0] in direct]
 
 
