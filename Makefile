@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # The newest Airflow lives in .venv, where editors look; the others in .venv-<minor>.
 NEWEST := 3.3
 OLDEST := 2.11
-MATRIX := 3.0 3.1 3.2
+MATRIX := lowest 3.0 3.1 3.2
 
 # What each Airflow runs on; the first one found is taken.
 PYTHONS_3.3  := 3.13 3.12 3.11
@@ -19,6 +19,7 @@ PYTHONS_3.2  := 3.12 3.13 3.11
 PYTHONS_3.1  := 3.12 3.13 3.11
 PYTHONS_3.0  := 3.12 3.11
 PYTHONS_2.11 := 3.11 3.12
+PYTHONS_lowest := 3.12 3.11
 PYTHONS_recipes := 3.13 3.12 3.11
 
 home = .venv$(if $(filter $(NEWEST),$(1)),,-$(1))
@@ -68,7 +69,7 @@ env: $(call home,$(NEWEST))/.stamp ## make .venv with the newest Airflow and all
 env-2.11: $(call home,$(OLDEST))/.stamp ## make .venv-2.11 with the oldest supported Airflow
 
 # ----------------------------------------------------------------------------------------------------------- tests
-.PHONY: test test-2.11 test-matrix $(addprefix test-,$(MATRIX))
+.PHONY: test test-2.11 matrix $(addprefix test-,$(MATRIX))
 test: env ## run the whole suite on the newest Airflow
 	@sh scripts/suite.sh $(RUN) $(PYTEST_ARGS)
 
@@ -78,7 +79,7 @@ test-2.11: env-2.11 ## run the whole suite on Airflow 2.11
 $(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
 	@sh scripts/suite.sh .venv-$*/bin/python $(PYTEST_ARGS)
 
-test-matrix: $(addprefix test-,$(MATRIX)) ## run the whole suite on the versions between (test-3.0, test-3.1, test-3.2)
+matrix: test-2.11 $(addprefix test-,$(MATRIX)) test ## run the whole suite on every Airflow, and with the lowest declared versions (test-lowest)
 
 # Both parts of the suite add to one file. Processes that tests start are not counted.
 .PHONY: coverage

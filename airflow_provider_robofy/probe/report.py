@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy import __version__
 from airflow_provider_robofy.get_provider_info import get_provider_info
-from airflow_provider_robofy.probe.findings import TOPICS
+from airflow_provider_robofy.probe.questions import TOPICS
 from airflow_provider_robofy.probe.words import counted
 
 if TYPE_CHECKING:
-    from airflow_provider_robofy.probe.findings import Finding
+    from airflow_provider_robofy.probe.questions import Finding
     from airflow_provider_robofy.probe.survey import Survey
 
 #: Version of the JSON report: raised when the meaning of a field changes.
