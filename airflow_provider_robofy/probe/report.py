@@ -130,6 +130,8 @@ def _settings(survey: Survey) -> dict[str, Any]:
 
 def _settings_lines(survey: Survey, conn_id: str | None) -> list[str]:
     settings = _settings(survey)
+    if not settings and survey.ended:
+        return ["SETTINGS TO COPY: none found. The probe ended early, so the connection may need some."]
     if not settings:
         sure = "as far as was seen" if survey.complete else "by what was found; some questions are open (marked ?)"
         return [f"SETTINGS TO COPY: none. The connection fits this account, {sure}."]

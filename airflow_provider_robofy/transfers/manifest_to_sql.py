@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseHook, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook, BaseOperator
 
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyConfigError
 from airflow_provider_robofy.extract.landed import Wanted, hold
@@ -203,7 +203,13 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
                 "'airflow-provider-robofy[sql]'; and the database's own provider."
             ) from None
         where = f"Connection {self.sql_conn_id!r}"
-        connection = BaseHook.get_connection(self.sql_conn_id)
+        try:
+            connection = BaseHook.get_connection(self.sql_conn_id)
+        except AirflowNotFoundException:
+            raise RobofyConfigError(
+                f"sql_conn_id: connection {self.sql_conn_id!r} does not exist. Add it in Airflow's UI under Admin, "
+                "Connections, with the type of the database, or with airflow connections add."
+            ) from None
         try:
             hook = connection.get_hook()  # type: ignore[no-untyped-call]
         except (AirflowException, ImportError):

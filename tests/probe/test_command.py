@@ -125,7 +125,12 @@ LIMITED = [None, ["rate_limit:retry_after=60,times=0"], ["--max-seconds", "3"], 
 @pytest.mark.parametrize(
     ("key", "faults", "arguments", "said"),
     [
-        ("wrong-key", [], [], "the key is refused, HTTP 401 UNAUTHORIZED.*-> Copy the API key from Robofy's dashboard"),
+        (
+            "wrong-key",
+            [],
+            [],
+            "the key is refused, HTTP 401.*-> Copy the API key from.*COPY: none found. The probe ended",
+        ),
         pytest.param(*LIMITED, marks=pytest.mark.serial),
         (
             None,

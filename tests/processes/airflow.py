@@ -202,10 +202,6 @@ class RunningAirflow:
         """Pause a DAG."""
         self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
-    def unpause(self, dag_id: str) -> None:
-        """Unpause a DAG. DAGs start out unpaused here."""
-        self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": False})
-
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Trigger a run and return its id."""
         run = self._ask("POST", f"dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf or {}})
