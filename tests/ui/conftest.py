@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 from airflow_provider_robofy.emulator.inprocess import Emulator
 from tests.processes.airflow import RunningAirflow
@@ -102,8 +101,6 @@ def airflow(chromium: str, robofy: Emulator) -> Iterator[Any]:
     before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by a signal", 143))
     try:
         running.up()
-        # The first request of a task makes the API stand still for seconds, in which a page would not load.
-        requests.get(f"{running.url}/execution/health", timeout=120).raise_for_status()
         source = (EXAMPLES / f"{DAG_ID}.py").read_text()
         # Daily and not hourly, lest the turn of an hour bring a run between those that are counted.
         assert source.count('"@hourly"') == 1
