@@ -62,7 +62,7 @@ def airflow(servers: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory)
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "host_name.component",
         "AIRFLOW__CORE__PARALLELISM": "8",
         "AIRFLOW__CELERY__BROKER_URL": broker,
-        "AIRFLOW__CELERY__WORKER_CONCURRENCY": "2",
+        "AIRFLOW__CELERY__WORKER_CONCURRENCY": "3",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql://postgres@/airflow?host={folder}",
         # How soon what a killed worker ran, or had fetched from the broker, is tried again.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",

@@ -1,6 +1,6 @@
-"""Runs that share two workers and two triggerers; one of each is killed, a warehouse is down, and everything arrives.
+"""Runs that share two workers and two triggerers: one of each is killed, a database is missing, and everything arrives.
 
-The fixture ``story`` does all that happens. Each test compares one of its results with the emulator.
+The fixture ``rounds`` runs all of it, and each test compares a result with the emulator.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from tests.distributed.conftest import TRIGGERERS
 KEY, PHONE, EMAIL = "rk_planted_key_9c04", "+4915155501357", "dee.planted@example.com"
 
 DAGS = """
+import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from airflow.sdk import AssetWatcher, dag, task_group
 from airflow_provider_robofy.assets.robofy import leads_asset
@@ -44,12 +46,19 @@ def load(task_id, fetched, table, sql_conn_id="warehouse_0", **more):
     )
 
 
+class FetchMessages(RobofyFetchMessagesOperator):
+    def execute(self, context):
+        manifest = super().execute(context)
+        # Landed, and not yet reported to Airflow.
+        while Path({hold!r}).exists():
+            time.sleep(0.2)
+        return manifest
+
+
 @dag(schedule=None, **EACH)
 def export():
     sessions = RobofyFetchSessionsOperator(task_id="sessions", cursor="cursors", advance_cursor=False)
-    messages = RobofyFetchMessagesOperator.partial(
-        task_id="messages", sessions=sessions.output, max_concurrency=2
-    ).expand(shard=shards(4))
+    messages = FetchMessages.partial(task_id="messages", sessions=sessions.output).expand(shard=shards(4))
     loads = [load("load_sessions", sessions, "sessions"), load("load_messages", messages, "messages")]
     loads >> RobofyAdvanceCursorOperator(
         task_id="advance", manifest=sessions.output, cursor="cursors", read=messages.output
@@ -92,8 +101,8 @@ export(), sync(), watched(), crawl()
 """
 
 
-class Story:
-    """What happens, and what came of it.
+class TwoRounds:
+    """Two runs of the export and of the sync, a crawl beside them, and what they leave behind.
 
     :param airflow: The Airflow, all components up.
     :param folder: The PostgreSQL server's socket.
@@ -106,39 +115,53 @@ class Story:
         self.robofy = robofy
         *self.agents, self.watched = robofy.chatbot_ids
         self.runs: dict[str, list[str]] = {"export": [], "sync": [], "crawl": []}
+        self.states: dict[str, str] = {}
+        self.hold = airflow.folder / "hold"
+        self.killed: list[dict[str, Any]] = []
 
-    def happen(self) -> None:
-        """Run everything; one worker and one triggerer are killed in the first round."""
+    def run(self) -> None:
+        """Run everything."""
         airflow, robofy = self.airflow, self.robofy
         extra = {"leads_order": "newest_first", "sessions_order": "newest_first"}
         airflow.connect("robofy_default", json.loads(robofy.connection_json(**extra)))
         for number in range(len(self.agents)):
             self.connect_warehouse(number, "no_such_database" if number == 1 else "warehouse")
-        source = DAGS.format(project=robofy.project_id, agents=self.agents, watched=self.watched)
+        self.hold.touch()
+        source = DAGS.format(project=robofy.project_id, agents=self.agents, watched=self.watched, hold=str(self.hold))
         airflow.write_dag("export", source)
-
         self.start("crawl")
         airflow.until(lambda: self.triggerer_of_crawl() is not None, "a triggerer waits for the crawl", timeout=90)
-        self.waiting = str(self.triggerer_of_crawl())
-        # Every shard stands still in its work until the worker is killed.
-        robofy.fault("delay", endpoint="list_session_messages", seconds=25, after=6, times=0)
+        self.first_round()
+        self.second_round()
+
+    def first_round(self) -> None:
+        """Kill a worker and the triggerer of the crawl, while the database of the second agent is missing."""
+        airflow, robofy = self.airflow, self.robofy
+        for agent in self.agents:
+            robofy.fault("delay", endpoint="list_leads", chatbot=agent, page=2, seconds=25, times=0)
         self.start("export")
+        airflow.until(lambda: len(self.held()) == 4, "all shards have landed", timeout=90)
         self.start("sync")
-        airflow.until(lambda: bool(self.reading()), "messages are being read", timeout=90)
-        self.killed = self.reading()[0]
-        airflow.kill(self.killed["hostname"])
+        airflow.until(lambda: self.busiest() is not None, "a worker reads leads and has landed messages", timeout=90)
+        worker, self.killed = self.busiest() or ("", [])
+        self.waiting = str(self.triggerer_of_crawl())
+        airflow.kill(worker)
         airflow.kill(self.waiting)
         robofy.add_leads(2, chatbot_id=self.watched)
-        robofy.clear_faults("delay")
-        self.states = {name: self.end(name) for name in ("export", "sync")}
+        robofy.clear_faults()
+        self.hold.unlink()
+        self.states |= {name: self.end(name) for name in ("export", "sync")}
         self.first = self.sessions()
 
         airflow.until(lambda: self.triggerer_of_crawl() not in {None, self.waiting}, "the crawl is waited for again")
         self.took_over = self.triggerer_of_crawl()
-        robofy.configure(crawl_seconds=0)
-        airflow.start(self.killed["hostname"])
+        airflow.start(worker)
         airflow.start(self.waiting)
 
+    def second_round(self) -> None:
+        """Add leads, one of them late, and messages; run all again, the database being there."""
+        airflow, robofy = self.airflow, self.robofy
+        robofy.configure(crawl_seconds=0)
         self.connect_warehouse(1, "warehouse")
         newest = datetime.fromisoformat(robofy.leads(self.agents[0])[0]["created_at"])
         robofy.add_leads(1, chatbot_id=self.agents[0], created_at=newest - timedelta(minutes=1))
@@ -151,9 +174,14 @@ class Story:
         self.states |= {f"{name} again": self.end(name) for name in ("export", "sync")}
         self.states["crawl"] = self.end("crawl")
         wanted = ids(robofy.leads(self.watched))
-        airflow.until(lambda: set(self.landed_ids("watched")) >= set(wanted), "all that is watched has landed")
-        done = {"success", "failed"}
-        airflow.until(lambda: {run["state"] for run in airflow.runs("watched")} <= done, "its runs have ended")
+        airflow.until(
+            lambda: [one for (one,) in self.query("SELECT id FROM watched")] == wanted,
+            "all that is watched is in its table",
+            timeout=90,
+        )
+        airflow.until(
+            lambda: {one["state"] for one in airflow.runs("watched")} <= {"success", "failed"}, "its runs have ended"
+        )
 
     def connect_warehouse(self, number: int, database: str) -> None:
         connection = {"conn_type": "postgres", "host": str(self.folder), "login": "postgres", "schema": database}
@@ -169,12 +197,26 @@ class Story:
         job = self.airflow.task("crawl", self.runs["crawl"][0], "crawl")["triggerer_job"]
         return job and str(job["hostname"])
 
+    def running(self, dag_id: str, task_id: str) -> list[dict[str, Any]]:
+        tasks = self.airflow.tasks(dag_id, self.runs[dag_id][0])
+        return [one for one in tasks if (one["task_id"], one["state"]) == (task_id, "running")]
+
+    def held(self) -> list[dict[str, Any]]:
+        """Return the messages tasks whose file has landed, and which have not reported it."""
+        landed = {manifest["shard"][0] for manifest, _ in self.landed("export", "messages", 0)}
+        return [one for one in self.running("export", "messages") if one["map_index"] in landed]
+
     def reading(self) -> list[dict[str, Any]]:
-        """Return the messages tasks that run, once requests are made."""
-        if self.robofy.count("list_session_messages") < 7:
-            return []
-        tasks = self.airflow.tasks("export", self.runs["export"][0])
-        return [one for one in tasks if (one["task_id"], one["state"]) == ("messages", "running")]
+        """Return the leads tasks that wait for their second page."""
+        waiting = {self.agents.index(one["chatbot"]) for one in self.robofy.faults() if one["done"]}
+        return [one for one in self.running("sync", "of_agent.leads") if one["map_index"] in waiting]
+
+    def busiest(self) -> tuple[str, list[dict[str, Any]]] | None:
+        """Return a worker with tasks of both kinds, and these tasks."""
+        held, reading = self.held(), self.reading()
+        for worker in {one["hostname"] for one in held} & {one["hostname"] for one in reading}:
+            return worker, [one for one in (*held, *reading) if one["hostname"] == worker]
+        return None
 
     # ---------------------------------------------------------------------------------------------- what is there
     def sessions(self) -> dict[str, list[str]]:
@@ -214,50 +256,54 @@ def ids(rows: list[dict]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def story(airflow, servers):
+def rounds(airflow, servers):
     with Emulator(
         api_key=KEY, agents=4, leads=90, page_size=40, sessions=48, sessions_page_size=20, crawl_seconds=600
     ) as robofy:
-        story = Story(airflow, servers[0], robofy)
-        story.happen()
-        yield story
+        rounds = TwoRounds(airflow, servers[0], robofy)
+        rounds.run()
+        yield rounds
 
 
-def test_what_was_killed_is_tried_again_elsewhere_and_what_failed_is_not_done(story):
-    assert story.states == {
+def test_what_was_killed_is_tried_again_elsewhere_and_what_failed_is_not_done(rounds):
+    assert rounds.states == {
         "export": "success",
         "sync": "failed",
         "export again": "success",
         "sync again": "success",
         "crawl": "success",
     }
-    for task in story.airflow.tasks("sync", story.runs["sync"][0]):
+    for task in rounds.airflow.tasks("sync", rounds.runs["sync"][0]):
         states = {"of_agent.load": "failed", "of_agent.advance": "upstream_failed"} if task["map_index"] == 1 else {}
         assert task["state"] == states.get(task["task_id"], "success"), (task["task_id"], task["map_index"])
-    tasks = story.airflow.tasks("export", story.runs["export"][0])
-    [again] = [one for one in tasks if (one["task_id"], one["map_index"]) == ("messages", story.killed["map_index"])]
-    assert again["try_number"] > story.killed["try_number"]
-    assert again["hostname"] != story.killed["hostname"]
-    assert {story.waiting, story.took_over} == set(TRIGGERERS)
-    assert story.airflow.task("crawl", story.runs["crawl"][0], "crawl")["try_number"] == 1
-    assert len(story.robofy.crawls()) == 1
+    assert {task["task_id"] for task in rounds.killed} == {"messages", "of_agent.leads"}
+    for killed in rounds.killed:
+        tasks = rounds.airflow.tasks(killed["dag_id"], killed["dag_run_id"])
+        [now] = [one for one in tasks if all(one[name] == killed[name] for name in ("task_id", "map_index"))]
+        assert now["try_number"] > killed["try_number"]
+        assert now["hostname"] != killed["hostname"]
+    assert {rounds.waiting, rounds.took_over} == set(TRIGGERERS)
+    assert rounds.airflow.task("crawl", rounds.runs["crawl"][0], "crawl")["try_number"] == 1
+    assert len(rounds.robofy.crawls()) == 1
 
 
-def test_files_hold_each_lead_and_message_once(story):
-    for number, agent in enumerate(story.agents):
+def test_files_hold_each_lead_once(rounds):
+    for number, agent in enumerate(rounds.agents):
         # The table has not got the second agent's leads of the first round, so its second round fetches them again.
         runs = [1] if number == 1 else [0, 1]
-        landed = [one for run in runs for one in story.landed_ids("sync", "of_agent.leads", run, agent)]
-        assert sorted(landed) == ids(story.robofy.leads(agent))
-    assert story.landed_ids("watched") == ids(story.robofy.leads(story.watched))
+        landed = [one for run in runs for one in rounds.landed_ids("sync", "of_agent.leads", run, agent)]
+        assert sorted(landed) == ids(rounds.robofy.leads(agent))
+    assert rounds.landed_ids("watched") == ids(rounds.robofy.leads(rounds.watched))
 
-    now = story.sessions()
-    changed = {one: texts for one, texts in now.items() if texts != story.first.get(one)}
+
+def test_files_hold_each_session_and_message_once(rounds):
+    now = rounds.sessions()
+    changed = {one: texts for one, texts in now.items() if texts != rounds.first.get(one)}
     assert len(changed) == 2
-    for run, expected in enumerate((story.first, changed)):
-        [(_, sessions)] = story.landed("export", "sessions", run)
+    for run, expected in enumerate((rounds.first, changed)):
+        [(_, sessions)] = rounds.landed("export", "sessions", run)
         assert sorted(row["session_id"] for row in sessions) == sorted(expected)
-        shards = story.landed("export", "messages", run)
+        shards = rounds.landed("export", "messages", run)
         assert len(shards) == 4
         landed = [(row["_session_id"], row["_position"], row["message"]) for _, rows in shards for row in rows]
         assert sorted(landed) == messages_of(expected)
@@ -267,19 +313,22 @@ def messages_of(sessions: dict[str, list[str]]) -> list[tuple[str, int, str]]:
     return sorted((one, at, text) for one, texts in sessions.items() for at, text in enumerate(texts))
 
 
-def test_tables_hold_each_lead_session_and_message_once(story):
-    leads = [(agent, one) for agent in story.agents for one in ids(story.robofy.leads(agent))]
-    assert story.query("SELECT _chatbot_id, id FROM leads") == sorted(leads)
-    watched = ids(story.robofy.leads(story.watched))
-    assert story.query("SELECT id FROM watched") == [(one,) for one in watched]
-    assert story.query("SELECT session_id FROM sessions") == sorted((one,) for one in story.sessions())
-    messages = story.query("SELECT _session_id, _position, message FROM messages")
-    assert messages == messages_of(story.sessions())
+def test_tables_hold_each_lead_once(rounds):
+    leads = [(agent, one) for agent in rounds.agents for one in ids(rounds.robofy.leads(agent))]
+    assert rounds.query("SELECT _chatbot_id, id FROM leads") == sorted(leads)
+    watched = ids(rounds.robofy.leads(rounds.watched))
+    assert rounds.query("SELECT id FROM watched") == [(one,) for one in watched]
 
 
-def test_no_key_and_nothing_personal_is_in_logs_or_in_airflows_database(story):
-    written = story.airflow.everything_written()
-    for run_id in (*story.runs["export"], *story.runs["sync"]):
+def test_tables_hold_each_session_and_message_once(rounds):
+    assert rounds.query("SELECT session_id FROM sessions") == sorted((one,) for one in rounds.sessions())
+    messages = rounds.query("SELECT _session_id, _position, message FROM messages")
+    assert messages == messages_of(rounds.sessions())
+
+
+def test_no_key_and_nothing_personal_is_in_logs_or_in_airflows_database(rounds):
+    written = rounds.airflow.everything_written()
+    for run_id in (*rounds.runs["export"], *rounds.runs["sync"]):
         assert run_id in written
     for secret in (KEY, PHONE, PHONE.removeprefix("+"), EMAIL):
         assert secret not in written, f"{secret} was written by Airflow"
