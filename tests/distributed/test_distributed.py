@@ -17,6 +17,8 @@ import pytest
 from airflow_provider_robofy.emulator.inprocess import Emulator
 from tests.distributed.conftest import TRIGGERERS
 
+pytestmark = [pytest.mark.realprocesses, pytest.mark.serial, pytest.mark.timeout(900)]
+
 KEY, PHONE, EMAIL = "rk_planted_key_9c04", "+4915155501357", "dee.planted@example.com"
 
 DAGS = """

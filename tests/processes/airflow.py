@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pytest
 import requests
 from sqlalchemy import create_engine, inspect, text
 
@@ -101,6 +102,8 @@ class RunningAirflow:
     # ------------------------------------------------------------------------------------------------- processes
     def up(self) -> None:
         """Make the database, start all components, and return when every one of them reports that it is healthy."""
+        # What a component has started would outlive it.
+        self._on_sigterm = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by a signal", 143))
         self.dags.mkdir(parents=True)
         done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -156,6 +159,7 @@ class RunningAirflow:
         for pid in processes_with(f"AIRFLOW_HOME={self.folder}"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def healthy(self) -> bool:
         """Tell whether every component has reported in."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import signal
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
@@ -97,8 +96,6 @@ def airflow(chromium: str, robofy: Emulator) -> Iterator[Any]:
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     }
-    # Whoever ends pytest ends all of it: what Airflow has forked would live on.
-    before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by a signal", 143))
     try:
         running.up()
         source = (EXAMPLES / f"{DAG_ID}.py").read_text()
@@ -109,7 +106,6 @@ def airflow(chromium: str, robofy: Emulator) -> Iterator[Any]:
     finally:
         running.down()
         shutil.rmtree(home, ignore_errors=True)
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")
