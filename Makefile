@@ -31,7 +31,7 @@ unexport AIRFLOW_HOME PYTHONPATH PYTHONHOME
 
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN {FS = ": *[^#]*## "} /^[a-z][a-z0-9.-]*:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ": *[^#]*## "} /^[a-z][a-z0-9.-]*:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "PYTHON=/path/to/python3 chooses the interpreter of a new environment."
 	@echo "PYTEST_ARGS='-k landing -x' goes to pytest."
@@ -61,7 +61,7 @@ $(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group t
 $(eval $(call environment,recipes,--group test --group recipes))
 
 .PHONY: servers
-servers: ## install PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
+servers: ## install PostgreSQL, MariaDB, Redis and Chromium for the tests that need them (Debian, as root)
 	@sh scripts/servers.sh
 
 .PHONY: env env-2.11
@@ -99,6 +99,12 @@ ui-test: env ## test the connection form and example DAGs of the newest Airflow 
 	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group ui
 	@echo "A browser looks at an Airflow of its own; both take about a minute to come up."
 	$(RUN) -m pytest tests/ui $(PYTEST_ARGS)
+
+# Separate, because it takes both cores for minutes, and only it needs Celery and Redis.
+.PHONY: distributed-test
+distributed-test: env ## test an Airflow of several workers and triggerers, some of which are killed (make servers installs Redis)
+	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group distributed
+	$(RUN) -m pytest tests/distributed $(PYTEST_ARGS)
 
 screenshots: export ROBOFY_SCREENSHOTS := docs/images
 screenshots: ui-test ## the same, and take the pictures in docs/images anew

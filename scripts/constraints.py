@@ -18,7 +18,7 @@ AIRFLOWS = {
     "3.0": ("3.0.6", ["test", "mysql"]),
     "3.1": ("3.1.8", ["test", "mysql"]),
     "3.2": ("3.2.2", ["test", "mysql"]),
-    "3.3": ("3.3.2", ["test", "mysql", "lint", "docs", "ui"]),
+    "3.3": ("3.3.2", ["test", "mysql", "lint", "docs", "ui", "distributed"]),
     # Each package that pyproject.toml names for users, in the lowest version that it allows.
     "lowest": ("2.11.0", ["test", "mysql"]),
     # An environment of its own: Google's packages need an older protobuf than the others take.
