@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 # The newest Airflow lives in .venv, where editors look; the others in .venv-<minor>.
 NEWEST := 3.3
 OLDEST := 2.11
-MATRIX := 3.0 3.1 3.2
+MATRIX := lowest 3.0 3.1 3.2
 
 # What each Airflow runs on; the first one found is taken.
 PYTHONS_3.3  := 3.13 3.12 3.11
@@ -19,6 +19,7 @@ PYTHONS_3.2  := 3.12 3.13 3.11
 PYTHONS_3.1  := 3.12 3.13 3.11
 PYTHONS_3.0  := 3.12 3.11
 PYTHONS_2.11 := 3.11 3.12
+PYTHONS_lowest := 3.12 3.11
 PYTHONS_recipes := 3.13 3.12 3.11
 
 home = .venv$(if $(filter $(NEWEST),$(1)),,-$(1))
@@ -30,7 +31,7 @@ unexport AIRFLOW_HOME PYTHONPATH PYTHONHOME
 
 .PHONY: help
 help: ## show this list
-	@awk 'BEGIN {FS = ": *[^#]*## "} /^[a-z][a-z0-9.-]*:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ": *[^#]*## "} /^[a-z][a-z0-9.-]*:.*## / {printf "make %-16s %s\n", $$1, $$2}' Makefile
 	@echo
 	@echo "PYTHON=/path/to/python3 chooses the interpreter of a new environment."
 	@echo "PYTEST_ARGS='-k landing -x' goes to pytest."
@@ -60,7 +61,7 @@ $(foreach minor,$(OLDEST) $(MATRIX),$(eval $(call environment,$(minor),--group t
 $(eval $(call environment,recipes,--group test --group recipes))
 
 .PHONY: servers
-servers: ## install PostgreSQL, MariaDB and Chromium for the tests that need them (Debian, as root)
+servers: ## install PostgreSQL, MariaDB, Redis and Chromium for the tests that need them (Debian, as root)
 	@sh scripts/servers.sh
 
 .PHONY: env env-2.11
@@ -68,7 +69,7 @@ env: $(call home,$(NEWEST))/.stamp ## make .venv with the newest Airflow and all
 env-2.11: $(call home,$(OLDEST))/.stamp ## make .venv-2.11 with the oldest supported Airflow
 
 # ----------------------------------------------------------------------------------------------------------- tests
-.PHONY: test test-2.11 test-matrix $(addprefix test-,$(MATRIX))
+.PHONY: test test-2.11 matrix $(addprefix test-,$(MATRIX))
 test: env ## run the whole suite on the newest Airflow
 	@sh scripts/suite.sh $(RUN) $(PYTEST_ARGS)
 
@@ -78,7 +79,7 @@ test-2.11: env-2.11 ## run the whole suite on Airflow 2.11
 $(addprefix test-,$(MATRIX)): test-%: .venv-%/.stamp
 	@sh scripts/suite.sh .venv-$*/bin/python $(PYTEST_ARGS)
 
-test-matrix: $(addprefix test-,$(MATRIX)) ## run the whole suite on the versions between (test-3.0, test-3.1, test-3.2)
+matrix: test-2.11 $(addprefix test-,$(MATRIX)) test ## run the whole suite on every Airflow, and with the lowest declared versions (test-lowest)
 
 # Both parts of the suite add to one file. Processes that tests start are not counted.
 .PHONY: coverage
@@ -98,6 +99,12 @@ ui-test: env ## test the connection form and example DAGs of the newest Airflow 
 	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group ui
 	@echo "A browser looks at an Airflow of its own; both take about a minute to come up."
 	$(RUN) -m pytest tests/ui $(PYTEST_ARGS)
+
+# Separate, because it takes both cores for minutes, and only it needs Celery and Redis.
+.PHONY: distributed-test
+distributed-test: env ## test an Airflow of several workers and triggerers, some of which are killed (make servers installs Redis)
+	@$(RUN) $(PIP_INSTALL) --constraint constraints/airflow-$(NEWEST).txt --group distributed
+	$(RUN) -m pytest tests/distributed $(PYTEST_ARGS)
 
 screenshots: export ROBOFY_SCREENSHOTS := docs/images
 screenshots: ui-test ## the same, and take the pictures in docs/images anew

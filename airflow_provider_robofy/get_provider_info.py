@@ -13,6 +13,49 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
         "handler": "airflow_provider_robofy.assets.robofy.sanitize_uri",
         "to_openlineage_converter": "airflow_provider_robofy.assets.robofy.convert_asset_to_openlineage",
     }
+
+    def field(label: str, schema: dict, description: str) -> dict:  # type: ignore[type-arg]
+        return {"label": label, "schema": schema, "description": description}
+
+    fields = {
+        "project_id": field("Project id", text, "Default for every operator."),
+        "chatbot_id": field("Agent (chatbot) id", text, "Default for every operator."),
+        "timezone": field(
+            "Time zone",
+            text,
+            "Zone of Robofy's timestamps, which carry none: an IANA name such as Europe/Berlin. Default UTC.",
+        ),
+        "leads_order": field(
+            "Order of leads",
+            order,
+            "newest_first if Robofy lists this account's newest leads first: reads of a "
+            "window or cursor then stop early. Default unknown.",
+        ),
+        "sessions_order": field("Order of sessions", order, "The same for inbox sessions."),
+        "connect_timeout": field("Connect timeout (s)", number, "Seconds to wait for a connection. Default 5."),
+        "read_timeout": field("Read timeout (s)", number, "Seconds to wait for the next bytes. Default 30."),
+        "total_timeout": field("Total timeout (s)", number, "Seconds for one call with all its retries. Default 300."),
+        "max_attempts": field("Attempts per call", number, "Default 5."),
+        "max_response_mb": field("Largest answer (MB)", number, "Default 64."),
+        "max_parallel_pages": field(
+            "Pages at a time", {**number, "maximum": 32}, "Default 8; 1 asks for one page after another."
+        ),
+        "requests_per_minute": field(
+            "Requests per minute", number, "Budget of each process. Default none; across tasks, use a pool."
+        ),
+        "endpoints": field(
+            "Endpoint paths (JSON)",
+            json,
+            "Endpoint name to path template, where this account differs, such as "
+            '{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}.',
+        ),
+        "pseudonym_secret": field(
+            "Pseudonym secret",
+            {"type": ["string", "null"], "format": "password"},
+            "Secret key of the hash that replaces personal data; 16 characters or more.",
+        ),
+        "privacy": field("Privacy policy (JSON)", json, "Field to keep, drop or hash, for every fetch operator."),
+    }
     return {
         "package-name": "airflow-provider-robofy",
         "name": "Robofy",
@@ -88,86 +131,7 @@ def get_provider_info() -> dict:  # type: ignore[type-arg]  # dict[str, Any] wou
                         "privacy": '{"ip_address": "drop", "lead_data.email": "hash", "lead_data.*": "keep"}',
                     },
                 },
-                "conn-fields": {
-                    "project_id": {
-                        "label": "Project id",
-                        "schema": text,
-                        "description": "Default for every operator.",
-                    },
-                    "chatbot_id": {
-                        "label": "Agent (chatbot) id",
-                        "schema": text,
-                        "description": "Default for every operator.",
-                    },
-                    "timezone": {
-                        "label": "Time zone",
-                        "schema": text,
-                        "description": "Zone of Robofy's timestamps, which carry none: an IANA name such as "
-                        "Europe/Berlin. Default UTC.",
-                    },
-                    "leads_order": {
-                        "label": "Order of leads",
-                        "schema": order,
-                        "description": "newest_first if Robofy lists this account's newest leads first: reads of a "
-                        "window or cursor then stop early. Default unknown.",
-                    },
-                    "sessions_order": {
-                        "label": "Order of sessions",
-                        "schema": order,
-                        "description": "The same for inbox sessions.",
-                    },
-                    "connect_timeout": {
-                        "label": "Connect timeout (s)",
-                        "schema": number,
-                        "description": "Seconds to wait for a connection. Default 5.",
-                    },
-                    "read_timeout": {
-                        "label": "Read timeout (s)",
-                        "schema": number,
-                        "description": "Seconds to wait for the next bytes. Default 30.",
-                    },
-                    "total_timeout": {
-                        "label": "Total timeout (s)",
-                        "schema": number,
-                        "description": "Seconds for one call with all its retries. Default 300.",
-                    },
-                    "max_attempts": {
-                        "label": "Attempts per call",
-                        "schema": number,
-                        "description": "Default 5.",
-                    },
-                    "max_response_mb": {
-                        "label": "Largest answer (MB)",
-                        "schema": number,
-                        "description": "Default 64.",
-                    },
-                    "max_parallel_pages": {
-                        "label": "Pages at a time",
-                        "schema": {**number, "maximum": 32},
-                        "description": "Default 8; 1 asks for one page after another.",
-                    },
-                    "requests_per_minute": {
-                        "label": "Requests per minute",
-                        "schema": number,
-                        "description": "Budget of each process. Default none; across tasks, use a pool.",
-                    },
-                    "endpoints": {
-                        "label": "Endpoint paths (JSON)",
-                        "schema": json,
-                        "description": "Endpoint name to path template, where this account differs, such as "
-                        '{"list_leads": "/v2/leads/{project_id}/{chatbot_id}"}.',
-                    },
-                    "pseudonym_secret": {
-                        "label": "Pseudonym secret",
-                        "schema": {"type": ["string", "null"], "format": "password"},
-                        "description": "Secret key of the hash that replaces personal data; 16 characters or more.",
-                    },
-                    "privacy": {
-                        "label": "Privacy policy (JSON)",
-                        "schema": json,
-                        "description": "Field to keep, drop or hash, for every fetch operator.",
-                    },
-                },
+                "conn-fields": fields,
             }
         ],
         "config": {

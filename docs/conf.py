@@ -9,7 +9,9 @@ import sys
 import tempfile
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from sphinx.util.typing import stringify_annotation
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -58,8 +60,6 @@ python_use_unqualified_type_names = True
 nitpicky = True
 # A reference to this package that cannot be resolved is an error. Those to Airflow, Python and others are not resolved.
 nitpick_ignore_regex = [("py:.*", r"(?!airflow_provider_robofy\.).*")]
-# Type of the emulator's keyword arguments, which the page documents under Settings.
-nitpick_ignore = [("py:class", "airflow_provider_robofy.emulator.settings.SettingsOptions")]
 # The emulator's docstrings set names between single backticks.
 default_role = "code"
 
@@ -102,8 +102,17 @@ def add_permanent(_app: Sphinx, what: str, _name: str, documented: Any, _options
         lines[1:1] = ["", "Permanent: the task fails at once, without a retry."]
 
 
+def show_plain_types(app: Sphinx, _what: str, name: str, documented: Any, *_: Any) -> None:
+    """Show types without the bounds that pydantic reads in them, which are Python objects."""
+    shown = app.env.current_document.autodoc_annotations.get(name, {})
+    bounded = [parameter for parameter, text in shown.items() if "Annotated" in text]
+    for parameter in bounded:
+        shown[parameter] = stringify_annotation(get_type_hints(documented)[parameter], "smart")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the functions above with Sphinx."""
     app.connect("source-read", adapt)
     app.connect("autodoc-process-docstring", add_permanent)
+    app.connect("autodoc-process-docstring", show_plain_types)
     return {}

@@ -4,11 +4,13 @@ The DAG uploads the documents that are new or have changed, waits until Robofy h
 questions, and runs the last task only if all answers are right. Otherwise ``ask_agent`` fails without a retry, and the
 file that it has landed shows each answer with the reasons.
 
-Run it on a test agent, and let the last task give the same documents to the agent that visitors talk to.
+Run it on a test agent, and let the last task give the same documents to the agent that visitors talk to. Each agent has
+a ledger of its own, so this DAG and ``robofy_knowledge`` then do not wait for each other.
 
-The folder is ``documents`` below ``[robofy] landing_root``, unless you trigger it with another one, for example::
+The folder is ``documents`` below ``[robofy] landing_root`` and the agent that of the connection, unless you trigger the
+DAG with others, for example::
 
-    airflow dags trigger robofy_knowledge_release --conf '{"docs": "s3://aws_default@wiki/product"}'
+    airflow dags trigger robofy_knowledge_release --conf '{"docs": "s3://aws_default@wiki/product", "agent": "UOmf..."}'
 
 Needs a connection ``robofy_default`` with ``project_id`` and ``chatbot_id``, and ``[robofy] landing_root``.
 """
@@ -29,7 +31,7 @@ from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOpe
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
-    params={"docs": "documents"},
+    params={"docs": "documents", "agent": ""},
     tags=["robofy"],
     doc_md=__doc__,
 )
@@ -41,10 +43,16 @@ def robofy_knowledge_release() -> None:
 
     # [START release]
     upload = RobofyUploadKnowledgeOperator(
-        task_id="upload_documents", source="{{ params.docs }}", wait=True, deferrable=True, poll_interval=30
+        task_id="upload_documents",
+        source="{{ params.docs }}",
+        chatbot_id="{{ params.agent }}",
+        wait=True,
+        deferrable=True,
+        poll_interval=30,
     )
     ask = RobofyAskAgentOperator(
         task_id="ask_agent",
+        chatbot_id="{{ params.agent }}",
         questions=[
             {"ask": "What are your opening hours on Monday?", "expect": ["9:00", "/17:00|5 pm/"]},
             {"ask": "Can goods be returned?", "any_of": ["30 days", "one month"], "reject": "I do not know"},

@@ -75,7 +75,8 @@ def show(manifest_path: Path, *, rows_too: bool) -> None:
     rows = check(manifest, path)
     print(f"\nLanded\n  {shown(path)}\n  {shown(manifest_path)}")
     print("\nThe manifest adds up, and the file is the one it describes")
-    print(f"  {manifest['pages']:,} pages in {manifest['requests']:,} requests, {manifest['bytes']:,} bytes")
+    ahead = f" ({manifest['requests_unused']:,} asked ahead and not used)" if manifest["requests_unused"] else ""
+    print(f"  {manifest['pages']:,} pages in {manifest['requests']:,} requests{ahead}, {manifest['bytes']:,} bytes")
     print(f"  received {manifest['received']:>12,}")
     for sign, (name, label) in zip("=+++", SUM, strict=True):
         print(f"  {sign} {manifest[name]:>19,}  {label}")

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Installs what tests start for themselves and Python's index has not: PostgreSQL, MariaDB and its headers, Chromium, Java.
+# Installs what tests start for themselves and Python's index has not: PostgreSQL, MariaDB and its headers, Redis,
+# Chromium, Java.
 # For Debian and its kin, as root; what is there already is left alone. Nothing is started or set up.
 set -eu
 
-packages="postgresql mariadb-server libmariadb-dev pkg-config gcc chromium fonts-dejavu-core openjdk-17-jre-headless"
+packages="postgresql mariadb-server libmariadb-dev redis-server pkg-config gcc chromium fonts-dejavu-core openjdk-17-jre-headless"
 
 missing=""
 for package in $packages; do

@@ -20,8 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # From these numbers on, the unit is milliseconds or microseconds: as seconds they would be after the year 5138.
 _MILLISECONDS_FROM = 100_000_000_000
 _MICROSECONDS_FROM = 100_000_000_000_000
-#: Number of digits of seconds, milliseconds and microseconds since 1970, for the years from 2001 to 2286.
-_EPOCH_DIGITS = {10, 13, 16}
+#: Seconds, milliseconds and microseconds since 1970, for the years from 2001 to 2286.
 _EPOCH_TEXT = re.compile(r"(\d{10}|\d{13}|\d{16})(\.\d+)?")
 _NAMED_UTC = re.compile(r"(.+?)\s*(?:UTC|GMT|Z)", re.IGNORECASE)
 #: ``Wed, 15 Jan 2025 10:30:00 +0100``. RFC 2822 requires the zone.

@@ -18,8 +18,8 @@ try:
     from airflow_provider_robofy.emulator.control import ControlError
     from airflow_provider_robofy.emulator.faults import FaultError
     from airflow_provider_robofy.emulator.inprocess import Emulator
-    from airflow_provider_robofy.emulator.server import Request
     from airflow_provider_robofy.emulator.settings import Settings, SettingsError
+    from airflow_provider_robofy.emulator.wire import Request
 except ModuleNotFoundError as missing:
     if missing.name != "aiohttp":
         raise

@@ -8,11 +8,11 @@ import ipaddress
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 from airflow_provider_robofy.emulator.faults import KINDS, FaultError, parse
 from airflow_provider_robofy.emulator.server import RobofyServer
-from airflow_provider_robofy.emulator.settings import OPTIONS, Settings, SettingsError
+from airflow_provider_robofy.emulator.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,18 +47,20 @@ def _parser() -> argparse.ArgumentParser:
     add("--fault", action="append", default=[], metavar="KIND[:key=value,...]", help="what goes wrong; see below")
     # Each setting is explained once, where its class is documented.
     meanings = dict(re.findall(r":param (\w+): (.+?)(?=\n *:|\Z)", Settings.__doc__ or "", re.DOTALL))
-    for name, option in OPTIONS.items():
+    for name, option in Settings.model_fields.items():
         flag = _FLAGS.get(name, f"--{name.replace('_', '-')}")
         text = " ".join(meanings.get(name, "").split())
-        if option.kind is bool:
+        if option.default is False:
             add(flag, dest=name, action="store_true", help=text)
-        elif option.kind is dict:
+        elif name in _FLAGS:
             add(flag, dest=name, action="append", type=_pair, default=[], metavar="ENDPOINT=VALUE", help=text)
         else:
             shown = "" if option.default is None else f" (default {option.default})"
-            metavar = None if option.choices else option.kind.__name__.upper()
-            choices = option.choices or None
-            add(flag, type=option.kind, choices=choices, default=option.default, metavar=metavar, help=text + shown)
+            # One of these words, or one of these words or nothing.
+            words = [one for one in (option.annotation, *get_args(option.annotation)) if get_origin(one) is Literal]
+            choices = get_args(words[0]) if words else None
+            metavar = None if choices else type(option.default).__name__.upper().replace("NONETYPE", "VALUE")
+            add(flag, choices=choices, default=option.default, metavar=metavar, help=text + shown)
     return parser
 
 
@@ -92,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if not given.allow_remote and not _is_loopback(given.host):
         parser.error(f"--host: {given.host} can be reached by others, who could use the control API; --allow-remote")
-    values: Any = {name: getattr(given, name) for name in OPTIONS}
+    values = {name: getattr(given, name) for name in Settings.model_fields}
     values |= {name: dict(values[name]) for name in _FLAGS}
     try:
         settings = Settings(**values)

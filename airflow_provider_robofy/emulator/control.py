@@ -33,21 +33,24 @@ Usage::
 
 from __future__ import annotations
 
+import inspect
 from datetime import datetime
 from functools import partial, wraps
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 import orjson
+from pydantic import Field, ValidationError, validate_call
 
 from airflow_provider_robofy.emulator import faults
 from airflow_provider_robofy.emulator.sessions import Message, Session
+from airflow_provider_robofy.emulator.settings import Flag, Text, Whole, explain
+from airflow_provider_robofy.emulator.wire import Request  # noqa: TC001 - pydantic reads it at run time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_robofy.emulator.account import Agent
-    from airflow_provider_robofy.emulator.server import Request, RobofyServer
-    from airflow_provider_robofy.emulator.settings import SettingsOptions
+    from airflow_provider_robofy.emulator.server import RobofyServer
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound="Callable[..., Any]")
@@ -74,12 +77,17 @@ def _operation(call: str, answer: str = "") -> Callable[[_F], _F]:
 
     def register(function: _F) -> _F:
         method, path = call.split()
-        OPERATIONS[method, path] = function, answer
+        known = list(inspect.signature(function).parameters)[1:]
+        checked = validate_call(function)
 
         @wraps(function)
         def run(self: Control, /, *args: Any, **kwargs: Any) -> Any:
-            return self._run(partial(function, self, *args, **kwargs))
+            try:
+                return self._run(partial(checked, self, *args, **kwargs))
+            except ValidationError as wrong:
+                raise ControlError(explain(wrong, "argument", known)) from None
 
+        OPERATIONS[method, path] = run, answer
         return cast("_F", run)
 
     return register
@@ -119,16 +127,16 @@ class Control:
         }
 
     @_operation("GET requests", "requests")
-    def recent_requests(self, endpoint: str | None = None, limit: Any = 10_000) -> list[Request]:
+    def recent_requests(
+        self, endpoint: str | None = None, limit: Annotated[Whole, Field(ge=0)] = 10_000
+    ) -> list[Request]:
         """Return recent requests, oldest first, at most ten thousand.
 
         :param endpoint: Only of this endpoint, such as `list_leads`. Default all.
         :param limit: The last so many.
         """
-        if not str(limit).isdecimal():
-            raise ControlError(f"limit must be a whole number, not {limit!r}")
         found = [each for each in self._server.recent if endpoint in {None, each.endpoint}]
-        return found[max(len(found) - int(limit), 0) :]
+        return found[max(len(found) - limit, 0) :]
 
     @_operation("DELETE requests", "requests")
     def clear_requests(self) -> list[Request]:
@@ -169,7 +177,7 @@ class Control:
     @_operation("POST leads", "leads")
     def add_leads(
         self,
-        count: int = 1,
+        count: Annotated[Whole, Field(ge=1, le=100_000)] = 1,
         *,
         chatbot_id: str | None = None,
         created_at: Any = None,
@@ -184,7 +192,6 @@ class Control:
         :param session_id: The session that they came from, if any.
         :param fields: What their rows say instead of seeded values.
         """
-        _check_count("count", count, 1, 100_000)
         values, book = _checked(fields), self._agent(chatbot_id).leads
         if count > 1 and "id" in values:
             raise ControlError("an id can be given to one lead only")
@@ -222,7 +229,13 @@ class Control:
     # ------------------------------------------------------------------------------------------------- sessions
     @_operation("POST sessions", "session")
     def add_session(
-        self, session_id: str, *, chatbot_id: str | None = None, at: Any = None, messages: int = 0, **fields: Any
+        self,
+        session_id: Text,
+        *,
+        chatbot_id: str | None = None,
+        at: Any = None,
+        messages: Annotated[Whole, Field(ge=0, le=1_000_000)] = 0,
+        **fields: Any,
     ) -> dict[str, Any]:
         """Add a session and return its row.
 
@@ -232,9 +245,6 @@ class Control:
         :param messages: How many messages it holds.
         :param fields: What its row says beside or instead of the usual.
         """
-        if not session_id:
-            raise ControlError("session_id must not be empty")
-        _check_count("messages", messages, 0, 1_000_000)
         values, book = _checked(fields), self._agent(chatbot_id).sessions
         if book.get(session_id) is not None:
             raise ControlError("there is a session of that id already")
@@ -258,7 +268,7 @@ class Control:
         text: str,
         *,
         chatbot_id: str | None = None,
-        incoming: bool = True,
+        incoming: Flag = True,
         at: Any = None,
         **fields: Any,
     ) -> dict[str, Any]:
@@ -305,7 +315,7 @@ class Control:
         return self.faults()
 
     @_operation("PATCH settings", "settings")
-    def configure(self, /, **settings: Unpack[SettingsOptions]) -> dict[str, Any]:
+    def configure(self, /, **settings: Any) -> dict[str, Any]:
         """Change settings while running, and return all of them; those that seeded data was made from need a `reset`.
 
         :param settings: New values by name; see `Settings`.
@@ -314,7 +324,7 @@ class Control:
         return self._server.world.settings.as_json()
 
     @_operation("POST reset")
-    def reset(self, /, **settings: Unpack[SettingsOptions]) -> dict[str, Any]:
+    def reset(self, /, **settings: Any) -> dict[str, Any]:
         """Start over with the data, settings and faults of the start, count requests anew, and return the state.
 
         :param settings: Settings that differ from those of the start.
@@ -362,11 +372,6 @@ class Control:
         if not _EARLIEST <= moment <= _LATEST:
             raise ControlError(f"{value!r} is outside the years 1 to 9999")
         return int(moment)
-
-
-def _check_count(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ControlError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
 
 
 def _checked(fields: dict[str, Any]) -> dict[str, Any]:

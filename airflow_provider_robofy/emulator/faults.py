@@ -11,6 +11,7 @@ an answer the first one set is used, and those behind it wait; all others are co
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import socket
 import struct
@@ -18,13 +19,13 @@ import time
 from contextlib import suppress
 from email.utils import formatdate
 from functools import partial
-from types import UnionType
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_type_hints
 
 from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from airflow_provider_robofy.emulator.pages import LISTINGS, Page
-from airflow_provider_robofy.emulator.routes import ENDPOINTS
+from airflow_provider_robofy.emulator.settings import Endpoint, Number, Text, Whole, explain
 from airflow_provider_robofy.emulator.wire import ApiError, respond
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 _IDS = ("id", "session_id", "chatbot_id", "asset_id")
 _TIMES = ("created_at", "last_message_time")
 _MALFORMED = ("no_id", "bad_date", "not_object")
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+Seconds = Annotated[Number, Field(ge=0)]
+Count = Annotated[Whole, Field(ge=1)]
 
 #: What a fault changes: the answer itself, when it is sent, how it is sent, or the rows, token and list of a page.
 ANSWER, DELAY, DELIVERY, PAGE = "answer", "delay", "delivery", "page"
@@ -45,17 +48,35 @@ class FaultError(ValueError):
     """A fault that the emulator does not know, or an option that it cannot use; the text says which."""
 
 
+class Options(BaseModel):
+    """The options that all faults have. The first four are what a request is compared with.
+
+    `times` is -1 for what the kind does by itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    endpoint: Endpoint | None = None
+    chatbot: str | None = None
+    session: str | None = None
+    page: Annotated[Whole, Field(ge=1)] | None = None
+    times: Annotated[Whole, Field(ge=0)] | None = Field(-1, validate_default=False)
+    after: Annotated[Whole, Field(ge=0)] = 0
+
+
 class Kind(NamedTuple):
     """One kind of fault.
 
     :param changes: `ANSWER`, `DELAY`, `DELIVERY` or `PAGE`.
     :param act: The function that does it.
-    :param options: Type and default of its options, by name.
+    :param options: Names of its own options.
+    :param model: All its options.
     """
 
     changes: str
     act: Callable[..., Any]
-    options: dict[str, tuple[Any, Any]]
+    options: tuple[str, ...]
+    model: type[Options]
 
 
 KINDS: dict[str, Kind] = {}
@@ -65,9 +86,11 @@ def _kind(changes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add a function to `KINDS` under its name; its keyword-only parameters are the options of the fault."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
-        hints, keywords = get_type_hints(function), function.__kwdefaults__ or {}
-        options = {name: (hints[name], default) for name, default in keywords.items()}
-        KINDS[function.__name__] = Kind(changes, function, options)
+        hints = get_type_hints(function, include_extras=True)
+        own = [one for one in inspect.signature(function).parameters.values() if one.kind is one.KEYWORD_ONLY]
+        fields: Any = {one.name: (hints[one.name], ... if one.default is one.empty else one.default) for one in own}
+        model = create_model(function.__name__, __base__=Options, **fields)
+        KINDS[function.__name__] = Kind(changes, function, tuple(fields), model)
         return function
 
     return register
@@ -76,14 +99,17 @@ def _kind(changes: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 # ---------------------------------------------------------------------------------------- in place of the answer
 @_kind(ANSWER)
 def status(
-    *, status: int = 500, code: str = "INTERNAL_SERVER_ERROR", message: str = "Something went wrong on our side."
+    *,
+    status: Annotated[Whole, Field(ge=200, le=599)] = 500,
+    code: str = "INTERNAL_SERVER_ERROR",
+    message: str = "Something went wrong on our side.",
 ) -> web.Response:
     """Refuse with a status: `status`, error `code`, and a `message`."""
     raise ApiError(status, code, message)
 
 
 @_kind(ANSWER)
-def rate_limit(*, retry_after: float | None = None, retry_after_date: float | None = None) -> web.Response:
+def rate_limit(*, retry_after: Seconds | None = None, retry_after_date: Seconds | None = None) -> web.Response:
     """Answer 429 with Retry-After as seconds (`retry_after`), a date that far ahead (`retry_after_date`) or none."""
     header = None if retry_after is None else f"{retry_after:g}"
     if retry_after_date is not None:
@@ -92,7 +118,7 @@ def rate_limit(*, retry_after: float | None = None, retry_after_date: float | No
 
 
 @_kind(ANSWER)
-def html(*, status: int = 200) -> web.Response:
+def html(*, status: Count = 200) -> web.Response:
     """Answer an HTML page, as a proxy in front would, with `status`."""
     page = b"<!doctype html><html><head><title>Be right back</title></head><body><h1>Maintenance</h1></body></html>"
     return respond(page, status, "text/html; charset=utf-8")
@@ -111,14 +137,14 @@ def wrong_shape() -> web.Response:
 
 
 @_kind(ANSWER)
-def redirect(*, to: str = "", status: int = 302) -> web.Response:
+def redirect(*, to: Text, status: Annotated[Whole, Field(ge=300, le=399)] = 302) -> web.Response:
     """Send the client elsewhere: `to` is the address, `status` 302 or another."""
     return respond(b"", status, "text/plain", Location=to)
 
 
 # ------------------------------------------------------------------------------------ in how the answer is sent
 @_kind(DELAY)
-async def delay(*, seconds: float = 1.0) -> None:
+async def delay(*, seconds: Seconds = 1.0) -> None:
     """Wait `seconds` before the answer; an hour is as good as a hang."""
     await asyncio.sleep(seconds)
 
@@ -148,7 +174,7 @@ async def _begin(request: web.BaseRequest, answer: web.Response, *, chunked: boo
 
 @_kind(DELIVERY)
 async def truncate(
-    request: web.BaseRequest, answer: web.Response, *, bytes: int | None = None, chunked: bool = False
+    request: web.BaseRequest, answer: web.Response, *, bytes: Count | None = None, chunked: bool = False
 ) -> web.StreamResponse:
     """Promise the whole body, send `bytes` of it (half if not given) and close; or break off a `chunked` one."""
     response, body = await _begin(request, answer, chunked=chunked)
@@ -160,7 +186,7 @@ async def truncate(
 
 @_kind(DELIVERY)
 async def trickle(
-    request: web.BaseRequest, answer: web.Response, *, delay: float = 0.1, bytes: int = 1, chunked: bool = False
+    request: web.BaseRequest, answer: web.Response, *, delay: Seconds = 0.1, bytes: Count = 1, chunked: bool = False
 ) -> web.StreamResponse:
     """Send the body `bytes` at a time with `delay` seconds between, with a length or `chunked`."""
     response, body = await _begin(request, answer, chunked=chunked)
@@ -173,7 +199,7 @@ async def trickle(
 
 @_kind(DELIVERY)
 async def endless(
-    request: web.BaseRequest, answer: web.Response, *, delay: float = 0.01, bytes: int = 65_536
+    request: web.BaseRequest, answer: web.Response, *, delay: Seconds = 0.01, bytes: Count = 65_536
 ) -> web.StreamResponse:
     """Send a chunked body that begins like the answer and never ends: `bytes` of blanks every `delay` seconds."""
     response, body = await _begin(request, answer, chunked=True)
@@ -187,13 +213,13 @@ async def endless(
 
 # --------------------------------------------------------------------------------------- in the content of a page
 @_kind(PAGE)
-def duplicate_rows(page: Page, *, count: int = 3) -> None:
+def duplicate_rows(page: Page, *, count: Count = 3) -> None:
     """Repeat the last `count` rows of the page before at the top of this one; the first page has none before it."""
     page.rows[:0] = page.before()[-count:]
 
 
 @_kind(PAGE)
-def changed_rows(page: Page, *, count: int = 1) -> None:
+def changed_rows(page: Page, *, count: Count = 1) -> None:
     """Add the first `count` rows of the page once more at its end, with the same id and other content."""
     for row in page.rows[:count]:
         if isinstance(row, dict):
@@ -202,7 +228,7 @@ def changed_rows(page: Page, *, count: int = 1) -> None:
 
 
 @_kind(PAGE)
-def disorder(page: Page, *, count: int = 1) -> None:
+def disorder(page: Page, *, count: Count = 1) -> None:
     """Swap `count` pairs of rows, outermost first."""
     rows = page.rows
     for low in range(min(count, len(rows) // 2)):
@@ -210,7 +236,9 @@ def disorder(page: Page, *, count: int = 1) -> None:
 
 
 @_kind(PAGE)
-def malformed_rows(page: Page, *, count: int = 3, how: str = "mixed") -> None:
+def malformed_rows(
+    page: Page, *, count: Count = 3, how: Literal["mixed", "no_id", "bad_date", "not_object", "odd_id"] = "mixed"
+) -> None:
     """Add `count` malformed rows: `how` is no_id, bad_date, not_object, mixed (these in turn), or odd_id."""
     good = list(page.rows) or [{}]
     for n in range(count):
@@ -258,11 +286,13 @@ class Fault:
     :param options: All its options.
     """
 
-    def __init__(self, kind: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, kind: str, options: Options) -> None:
         self.kind = kind
-        self.changes, function, own = KINDS[kind]
-        self.act = partial(function, **{name: options[name] for name in own})
-        self.times = options["times"]
+        self.changes, function, own, _ = KINDS[kind]
+        self.act = partial(function, **{name: getattr(options, name) for name in own})
+        self.times = options.times
+        if self.times == -1:
+            self.times = 0 if self.changes == PAGE else 1
         self._options = options
         self._done = self._passed = 0
 
@@ -273,7 +303,7 @@ class Fault:
         """
         if (self.times and self._done >= self.times) or not self._matches(request):
             return False
-        if self._passed < self._options["after"]:
+        if self._passed < self._options.after:
             self._passed += 1
             return False
         self._done += 1
@@ -284,20 +314,14 @@ class Fault:
             return False
         if self.kind == "duplicate_rows" and (request.page or 0) < 2:
             return False
-        found = zip(AIM, (*request.listing, request.page), strict=False)
-        return all(self._options[name] in {None, value} for name, value in found)
+        aim = self._options
+        found = zip((aim.endpoint, aim.chatbot, aim.session, aim.page), (*request.listing, request.page), strict=True)
+        return all(wanted in {None, value} for wanted, value in found)
 
     def as_json(self) -> dict[str, Any]:
         """Return it with its options and how often it was applied, for the control API."""
-        return {"kind": self.kind, **self._options, "done": self._done, "passed": self._passed}
-
-
-#: Type and default of the options that all faults have. The first four are what a request is compared with; `times` is
-#: -1 for what the kind does by itself.
-AIM: dict[str, tuple[Any, Any]] = {
-    "endpoint": (str | None, None), "chatbot": (str | None, None), "session": (str | None, None),
-    "page": (int | None, None), "times": (int | None, -1), "after": (int, 0),
-}  # fmt: skip
+        options = self._options.model_dump() | {"times": self.times}
+        return {"kind": self.kind, **options, "done": self._done, "passed": self._passed}
 
 
 def build(kind: str, given: Mapping[str, Any]) -> Fault:
@@ -309,16 +333,13 @@ def build(kind: str, given: Mapping[str, Any]) -> Fault:
     """
     if kind not in KINDS:
         raise FaultError(f"unknown fault {kind!r}; known: {', '.join(KINDS)}")
-    known = AIM | KINDS[kind].options
-    values = {name: default for name, (_, default) in known.items()}
-    for name, value in given.items():
-        if name not in known:
-            raise FaultError(f"{kind}: unknown option {name!r}; known: {', '.join(known)}")
-        values[name] = _read(f"{kind}: {name}", value, known[name][0])
-    if values["times"] == -1:
-        values["times"] = 0 if KINDS[kind].changes == PAGE else 1
-    _check(kind, values)
-    return Fault(kind, values)
+    model = KINDS[kind].model
+    values: dict[str, Any] = {name: None if value == "none" else value for name, value in given.items()}
+    try:
+        options = model(**values)
+    except ValidationError as wrong:
+        raise FaultError(f"{kind}: {explain(wrong, 'option', model.model_fields)}") from None
+    return Fault(kind, options)
 
 
 def parse(text: str) -> Fault:
@@ -335,40 +356,3 @@ def parse(text: str) -> Fault:
             raise FaultError(f"{kind}: {pair!r} is not key=value")
         options[name.strip()] = value
     return build(kind.strip(), options)
-
-
-def _check(kind: str, values: Mapping[str, Any]) -> None:
-    endpoint = values["endpoint"]
-    if endpoint is not None and endpoint not in ENDPOINTS:
-        raise FaultError(f"unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
-    for name, value in values.items():
-        least = 1 if name in {"page", "bytes", "count"} else 0
-        if isinstance(value, int | float) and (value < least or not math.isfinite(value)):
-            raise FaultError(f"{kind}: {name} must be at least {least}, not {value}")
-    if kind == "status" and not 200 <= values["status"] <= 599:
-        raise FaultError(f"status: status must be from 200 to 599, not {values['status']}")
-    if kind == "redirect" and not (values["to"] and 300 <= values["status"] <= 399):
-        raise FaultError("redirect: give to=ADDRESS, and a status from 300 to 399 if not 302")
-    if kind == "malformed_rows" and values["how"] not in {"mixed", "odd_id", *_MALFORMED}:
-        known = ", ".join((*_MALFORMED, "odd_id"))
-        raise FaultError(f"malformed_rows: how must be mixed, {known}, not {values['how']!r}")
-
-
-def _read(name: str, value: Any, hint: Any) -> Any:
-    choices = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    if value is None or value == "none":
-        if type(None) in choices:
-            return None
-        raise FaultError(f"{name} cannot be none")
-    wanted = choices[0]
-    if wanted is bool and str(value).lower() in _BOOLEANS:
-        return _BOOLEANS[str(value).lower()]
-    if wanted is str and isinstance(value, str):
-        return value
-    try:
-        if wanted in {bool, str} or isinstance(value, bool) or (wanted is int and isinstance(value, float)):
-            raise ValueError(value)  # noqa: TRY301 - joins what int() raises
-        return wanted(value)
-    except (TypeError, ValueError):
-        must = {bool: "true or false", str: "text", int: "a whole number"}.get(wanted, "a number")
-        raise FaultError(f"{name} must be {must}, not {value!r}") from None

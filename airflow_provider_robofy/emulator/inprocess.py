@@ -6,18 +6,18 @@ import asyncio
 import json
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from airflow_provider_robofy.emulator.control import Control
 from airflow_provider_robofy.emulator.server import RobofyServer
-from airflow_provider_robofy.emulator.settings import Settings, SettingsOptions
+from airflow_provider_robofy.emulator.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
-    from airflow_provider_robofy.emulator.server import Request
+    from airflow_provider_robofy.emulator.wire import Request
 
 _T = TypeVar("_T")
 _PATIENCE = 60
@@ -42,9 +42,7 @@ class Emulator(Control):
     :param settings: See `Settings` for every name, unit and default: leads, sessions, agents, seed, page_size ...
     """
 
-    def __init__(
-        self, *, faults: Iterable[str] = (), port: int = 0, prerender: bool = False, **settings: Unpack[SettingsOptions]
-    ) -> None:
+    def __init__(self, *, faults: Iterable[str] = (), port: int = 0, prerender: bool = False, **settings: Any) -> None:
         super().__init__(RobofyServer(Settings(**settings), faults))
         self._port = port
         self._prerender = prerender

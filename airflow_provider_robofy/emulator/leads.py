@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import insort
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.emulator import seeded
@@ -14,6 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_robofy.emulator.account import World
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """A lead that was added or changed.
+
+    :param at: Its time, in seconds since 1970.
+    :param session_id: The session that it came from. Default that of the seeded one, if any.
+    :param fields: What its row says instead of seeded values.
+    """
+
+    at: int
+    session_id: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 class LeadBook:
@@ -30,17 +45,12 @@ class LeadBook:
 
     def __init__(self, *, key: int, count: int, spacing: int, first_id: int) -> None:
         self._key = key
-        self._seeded = count
+        self._seeded = self._last_number = count
         self._spacing = spacing
         self._first_id = first_id
-        self._last_number = count
         self._by_time: range | array[int] = range(1, count + 1)
         self._scattered: array[int] | None = None
-        self._times: dict[int, int] = {}
-        self._fields: dict[int, dict[str, Any]] = {}
-        self._sessions: dict[int, str] = {}
-        self._own_ids: dict[Any, int] = {}
-        self._deleted: set[int] = set()
+        self._changed: dict[int, Lead] = {}
         self.version = 0
 
     def __len__(self) -> int:
@@ -71,11 +81,11 @@ class LeadBook:
         :param index: That session's number among the seeded ones, None if it is none of them.
         """
         # Every seeded session but each fourth brought up to two of the seeded leads, newest with newest.
-        found = set()
-        if index is not None and index % 4 != 3:
-            found = {self._seeded - 2 * index, self._seeded - 2 * index - 1}
-        found = {n for n in found if n not in self._sessions and self._exists(n)}
-        found.update(n for n, owner in self._sessions.items() if owner == session_id)
+        seeded_ones = (
+            () if index is None or index % 4 == 3 else (self._seeded - 2 * index, self._seeded - 2 * index - 1)
+        )
+        found = [n for n in seeded_ones if 1 <= n <= self._seeded and n in self._by_time]
+        found += [n for n, lead in self._changed.items() if lead.session_id == session_id]
         return sorted(found, key=self._scatter if order == "none" else self._when, reverse=order == "newest_first")
 
     def rows(self, numbers: Iterable[int], write: Callable[[int], str | int]) -> list[dict[str, Any]]:
@@ -85,7 +95,8 @@ class LeadBook:
         :param write: How a time is written.
         """
         return [
-            seeded.lead(self._key, n, f"lead_{self._first_id + n}", write(self.time_of(n))) | self._fields.get(n, {})
+            seeded.lead(self._key, n, f"lead_{self._first_id + n}", write(self.time_of(n)))
+            | (self._changed[n].fields if n in self._changed else {})
             for n in numbers
         ]
 
@@ -94,9 +105,8 @@ class LeadBook:
 
         :param number: Which lead.
         """
-        given = self._times.get(number)
-        if given is not None:
-            return given
+        if number in self._changed:
+            return self._changed[number].at
         age = (self._seeded - number) * self._spacing
         # Uneven, but never so much that two leads change places.
         return seeded.BASE - age - (seeded.mix(self._key, -number) % self._spacing if age else 0)
@@ -106,14 +116,13 @@ class LeadBook:
 
         :param lead_id: Its `id` as the API shows it.
         """
-        number = self._own_ids.get(lead_id) if isinstance(lead_id, str | int | float) else None
-        if number is not None:
-            return number
+        own = {n: lead.fields["id"] for n, lead in self._changed.items() if "id" in lead.fields}
         digits = lead_id.removeprefix("lead_") if isinstance(lead_id, str) else ""
-        if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
-            return None
-        number = int(digits) - self._first_id
-        return number if self._exists(number) and "id" not in self._fields.get(number, ()) else None
+        if digits.isascii() and digits.isdigit() and len(digits) < 20:
+            number = int(digits) - self._first_id
+            if number in self._by_time and number not in own:
+                return number
+        return next((n for n, each in own.items() if type(each) is type(lead_id) and each == lead_id), None)
 
     def add(self, created_at: int, session_id: str | None, fields: dict[str, Any]) -> int:
         """Add one lead and return its number.
@@ -122,12 +131,9 @@ class LeadBook:
         :param session_id: The session that it came from, if any.
         :param fields: What its row says instead of seeded values.
         """
-        number = self._last_number = self._last_number + 1
-        if session_id is not None:
-            self._sessions[number] = session_id
-        self._place(number, created_at)
-        self._set_fields(number, fields)
-        return number
+        self._last_number += 1
+        self._place(self._last_number, Lead(created_at, session_id, fields))
+        return self._last_number
 
     def change(self, number: int, created_at: int | None, fields: dict[str, Any]) -> None:
         """Change a lead's fields, its time, or both.
@@ -136,10 +142,10 @@ class LeadBook:
         :param created_at: Its new time, None to leave it.
         :param fields: What its row says from now on.
         """
-        if created_at is not None:
-            self._changeable().remove(number)
-            self._place(number, created_at)
-        self._set_fields(number, fields)
+        lead = self._changed.get(number) or Lead(self.time_of(number))
+        self.delete(number)
+        at = lead.at if created_at is None else created_at
+        self._place(number, replace(lead, at=at, fields=lead.fields | fields))
 
     def delete(self, number: int) -> None:
         """Delete a lead for good.
@@ -147,17 +153,7 @@ class LeadBook:
         :param number: Which lead.
         """
         self._changeable().remove(number)
-        self._deleted.add(number)
-        for known in (self._times, self._fields, self._sessions):
-            known.pop(number, None)
-        self._own_ids = {own: n for own, n in self._own_ids.items() if n != number}
-
-    def _set_fields(self, number: int, fields: dict[str, Any]) -> None:
-        self.version += 1
-        if fields:
-            self._fields[number] = {**self._fields.get(number, {}), **fields}
-        if isinstance(fields.get("id"), str | int | float):
-            self._own_ids[fields["id"]] = number
+        self._changed.pop(number, None)
 
     def _when(self, number: int) -> tuple[int, int]:
         return self.time_of(number), number
@@ -166,9 +162,6 @@ class LeadBook:
     def _scatter(number: int) -> tuple[int, int]:
         return number * 0x9E3779B1 & 0xFFFFFFFF, number
 
-    def _exists(self, number: int) -> bool:
-        return 1 <= number <= self._last_number and number not in self._deleted
-
     def _changeable(self) -> array[int]:
         self.version += 1
         self._scattered = None
@@ -176,8 +169,8 @@ class LeadBook:
             self._by_time = array("q", self._by_time)
         return self._by_time
 
-    def _place(self, number: int, created_at: int) -> None:
-        self._times[number] = created_at
+    def _place(self, number: int, lead: Lead) -> None:
+        self._changed[number] = lead
         insort(self._changeable(), number, key=self._when)
 
 

@@ -7,7 +7,6 @@ import inspect
 import logging
 import time
 from collections import Counter, deque
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -21,7 +20,7 @@ from airflow_provider_robofy.emulator.faults import FaultError
 from airflow_provider_robofy.emulator.pages import LISTINGS
 from airflow_provider_robofy.emulator.routes import ENDPOINTS
 from airflow_provider_robofy.emulator.settings import SettingsError
-from airflow_provider_robofy.emulator.wire import ApiError, ApiRequest, bad_request, respond
+from airflow_provider_robofy.emulator.wire import ApiError, ApiRequest, Request, bad_request, respond
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -42,34 +41,6 @@ HANDLERS: dict[str, Callable[[World, ApiRequest], Awaitable[Any]]] = {
     for name, found in vars(module).items()
     if name in ENDPOINTS
 }
-
-
-@dataclass(slots=True, frozen=True)
-class Request:
-    """One request that was answered, or refused, or dropped.
-
-    :param endpoint: Endpoint name, "" if it meant none.
-    :param method: GET, POST ...
-    :param path: The path as sent, still encoded.
-    :param query: The query as sent, still encoded.
-    :param page: The page of a listing that it asked for; None for a token that cannot be read.
-    :param status: HTTP status of the answer, 0 where the connection was dropped.
-    :param time: When, in seconds since 1970 by the machine's clock.
-    :param user_agent: Its User-Agent header.
-    :param authorized: Whether it carried the right key; the key itself is not kept.
-    :param faults: Kinds of the faults that were applied to it.
-    """
-
-    endpoint: str
-    method: str
-    path: str
-    query: str
-    page: int | None
-    status: int
-    time: float
-    user_agent: str
-    authorized: bool
-    faults: tuple[str, ...]
 
 
 class RobofyServer:
@@ -275,23 +246,9 @@ async def _body(request: web.BaseRequest) -> dict[str, Any]:
 
 
 def _arguments(function: Callable[..., Any], given: dict[str, Any], item: str) -> dict[str, Any]:
-    """Return the arguments of an operation, after comparing them with its signature."""
-    _, *parameters = inspect.signature(function).parameters.values()
-    named = {one.name: one for one in parameters if one.kind is not one.VAR_KEYWORD}
-    if item:
-        given[parameters[0].name] = item
+    """Return the arguments of an operation, the item of its path among them."""
+    known = [name for name in inspect.signature(function).parameters if name != "self"]
     # Options and settings are checked by what takes them; the fields of a row come as one object.
-    last = parameters[-1].name if parameters else ""
-    if last not in {"options", "settings"} and (unknown := set(given) - {one.name for one in parameters}):
-        known = ", ".join(one.name for one in parameters)
-        raise ControlError(f"unknown: {', '.join(sorted(unknown))}; known: {known}")
-    missing = [name for name, one in named.items() if one.default is one.empty and name not in given]
-    if missing:
-        raise ControlError(f"missing: {', '.join(missing)}")
-    for name, value in given.items():
-        kind = named[name].annotation if name in named else ""
-        if kind in {"str", "str | None"} and not isinstance(value, str if kind == "str" else str | None):
-            raise ControlError(f"{name} must be text, not {value!r}")
-        if kind == "bool" and not isinstance(value, bool):
-            raise ControlError(f"{name} must be true or false, not {value!r}")
-    return given
+    if not {"options", "settings"}.intersection(known) and (unknown := [name for name in given if name not in known]):
+        raise ControlError(f"unknown argument {unknown[0]!r}; known: {', '.join(known)}")
+    return given | {known[0]: item} if item else given

@@ -1,187 +1,104 @@
 """Every setting of the emulator, once: its type, default, bounds and meaning.
 
-`Emulator(...)`, `configure`, `reset`, the control API and the command line all read this table.
+`Emulator(...)`, `configure`, `reset`, the control API and the command line all read this model.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from copy import copy
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import UTC, tzinfo
-from types import SimpleNamespace
-from typing import Annotated, Any, TypedDict, Unpack, get_type_hints
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, ValidationError
 
 from airflow_provider_robofy.emulator.routes import ENDPOINTS, path_pattern
 
-ORDERS = ("newest_first", "oldest_first", "none")
-ENVELOPES = ("bare", "named", "data", "data_list")
+# Seeded data is made from these: changing one means starting over, which is what `reset` is for.
+SEEDED = frozenset({"project", "leads", "sessions", "messages", "session_ids", "agents", "seed", "spacing"})
 
 
 class SettingsError(ValueError):
     """An unknown setting, or a value that it cannot have; the text says which."""
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting as code reads it.
+def explain(error: ValidationError, what: str, known: Iterable[str]) -> str:
+    """Return what is wrong with the first value that is, in a sentence that names it.
 
-    :param default: Its value if none is given. Only where this is None may the value be None.
-    :param check: Returns a usable value, or raises `ValueError` with the end of a sentence: "must be ...".
-    :param kind: Type that the command line makes of its text. Default str; dict stands for ENDPOINT=VALUE.
-    :param choices: The values that it may have, empty for any.
+    :param error: What pydantic found.
+    :param what: What an unknown name would be, such as "setting".
+    :param known: The names that are known.
     """
-
-    default: Any
-    check: Callable[[Any], Any]
-    kind: type = str
-    choices: tuple[str, ...] = ()
-
-
-def _number(default: float | None, low: int, high: int, kind: type[float] = int) -> Option:
-    words = "a whole number" if kind is int else "a number"
-
-    def check(value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, int | kind) or not low <= value <= high:
-            raise ValueError(f"must be {words} from {low} to {high}, not {value!r}")
-        return kind(value)
-
-    return Option(default, check, kind)
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    match first["type"]:
+        case "extra_forbidden":
+            return f"unknown {what} {name!r}; known: {', '.join(known)}"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return f"missing: {name}"
+    text = re.sub("^(Input|String) should", "must", first["msg"].removeprefix("Value error, "))
+    return f"{name} {text}; given: {first['input']!r}"
 
 
-def _choice(default: str | None, choices: tuple[str, ...]) -> Option:
-    def check(value: Any) -> str:
-        # JSON and Python callers may give the error shape as a number.
-        word = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        if word not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
-        return str(word)
-
-    return Option(default, check, choices=choices)
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports a ValueError only
+    return value
 
 
-def _text(default: str | None) -> Option:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise ValueError(f"must be text that is not empty, not {value!r}")
-        return value
-
-    return Option(default, check)
+def _endpoint(value: str) -> str:
+    if value not in ENDPOINTS:
+        raise ValueError(f"names an unknown endpoint; known: {', '.join(ENDPOINTS)}")
+    return value
 
 
-def _flag() -> Option:
-    def check(value: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ValueError(f"must be true or false, not {value!r}")  # noqa: TRY004 - as all checks
-        return value
-
-    return Option(default=False, check=check, kind=bool)
-
-
-def _zone(value: Any) -> str:
+def _zone(value: str) -> str:
     try:
         # Known without the zone database, which a slim container may lack.
         if value != "UTC":
             ZoneInfo(value)
-    except (ZoneInfoNotFoundError, TypeError, AttributeError, ValueError, OSError):
-        raise ValueError(f"must be an IANA time zone such as Europe/Berlin, not {value!r}") from None
-    return str(value)
-
-
-def _path(value: Any) -> str:
-    if not isinstance(value, str) or not value.startswith("/"):
-        raise ValueError(f"must be a path that starts with /, not {value!r}")
-    try:
-        path_pattern(value)
-    except re.error:
-        raise ValueError(f"must name each placeholder once, and not with a digit first, not {value!r}") from None
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be an IANA time zone such as Europe/Berlin") from None
     return value
 
 
-def _body(value: Any) -> dict[str, Any]:
+def _path(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError("must be a path that starts with /")
+    try:
+        path_pattern(value)
+    except re.error:
+        raise ValueError("must name each placeholder once, and not with a digit first") from None
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
     try:
         found = json.loads(value) if isinstance(value, str) else value
     except ValueError:
         found = None
     if not isinstance(found, Mapping) or not found:
-        raise ValueError(f"must be a JSON object with at least one field, not {value!r}")
+        raise ValueError("must be a JSON object with at least one field")
     return dict(found)
 
 
-def _by_endpoint(inner: Callable[[Any], str]) -> Option:
-    def check(value: Any) -> dict[str, str]:
-        if not isinstance(value, Mapping):
-            raise ValueError(f"must be an object of endpoint names, not {value!r}")  # noqa: TRY004 - as all checks
-        checked = {}
-        for endpoint in value:
-            if endpoint not in ENDPOINTS:
-                raise ValueError(f"names an unknown endpoint {endpoint!r}; known: {', '.join(ENDPOINTS)}")
-            try:
-                checked[endpoint] = inner(value[endpoint])
-            except ValueError as wrong:
-                raise ValueError(f"of {endpoint} {wrong}") from None
-        return checked
-
-    return Option({}, check, dict)
+def _word(value: Any) -> Any:
+    # JSON and Python callers may give the error shape as a number.
+    return str(value) if type(value) is int else value
 
 
-class SettingsOptions(TypedDict, total=False):
-    """The keyword arguments of `Emulator(...)`, `configure` and `reset`; see `Settings` for what they mean."""
-
-    api_key: Annotated[str, _text("demo-key")]
-    project: Annotated[int, _number(24017, 1, 2**53)]
-    leads: Annotated[int, _number(250, 0, 1_000_000)]
-    sessions: Annotated[int, _number(40, 0, 200_000)]
-    messages: Annotated[int | None, _number(None, 0, 100_000)]
-    session_ids: Annotated[str, _choice("mixed", ("mixed", "uuid"))]
-    agents: Annotated[int, _number(3, 0, 1_000)]
-    seed: Annotated[int, _number(1, 0, 2**63)]
-    spacing: Annotated[int, _number(420, 0, 86_400)]
-    page_size: Annotated[int, _number(100, 1, 100_000)]
-    sessions_page_size: Annotated[int, _number(100, 0, 100_000)]
-    messages_page_size: Annotated[int, _number(0, 0, 100_000)]
-    agents_page_size: Annotated[int, _number(0, 0, 100_000)]
-    order: Annotated[str, _choice("newest_first", ORDERS)]
-    sessions_order: Annotated[str, _choice("newest_first", ORDERS)]
-    messages_order: Annotated[str, _choice("oldest_first", ORDERS)]
-    latency: Annotated[float, _number(0.0, 0, 3600, float)]
-    max_in_flight: Annotated[int, _number(0, 0, 100_000)]
-    token_form: Annotated[str, _choice("base64", ("base64", "number", "offset", "opaque", "signed"))]
-    end_marker: Annotated[str, _choice("absent", ("absent", "null", "empty"))]
-    trailing_empty_page: Annotated[bool, _flag()]
-    timezone: Annotated[str, Option("UTC", _zone)]
-    time_format: Annotated[str, _choice("naive", ("naive", "z", "offset", "epoch", "epoch_ms"))]
-    clock_offset: Annotated[float, _number(0.0, -(10**9), 10**9, float)]
-    error_shape: Annotated[str, _choice("1", ("1", "2", "alternate"))]
-    envelope: Annotated[str | None, _choice(None, ENVELOPES)]
-    envelopes: Annotated[dict[str, str], _by_endpoint(_choice(None, ENVELOPES).check)]
-    token_key: Annotated[str, _choice("next_page_token", ("next_page_token", "nextPageToken"))]
-    message_ids: Annotated[bool, _flag()]
-    paths: Annotated[dict[str, str], _by_endpoint(_path)]
-    crawl_seconds: Annotated[float, _number(2.0, 0, 86_400, float)]
-    crawl_running: Annotated[str, _text("running")]
-    crawl_result: Annotated[str, _text("completed")]
-    crawl_idle: Annotated[str | None, _text(None)]
-    processing_seconds: Annotated[float, _number(0.0, 0, 86_400, float)]
-    processing_result: Annotated[str, _text("Linked")]
-    delink_body: Annotated[dict[str, Any] | None, Option(None, _body)]
-    delink_otherwise: Annotated[str, _choice("refuse", ("refuse", "all", "ignore"))]
-    max_upload_bytes: Annotated[int, _number(10 * 1024 * 1024, 1, 2**31)]
-    cache_mb: Annotated[int, _number(128, 0, 4_096)]
+Whole = Annotated[int, BeforeValidator(_no_flag)]
+Number = Annotated[float, BeforeValidator(_no_flag)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
+Text = Annotated[str, Field(min_length=1)]
+Flag = Annotated[bool, Strict()]
+Order = Literal["newest_first", "oldest_first", "none"]
+Envelope = Literal["bare", "named", "data", "data_list"]
 
 
-OPTIONS: dict[str, Option] = {
-    name: hint.__metadata__[0] for name, hint in get_type_hints(SettingsOptions, include_extras=True).items()
-}
-
-# Seeded data is made from these: changing one means starting over, which is what `reset` is for.
-SEEDED = frozenset({"project", "leads", "sessions", "messages", "session_ids", "agents", "seed", "spacing"})
-
-
-class Settings(SimpleNamespace):
+class Settings(BaseModel):
     """The settings of one emulator, checked.
 
     :param api_key: The only key that is accepted.
@@ -235,9 +152,54 @@ class Settings(SimpleNamespace):
     :raises SettingsError: A name is unknown or a value cannot be used.
     """
 
-    def __init__(self, **options: Unpack[SettingsOptions]) -> None:
-        super().__init__()
-        vars(self).update(_checked({name: option.default for name, option in OPTIONS.items()} | options))
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    api_key: Text = "demo-key"
+    project: Annotated[Whole, Field(ge=1, le=2**53)] = 24017
+    leads: Annotated[Whole, Field(ge=0, le=1_000_000)] = 250
+    sessions: Annotated[Whole, Field(ge=0, le=200_000)] = 40
+    messages: Annotated[Whole, Field(ge=0, le=100_000)] | None = None
+    session_ids: Literal["mixed", "uuid"] = "mixed"
+    agents: Annotated[Whole, Field(ge=0, le=1_000)] = 3
+    seed: Annotated[Whole, Field(ge=0, le=2**63)] = 1
+    spacing: Annotated[Whole, Field(ge=0, le=86_400)] = 420
+    page_size: Annotated[Whole, Field(ge=1, le=100_000)] = 100
+    sessions_page_size: Annotated[Whole, Field(ge=0, le=100_000)] = 100
+    messages_page_size: Annotated[Whole, Field(ge=0, le=100_000)] = 0
+    agents_page_size: Annotated[Whole, Field(ge=0, le=100_000)] = 0
+    order: Order = "newest_first"
+    sessions_order: Order = "newest_first"
+    messages_order: Order = "oldest_first"
+    latency: Annotated[Number, Field(ge=0, le=3600)] = 0.0
+    max_in_flight: Annotated[Whole, Field(ge=0, le=100_000)] = 0
+    token_form: Literal["base64", "number", "offset", "opaque", "signed"] = "base64"  # noqa: S105 - a word
+    end_marker: Literal["absent", "null", "empty"] = "absent"
+    trailing_empty_page: Flag = False
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    time_format: Literal["naive", "z", "offset", "epoch", "epoch_ms"] = "naive"
+    clock_offset: Annotated[Number, Field(ge=-(10**9), le=10**9)] = 0.0
+    error_shape: Annotated[Literal["1", "2", "alternate"], BeforeValidator(_word)] = "1"
+    envelope: Envelope | None = None
+    envelopes: dict[Endpoint, Envelope] = {}
+    token_key: Literal["next_page_token", "nextPageToken"] = "next_page_token"  # noqa: S105 - a name
+    message_ids: Flag = False
+    paths: dict[Endpoint, Annotated[str, AfterValidator(_path)]] = {}
+    crawl_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 2.0
+    crawl_running: Text = "running"
+    crawl_result: Text = "completed"
+    crawl_idle: Text | None = None
+    processing_seconds: Annotated[Number, Field(ge=0, le=86_400)] = 0.0
+    processing_result: Text = "Linked"
+    delink_body: Annotated[dict[str, Any], BeforeValidator(_object)] | None = None
+    delink_otherwise: Literal["refuse", "all", "ignore"] = "refuse"
+    max_upload_bytes: Annotated[Whole, Field(ge=1, le=2**31)] = 10 * 1024 * 1024
+    cache_mb: Annotated[Whole, Field(ge=0, le=4_096)] = 128
+
+    def __init__(self, /, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as wrong:
+            raise SettingsError(explain(wrong, "setting", type(self).model_fields)) from None
 
     @property
     def zone(self) -> tzinfo:
@@ -250,23 +212,8 @@ class Settings(SimpleNamespace):
         :param changes: New values by name.
         :raises SettingsError: One is unknown or cannot be used.
         """
-        changed = copy(self)
-        vars(changed).update(_checked(changes))
-        return changed
+        return Settings(**{**self.model_dump(), **changes})
 
     def as_json(self) -> dict[str, Any]:
         """Return every setting but the API key, for the state of the control API."""
-        return {name: value for name, value in vars(self).items() if name != "api_key"}
-
-
-def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
-    checked = {}
-    for name, value in values.items():
-        option = OPTIONS.get(name)
-        if option is None:
-            raise SettingsError(f"unknown setting {name!r}; known: {', '.join(OPTIONS)}")
-        try:
-            checked[name] = None if value is option.default is None else option.check(value)
-        except ValueError as wrong:
-            raise SettingsError(f"{name} {wrong}") from None
-    return checked
+        return self.model_dump(exclude={"api_key"})

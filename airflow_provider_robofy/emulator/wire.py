@@ -139,6 +139,34 @@ class ApiRequest:
         return content
 
 
+@dataclass(slots=True, frozen=True)
+class Request:
+    """One request that was answered, or refused, or dropped.
+
+    :param endpoint: Endpoint name, "" if it meant none.
+    :param method: GET, POST ...
+    :param path: The path as sent, still encoded.
+    :param query: The query as sent, still encoded.
+    :param page: The page of a listing that it asked for; None for a token that cannot be read.
+    :param status: HTTP status of the answer, 0 where the connection was dropped.
+    :param time: When, in seconds since 1970 by the machine's clock.
+    :param user_agent: Its User-Agent header.
+    :param authorized: Whether it carried the right key; the key itself is not kept.
+    :param faults: Kinds of the faults that were applied to it.
+    """
+
+    endpoint: str
+    method: str
+    path: str
+    query: str
+    page: int | None
+    status: int
+    time: float
+    user_agent: str
+    authorized: bool
+    faults: tuple[str, ...]
+
+
 def text_field(body: dict[str, Any], name: str) -> str:
     """Return a required text of a request body.
 

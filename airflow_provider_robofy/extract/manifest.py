@@ -63,7 +63,7 @@ class Manifest:
     rejected_uri: str | None
     undated: int = 0
     future: int = 0
-    pages: int
+    pages: int = 0
     requests: int
     requests_unused: int = 0
     end_marker: str | None = None

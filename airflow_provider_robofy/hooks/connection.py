@@ -119,6 +119,22 @@ def read_connection(
     )
 
 
+def check_extra(text: str | None) -> None:
+    """Raise if the text of a connection's extra is not JSON.
+
+    :param text: The extra as it is stored. None or empty: no extra.
+    :raises RobofyConfigError: The text is not JSON. The message does not repeat it, because it can contain a secret.
+    """
+    if not text or not text.strip():
+        return
+    try:
+        codec.loads(text)
+    except ValueError:
+        raise RobofyConfigError(
+            'Connection field extra is not JSON. Write a JSON object, for example {"project_id": "24017"}.'
+        ) from None
+
+
 def _with_port(host: str | None, port: int | None) -> str | None:
     if not (host and host.strip() and port):
         return host

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.hooks.locations import Location
@@ -23,25 +23,6 @@ EXTRA_KEY: Final = "robofy_written"
 _NOT_REPORTED: Final = "Lineage could not be reported"
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Counts of what was written. None where a count is not known.
-
-    :param rows: Number of rows. Default None.
-    :param size: Number of bytes. Default None.
-    :param files: Number of files or documents. Default None.
-    """
-
-    rows: int | None = None
-    size: int | None = None
-    files: int | None = None
-
-    def __add__(self, other: Amount) -> Amount:
-        """Return the sum of both."""
-        pairs = zip(astuple(self), astuple(other), strict=True)
-        return Amount(*(one if two is None else (one or 0) + two for one, two in pairs))
-
-
 class Lineage:
     """Collect the inputs and outputs of one task.
 
@@ -52,7 +33,7 @@ class Lineage:
 
         lineage = Lineage(hook)
         lineage.read(Location.of_uri("robofy://agents.robofy.ai/24017/UOmf/leads"))
-        lineage.wrote(Location.of("/data/leads.jsonl"), Amount(rows=40, size=9120, files=1))
+        lineage.wrote(Location.of("/data/leads.jsonl"), {"rows": 40, "size": 9120, "files": 1})
 
     :param context: The hook that does the work. Airflow's collector stores it with each entry. None: no hook yet.
     """
@@ -60,7 +41,7 @@ class Lineage:
     def __init__(self, context: BaseHook | None) -> None:
         self._context = context
         self.inputs: dict[Location, None] = {}
-        self.outputs: dict[Location, tuple[Amount, Sequence[tuple[str, str]]]] = {}
+        self.outputs: dict[Location, tuple[Counter[str], Sequence[tuple[str, str]]]] = {}
 
     def read(self, location: Location) -> None:
         """Record an input of the task.
@@ -73,23 +54,24 @@ class Lineage:
         with harmless(_NOT_REPORTED):
             _collector().add_input_asset(context=self._context, uri=location.uri)
 
-    def wrote(self, location: Location, amount: Amount, *, columns: Sequence[tuple[str, str]] = ()) -> None:
+    def wrote(self, location: Location, counts: Mapping[str, int], *, columns: Sequence[tuple[str, str]] = ()) -> None:
         """Record an output of the task.
 
         :param location: Where the task has written.
-        :param amount: What it has written. A second call for the same location adds to the first.
+        :param counts: Numbers of ``rows``, of bytes (``size``) and of ``files``, as far as they are known. Those of a
+            second call for the same location are added to the first.
         :param columns: Names and types of the columns, where every row has the same ones. Default none.
         """
-        before = self.outputs.get(location)
-        self.outputs[location] = (before[0] + amount if before else amount, columns)
+        is_new = location not in self.outputs
+        total, _ = self.outputs.setdefault(location, (Counter(), columns))
+        total.update(counts)
         with harmless(_NOT_REPORTED):
             collector = _collector()
-            if before is None:
+            if is_new:
                 collector.add_output_asset(context=self._context, uri=location.uri)
-            counts = {name: count for name, count in asdict(amount).items() if count is not None}
             collector.add_extra(context=self._context, key=EXTRA_KEY, value={"uri": location.uri, **counts})
 
-    def wrote_table(self, hook: DbApiHook, table: str, schema: str | None, amount: Amount) -> None:
+    def wrote_table(self, hook: DbApiHook, table: str, schema: str | None, rows: int) -> None:
         """Record a table that the task has written to.
 
         Its columns are left out: a lineage tool would take the few that are known here for the whole table.
@@ -97,10 +79,10 @@ class Lineage:
         :param hook: The database's hook.
         :param table: The table, without a schema.
         :param schema: Its schema, or None for the connection's.
-        :param amount: What was written. A second call for the same table adds to the first.
+        :param rows: Rows written. Those of a second call for the same table are added to the first.
         """
         with harmless(_NOT_REPORTED):
-            self.wrote(Location.of_table(hook, table, schema), amount)
+            self.wrote(Location.of_table(hook, table, schema), {"rows": rows})
 
     def landed(self, manifest: Mapping[str, Any] | None) -> None:
         """Record the file that a manifest describes. Rejected rows and the manifest itself are not recorded.
@@ -110,8 +92,8 @@ class Lineage:
         if manifest is None:
             return
         with harmless(_NOT_REPORTED):
-            amount = Amount(rows=manifest["rows"], size=manifest["bytes"], files=1)
-            self.wrote(Location.of(manifest["uri"]), amount, columns=_columns(manifest))
+            counts = {"rows": manifest["rows"], "size": manifest["bytes"], "files": 1}
+            self.wrote(Location.of(manifest["uri"]), counts, columns=_columns(manifest))
 
     def openlineage(self) -> OperatorLineage[Any, Any] | None:
         """Return the task's inputs and outputs for OpenLineage.
@@ -134,15 +116,15 @@ class Lineage:
             fields = [SchemaDatasetFacetFields(name=name, type=kind) for name, kind in columns]
             return {"schema": SchemaDatasetFacet(fields=fields)} if fields else {}
 
-        def statistics(amount: Amount) -> dict[str, Any]:
-            facet = OutputStatisticsOutputDatasetFacet(rowCount=amount.rows, size=amount.size, fileCount=amount.files)
-            return {"outputStatistics": facet}
+        def statistics(counts: Counter[str]) -> dict[str, Any]:
+            rows, size, files = (counts.get(name) for name in ("rows", "size", "files"))
+            return {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size, fileCount=files)}
 
         return OperatorLineage(
             inputs=[InputDataset(place.namespace, place.name) for place in self.inputs],
             outputs=[
-                OutputDataset(place.namespace, place.name, facets=schema(columns), outputFacets=statistics(amount))
-                for place, (amount, columns) in self.outputs.items()
+                OutputDataset(place.namespace, place.name, facets=schema(columns), outputFacets=statistics(counts))
+                for place, (counts, columns) in self.outputs.items()
             ],
         )
 

@@ -11,9 +11,7 @@ from urllib.parse import quote, urlsplit
 if TYPE_CHECKING:
     from typing import Self
 
-    from airflow.providers.common.compat.sdk import Connection
     from airflow.providers.common.sql.hooks.sql import DbApiHook
-    from airflow.providers.openlineage.sqlparser import DatabaseInfo
 
 # These schemes mean the same bucket, so that one store has one name.
 _ALIASES: Final = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
@@ -86,37 +84,25 @@ class Location:
             root = f"sqlite://{PurePosixPath('/', str(connection.host or '').lstrip('/'))}"
             parts = [schema if schema != "main" else None, table]
         else:
-            info = _database_info(hook, connection)
+            try:
+                info = hook.get_openlineage_database_info(connection)
+            except ImportError:
+                info = None  # the hook imports the OpenLineage provider in this method
             scheme = info.scheme if info else str(connection.conn_type)
-            authority = info.authority if info else _authority(connection)
+            host = f"{connection.host or ''}:{connection.port}" if connection.port else connection.host
+            authority = info.authority if info else host
             root = f"{scheme}://{authority}" if authority else scheme
-            parts = _path(hook, connection, info, scheme, schema, table)
+            if scheme in _NO_SCHEMAS:
+                parts = [schema or connection.schema, table]
+            else:
+                database = info.database if info else connection.schema
+                parts = [database, schema or hook.get_openlineage_default_schema(), table]
+                if info and info.is_uppercase_names:
+                    parts = [part and part.upper() for part in parts]
         names = [part for part in parts if part]
         # For a system without an authority OpenLineage uses the scheme alone, which is not a URI.
         start = root if "://" in root else f"{root}:/"
         return cls("/".join([start, *map(_quoted, names)]), root, ".".join(names))
-
-
-def _path(  # noqa: PLR0917 - one caller, and all of it is needed
-    hook: DbApiHook, connection: Connection, info: DatabaseInfo | None, scheme: str, schema: str | None, table: str
-) -> list[str | None]:
-    if scheme in _NO_SCHEMAS:
-        return [schema or connection.schema, table]
-    database = info.database if info else connection.schema
-    parts = [database, schema or hook.get_openlineage_default_schema(), table]
-    return [part and part.upper() for part in parts] if info and info.is_uppercase_names else parts
-
-
-def _database_info(hook: DbApiHook, connection: Connection) -> DatabaseInfo | None:
-    try:
-        return hook.get_openlineage_database_info(connection)
-    except ImportError:
-        return None  # the hook imports the OpenLineage provider in this method
-
-
-def _authority(connection: Connection) -> str:
-    host = connection.host or ""
-    return f"{host}:{connection.port}" if connection.port else host
 
 
 def _quoted(path: str) -> str:

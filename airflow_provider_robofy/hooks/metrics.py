@@ -56,36 +56,13 @@ def tags_of(task: BaseOperator) -> dict[str, str]:
     return {"dag_id": task.dag_id if task.has_dag() else "no_dag", "task_id": task.task_id}  # type: ignore[no-untyped-call]
 
 
-def count_load(resource: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Send what a load did to a table: counters ``robofy.<resource>.load.inserted`` and so on.
+def count(prefix: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Send counts of what became of rows, documents or questions, such as ``robofy.leads.load.inserted``.
 
-    :param resource: What the rows are.
-    :param counts: Rows by what became of them.
+    :param prefix: ``robofy.<resource>.load``, ``robofy.knowledge`` or ``robofy.answers``.
+    :param counts: The counts by name.
     :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
     """
-    _count(f"robofy.{resource}.load", counts, tags)
-
-
-def count_uploads(counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Send what became of documents: counters ``robofy.knowledge.uploaded``, ``.unchanged``, ``.failed`` and so on.
-
-    :param counts: Documents by what became of them.
-    :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
-    """
-    _count("robofy.knowledge", counts, tags)
-
-
-def count_answers(manifest: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-    """Send what became of questions: counters ``robofy.answers.passed``, ``.failed``, ``.unanswered``, ``.requests``.
-
-    :param manifest: The manifest, as plain JSON.
-    :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
-    """
-    names = ("passed", "failed", "unanswered", "requests")
-    _count("robofy.answers", {name: manifest[name] for name in names}, tags)
-
-
-def _count(prefix: str, counts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     with harmless(_NOT_SENT):
-        for name, count in counts.items():
-            Stats.incr(f"{prefix}.{name}", count, tags=dict(tags))
+        for name, number in counts.items():
+            Stats.incr(f"{prefix}.{name}", number, tags=dict(tags))

@@ -24,7 +24,7 @@ from airflow_provider_robofy.api.models import Agent, InboxSession, Lead, Messag
 from airflow_provider_robofy.api.settings import user_agent
 from airflow_provider_robofy.extract.privacy import check_pseudonym_secret
 from airflow_provider_robofy.get_provider_info import get_provider_info
-from airflow_provider_robofy.hooks.connection import RobofyConnection, read_connection
+from airflow_provider_robofy.hooks.connection import RobofyConnection, check_extra, read_connection
 from airflow_provider_robofy.resources import LEADS, RESOURCES, SESSIONS
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ class RobofyHook(BaseHook):
 
     def _read(self, found: Any, extra: Any) -> RobofyConnection:
         try:
+            if extra == {}:  # Airflow reads text that is not JSON as an empty object
+                check_extra(found.extra)
             return read_connection(
                 host=found.host,
                 port=found.port,

@@ -7,7 +7,7 @@ import time
 from collections import Counter, deque
 from concurrent.futures import wait
 from contextlib import closing
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +23,6 @@ from airflow_provider_robofy.api.errors import (
 from airflow_provider_robofy.api.workers import Workers
 from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.manifest import Manifest, identity
-from airflow_provider_robofy.extract.rows import UNKNOWN
 from airflow_provider_robofy.knowledge.questions import LONGEST_ANSWER
 from airflow_provider_robofy.resources import CHATBOT_ID, POSITION, PROJECT_ID
 
@@ -105,7 +104,7 @@ class Asking:
     :param store: Where to land.
     """
 
-    settings: InitVar[Settings]
+    settings: Settings
     project_id: str
     chatbot_id: str
     questions: Sequence[Question]
@@ -113,15 +112,14 @@ class Asking:
     min_score: float
     run_key: str
     store: Store
+    #: The error of the last question, where asking was given up; else None.
+    stopped: RobofyCallError | None = field(default=None, init=False)
 
-    def __post_init__(self, settings: Settings) -> None:
-        self.per_minute = min(PER_MINUTE, settings.requests_per_minute or PER_MINUTE)
+    def __post_init__(self) -> None:
+        self.per_minute = min(PER_MINUTE, self.settings.requests_per_minute or PER_MINUTE)
         # Clients of one account and one budget share a rate limiter, so all tasks of this process do.
-        settings = replace(settings, requests_per_minute=self.per_minute)
+        settings = replace(self.settings, requests_per_minute=self.per_minute)
         self.clients = [RobofyClient(settings) for _ in range(AT_A_TIME)]
-        self._idle: SimpleQueue[RobofyClient] = SimpleQueue()
-        #: The error of the last question, where asking was given up; else None.
-        self.stopped: RobofyCallError | None = None
 
     def cancel(self) -> None:
         """End the requests under way, and send no more. Nothing is published. Safe in a signal handler."""
@@ -144,8 +142,6 @@ class Asking:
             "mode": "full",
             "project_id": self.project_id,
             "chatbot_id": self.chatbot_id,
-            "since": None,
-            "until": None,
             "run_key": self.run_key,
         }
         verdicts: Counter[str] = Counter()
@@ -175,17 +171,7 @@ class Asking:
                     **common,
                     **landing.facts(data, rejected),
                     received=count,
-                    duplicates=0,
-                    outside_window=0,
-                    undated=0,
-                    future=0,
-                    pages=0,
                     requests=sum(client.requests for client in self.clients),
-                    end_marker=None,
-                    first_at=None,
-                    last_at=None,
-                    row_order=UNKNOWN,
-                    cursor_generation=None,
                     started_at=started,
                     finished_at=datetime.now(UTC).isoformat(),
                     questions_uri=self.questions_uri,
@@ -202,8 +188,9 @@ class Asking:
     def _rows(self) -> Generator[dict[str, Any]]:
         """Yield the row of each question, in their order."""
         workers = Workers(AT_A_TIME, "robofy-ask")
+        idle: SimpleQueue[RobofyClient] = SimpleQueue()
         for client in self.clients:
-            self._idle.put(client)
+            idle.put(client)
         waiting: deque[Future[tuple[dict[str, Any], RobofyCallError | None]]] = deque()
         in_a_row, began, pause = 0, 0.0, 0.0
         try:
@@ -214,7 +201,7 @@ class Asking:
                     self.clients[0].hold(pause)
                 began = time.monotonic() + pause
                 of_the_day = self.questions[first : first + PER_DAY]
-                waiting.extend(workers.submit(self._ask, *one) for one in enumerate(of_the_day, first))
+                waiting.extend(workers.submit(self._ask, idle, *one) for one in enumerate(of_the_day, first))
                 while waiting:
                     while not wait([waiting[0]], timeout=_SLICE).done:
                         self.clients[0].check_cancelled()  # a name look-up that hangs would not end with a killed task
@@ -230,7 +217,9 @@ class Asking:
             for client in self.clients:
                 client.close()
 
-    def _ask(self, number: int, question: Question) -> tuple[dict[str, Any], RobofyCallError | None]:
+    def _ask(
+        self, idle: SimpleQueue[RobofyClient], number: int, question: Question
+    ) -> tuple[dict[str, Any], RobofyCallError | None]:
         """Return the row of a question, and the error that it has instead of an answer."""
         row = {
             POSITION: number,
@@ -252,7 +241,7 @@ class Asking:
             "user_context": {"platform": "web"},  # no session_id: a new session
         }
         call = send_message(body)
-        client = self._idle.get()
+        client = idle.get()
         try:
             answered = client.exchange(call)
         except RobofyCallError as error:
@@ -261,7 +250,7 @@ class Asking:
                 raise
             return row | {"reasons": [str(error)]}, error
         finally:
-            self._idle.put(client)
+            idle.put(client)
         session_id, answer = answered.value.get("session_id"), answered.value.get("answer")
         row["session_id"] = None if session_id is None else str(session_id)
         row["seconds"] = round((datetime.now(UTC) - answered.requested_at).total_seconds(), 3)

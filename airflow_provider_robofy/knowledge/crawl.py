@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_provider_robofy.api.answers import meaning_of
+from airflow_provider_robofy.api.endpoints import get_crawl_status
 from airflow_provider_robofy.api.errors import RobofyCrawlError, RobofyError, RobofyNotFoundError
 from airflow_provider_robofy.api.times import TimeReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
+
+    from airflow_provider_robofy.api.client import RobofyClient
 
 State = Literal["running", "completed", "failed", "idle", "unknown"]
 
@@ -32,6 +35,17 @@ _STATUS_FIELDS: Final = ("status", "crawl_status", "crawlStatus", "crawling_stat
 _ABOUT_THE_CALL: Final = {"success", "ok"}
 _times: Final = TimeReader()
 _log = logging.getLogger(__name__)
+
+
+def crawl_status(client: RobofyClient, project_id: str, chatbot_id: str) -> Any:
+    """Return the answer to the status call.
+
+    :param client: The client.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :raises RobofyError: The call failed.
+    """
+    return client.call(get_crawl_status(project_id, chatbot_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,7 +62,7 @@ class Ledger:
         self._guard = guard
         #: By document name. ``state`` is ``uploaded``, or ``intended`` while a request is or was under way.
         self.entries: dict[str, Entry] = {}
-        self._identity = dict(identity)
+        self.identity = dict(identity)
         self._journal = store.beside(JOURNAL_SUFFIX)
         #: Number of the snapshot. A journal with a lower number is older than the snapshot.
         self._generation = 0
@@ -149,7 +149,7 @@ class Ledger:
             content = codec.dump_line(
                 {
                     "schema_version": SCHEMA_VERSION,
-                    **self._identity,
+                    **self.identity,
                     "generation": generation,
                     "entries": self.entries if fold else written,
                 }
@@ -185,7 +185,7 @@ class Ledger:
             )
         if version != SCHEMA_VERSION or type(ledger.get("generation")) is not int or not _are_entries(ledger):
             raise self._damaged(store, "it lacks what a ledger has")
-        for name, ours in self._identity.items():
+        for name, ours in self.identity.items():
             if ledger.get(name) != ours:
                 raise RobofyLedgerError(
                     f"The ledger {store.uri} belongs to another {name}: {str(ledger.get(name))[:200]!r} there and "

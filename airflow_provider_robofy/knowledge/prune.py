@@ -19,11 +19,11 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.api.overrides import fill
 from airflow_provider_robofy.knowledge.ledger import DELINKED, DELINKING, INTENDED, delink_state
-from airflow_provider_robofy.knowledge.ready import LinkedAssets, ReadyWatch, some
+from airflow_provider_robofy.knowledge.ready import LinkedAssets, ReadyWatch, linked_assets, some
 from airflow_provider_robofy.knowledge.uploads import may_have_arrived
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.knowledge.ledger import Entry, Ledger
@@ -67,24 +67,51 @@ class Version:
         return {"name": self.name, **ids, **more}
 
 
-@dataclass(slots=True)
-class Pruned:
-    """Collect what became of each version. Lists hold plain JSON.
+@dataclass(kw_only=True, repr=False, eq=False)
+class Pruner:
+    """Delink the versions that a source has left behind, and collect what became of each.
 
-    :param delinked: Versions that this run has delinked, in this attempt or an earlier one.
-    :param not_delinked: Versions that Robofy may still have, each with the reason.
-    :param uncertain: Those of them whose delink may or may not have arrived.
+    Usage::
+
+        pruner = Pruner(ledger=ledger, client=client, ...)
+        pruner.run({"faq.md", "prices.pdf"})
+        pruner.delinked  # [{"name": "faq.md", "linkage_id": 6548, ...}]
+
+    :param ledger: The loaded ledger. The caller closes it.
+    :param client: Client of the task.
+    :param ids: ``project_id`` and ``chatbot_id``.
+    :param body: Body of a delink, with placeholders.
+    :param needed: Which of :data:`ASSET_IDS` body and path use.
+    :param limit: Largest share of the ledger's documents that is pruned at once, from 0 to 1.
+    :param run_key: Identifier of the task and its run, the same for a retry.
+    :param resend: True sends a delink again that may or may not have arrived.
     """
 
-    delinked: list[dict[str, Any]] = field(default_factory=list)
-    not_delinked: list[dict[str, Any]] = field(default_factory=list)
-    uncertain: list[str] = field(default_factory=list)
+    ledger: Ledger
+    client: RobofyClient
+    ids: Mapping[str, str]
+    body: Mapping[str, Any]
+    needed: Collection[str]
+    limit: float
+    run_key: str
+    resend: bool
+
+    #: Versions that this run has delinked, in this attempt or an earlier one.
+    delinked: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Versions that Robofy may still have, each with the reason.
+    not_delinked: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Those of them whose delink may or may not have arrived.
+    uncertain: list[str] = field(default_factory=list, init=False)
 
     def lists(self) -> dict[str, list[dict[str, Any]]]:
         """Return both lists, sorted by name."""
+
+        def by_name(item: Mapping[str, Any]) -> tuple[str, str]:
+            return item["name"], str(item["linkage_id"])
+
         return {
-            "delinked": sorted(self.delinked, key=_by_name),
-            "not_delinked": sorted(self.not_delinked, key=_by_name),
+            "delinked": sorted(self.delinked, key=by_name),
+            "not_delinked": sorted(self.not_delinked, key=by_name),
         }
 
     def verdict(self) -> RobofyError | None:
@@ -97,45 +124,10 @@ class Pruned:
             "still there: run again with on_uncertain='resend', which delinks it once more."
         )
 
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class Pruner:
-    """Delink the versions that a source has left behind.
-
-    Usage::
-
-        pruned = Pruner(ledger=ledger, client=client, list_assets=..., ...).run({"faq.md", "prices.pdf"})
-
-    :param ledger: The loaded ledger. The caller closes it.
-    :param client: Client of the task.
-    :param list_assets: Returns all rows of List Linked Assets.
-    :param ids: ``project_id`` and ``chatbot_id``.
-    :param body: Body of a delink, with placeholders.
-    :param needed: Which of :data:`ASSET_IDS` body and path use.
-    :param limit: Largest share of the ledger's documents that is pruned at once, from 0 to 1.
-    :param run_key: Identifier of the task and its run, the same for a retry.
-    :param resend: True sends a delink again that may or may not have arrived.
-    """
-
-    ledger: Ledger
-    client: RobofyClient
-    list_assets: Callable[[], list[Any]]
-    ids: Mapping[str, str]
-    body: Mapping[str, Any]
-    needed: Collection[str]
-    limit: float
-    run_key: str
-    resend: bool
-
-    def __post_init__(self) -> None:
-        self.pruned = Pruned()
-        self._linked = LinkedAssets([])
-
-    def run(self, present: Collection[str]) -> Pruned:
+    def run(self, present: Collection[str]) -> None:
         """Delink replaced versions whose successor is ready, and removed documents if all are ready.
 
         :param present: Names of all documents that the source has now.
-        :return: What became of each version.
         :raises PruneLimitError: Too many documents would be pruned at once.
         :raises RobofyDataError: A document that stays is not ready, or is not listed any more after a delink.
         :raises RobofyCallError: A delink was refused, or the listing cannot be read.
@@ -166,7 +158,6 @@ class Pruner:
                 break
         if len(sent) > 1:
             self._verify(list(sent.values()))
-        return self.pruned
 
     def _key(self, version: Version) -> tuple[str, ...]:
         """Return the ids that a delink of the version names."""
@@ -174,7 +165,7 @@ class Pruner:
 
     def _read_listing(self, so_far: str) -> None:
         """Read the linked assets, and raise if a document that stays is not ready."""
-        rows = self.list_assets()
+        rows = linked_assets(self.client, **self.ids)
         watch = ReadyWatch(self._staying)
         if watch.judge(rows) is None:
             raise RobofyDataError(f"Documents that stay are not ready ({watch.waiting_for()}). {so_far}")
@@ -197,7 +188,7 @@ class Pruner:
                 if delink_state(link) != DELINKED:
                     yield version
                 elif link["delink"].get("run_key") == self.run_key:
-                    self.pruned.delinked.append(version.item(reason=reason))
+                    self.delinked.append(version.item(reason=reason))
 
     def _is_due(self, version: Version) -> bool:
         """Return whether a delink is to be sent; else what is known of the version is recorded or reported."""
@@ -266,7 +257,7 @@ class Pruner:
         listed = [version for version in still if self._linked.has(version.link)]
         for version in listed:
             self._mark(version, DELINKING)
-            self.pruned.delinked = [one for one in self.pruned.delinked if one != version.item(reason=version.reason)]
+            self.delinked = [one for one in self.delinked if one != version.item(reason=version.reason)]
             self._doubt(version, "Robofy answered that it was delinked, and lists it all the same")
         return not listed
 
@@ -286,15 +277,15 @@ class Pruner:
 
     def _done(self, version: Version) -> None:
         self._mark(version, DELINKED)
-        self.pruned.delinked.append(version.item(reason=version.reason))
+        self.delinked.append(version.item(reason=version.reason))
 
     def _doubt(self, version: Version, reason: str) -> None:
-        self.pruned.uncertain.append(version.name)
+        self.uncertain.append(version.name)
         self._keep(version, reason)
 
     def _keep(self, version: Version, reason: str) -> None:
         _log.warning("%s: a %s version is not delinked: %s.", version.name, version.reason, reason)
-        self.pruned.not_delinked.append(version.item(reason=reason))
+        self.not_delinked.append(version.item(reason=reason))
 
     def _mark(self, version: Version, state: str | None) -> None:
         """Record the state of a delink, and return when it is on disk."""
@@ -310,7 +301,3 @@ class Pruner:
             superseded[version.position] = link
             link = {**entry, "superseded": superseded}
         self.ledger.record(version.name, link)
-
-
-def _by_name(item: Mapping[str, Any]) -> tuple[str, str]:
-    return item["name"], str(item["linkage_id"])

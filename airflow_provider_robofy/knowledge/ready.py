@@ -6,11 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.answers import meaning_of
-from airflow_provider_robofy.api.endpoints import ASSET_IDS
+from airflow_provider_robofy.api.endpoints import ASSET_IDS, list_linked_assets
 from airflow_provider_robofy.api.errors import RobofyDataError, RobofyError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+
+    from airflow_provider_robofy.api.client import RobofyClient
 
 #: Status words that mean ready, in lower case.
 READY: Final = frozenset({"linked", "active", "completed"})
@@ -20,6 +22,17 @@ _GONE: Final = frozenset({"delinked", "unlinked", "removed", "deleted", "inactiv
 _NAMED: Final = 5
 
 _log = logging.getLogger(__name__)
+
+
+def linked_assets(client: RobofyClient, project_id: str, chatbot_id: str) -> list[Any]:
+    """Return all rows of List Linked Assets.
+
+    :param client: The client.
+    :param project_id: The agent's project.
+    :param chatbot_id: The agent.
+    :raises RobofyError: The listing could not be read to its end.
+    """
+    return [row for page in client.pages(list_linked_assets(project_id, chatbot_id)) for row in page.rows]
 
 
 class LinkedAssets:

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +32,7 @@ from airflow_provider_robofy.knowledge.documents import FILES, NOT_UTF8, TEXTS, 
 from airflow_provider_robofy.knowledge.ledger import DELINKED, INTENDED, UPLOADED, delink_state, write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.client import RobofyClient
@@ -61,34 +61,54 @@ _ADD_FILE_PATH = (
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Report:
-    """Collect what became of each document. Lists hold plain JSON and are safe to append to from several threads.
+@dataclass(kw_only=True, repr=False, eq=False)
+class Uploader:
+    """Upload the documents of one source to one agent, and collect what became of each.
 
-    :param uploaded: Documents that Robofy took in this attempt.
-    :param unchanged: Documents whose content the ledger knows already.
-    :param superseded: Older versions that were replaced in this run and that Robofy still has, with their ids.
-    :param failed: Documents that were not uploaded, each with its reason.
-    :param uncertain: Documents that may or may not have arrived.
-    :param removed: Documents that were uploaded once and have left the source; Robofy still has them.
-    :param stopped: Why the run ended before every document was tried, or None.
+    Usage::
+
+        uploader = Uploader(ledger=ledger, clients=[RobofyClient(settings) for _ in range(AT_A_TIME)], ...)
+        uploader.run(documents)
+        uploader.uploaded  # [{"name": "faq.md", "asset_id": 5782, ...}]
+
+    :param project_id: Project of the agent.
+    :param chatbot_id: The agent.
+    :param metadata: Text that goes with every file of Add File, or None. Add Text Content has no field for it.
+    :param ledger: The loaded ledger. The caller closes it.
+    :param clients: One for each upload at a time. They are closed when the run ends.
+    :param run_key: Identifier of the task and its run, the same for a retry.
+    :param resend: True uploads again what may or may not have arrived; False reports it.
     """
 
-    uploaded: list[dict[str, Any]] = field(default_factory=list)
-    unchanged: list[dict[str, Any]] = field(default_factory=list)
-    superseded: list[dict[str, Any]] = field(default_factory=list)
-    failed: list[dict[str, Any]] = field(default_factory=list)
-    uncertain: list[dict[str, Any]] = field(default_factory=list)
-    removed: list[dict[str, Any]] = field(default_factory=list)
-    stopped: RobofyError | None = None
+    project_id: str
+    chatbot_id: str
+    metadata: str | None
+    ledger: Ledger
+    clients: Sequence[RobofyClient]
+    run_key: str
+    resend: bool
+    # What became of each document: plain JSON, and safe to append to from several threads.
+    #: Documents that Robofy took in this attempt.
+    uploaded: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Documents whose content the ledger knows already.
+    unchanged: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Older versions that were replaced in this run and that Robofy still has, with their ids.
+    superseded: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Documents that were not uploaded, each with its reason.
+    failed: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Documents that may or may not have arrived.
+    uncertain: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Documents that were uploaded once and have left the source; Robofy still has them.
+    removed: list[dict[str, Any]] = field(default_factory=list, init=False)
+    #: Why the run ended before every document was tried, or None.
+    stopped: RobofyError | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _unanswered: int = field(default=0, init=False)
 
-    def fail(self, document: Document, reason: str) -> None:
-        """Add a document that was not uploaded.
-
-        :param document: The document.
-        :param reason: A few words for people.
-        """
-        self.failed.append({"name": document.name, "uri": document.uri, "size": document.size, "reason": reason})
+    def cancel(self) -> None:
+        """End the requests under way; what they sent stays ``intended`` in the ledger. Safe in a signal handler."""
+        for client in self.clients:
+            client.cancel()
 
     def lists(self) -> dict[str, list[dict[str, Any]]]:
         """Return every list, sorted by name."""
@@ -117,6 +137,7 @@ class Report:
         manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             **about,
+            "requests": sum(client.requests for client in self.clients),
             "counts": {"found": found, **counts, "not_tried": found - accounted},
             "bytes_uploaded": sum(item["size"] for item in self.uploaded),
         }
@@ -142,73 +163,31 @@ class Report:
             )
         return None
 
-
-@dataclass(kw_only=True, repr=False, eq=False)
-class Uploader:
-    """Upload the documents of one source to one agent.
-
-    Usage::
-
-        report = Uploader(ledger=ledger, client=lambda: RobofyClient(settings), ...).run(documents)
-
-    :param project_id: Project of the agent.
-    :param chatbot_id: The agent.
-    :param metadata: Text that goes with every file of Add File, or None. Add Text Content has no field for it.
-    :param ledger: The loaded ledger. The caller closes it.
-    :param client: Creates a client; each thread gets its own.
-    :param run_key: Identifier of the task and its run, the same for a retry.
-    :param resend: True uploads again what may or may not have arrived; False reports it.
-    """
-
-    project_id: str
-    chatbot_id: str
-    metadata: str | None
-    ledger: Ledger
-    client: InitVar[Callable[[], RobofyClient]]
-    run_key: str
-    resend: bool
-
-    def __post_init__(self, client: Callable[[], RobofyClient]) -> None:
-        self.report = Report()
-        self._clients = [client() for _ in range(AT_A_TIME)]
-        self._lock = threading.Lock()
-        self._unanswered = 0
-
-    @property
-    def requests(self) -> int:
-        """Return the number of requests sent so far."""
-        return sum(client.requests for client in self._clients)
-
-    def cancel(self) -> None:
-        """End the requests under way; what they sent stays ``intended`` in the ledger. Safe in a signal handler."""
-        for client in self._clients:
-            client.cancel()
-
-    def run(self, documents: Sequence[Document], refused: Sequence[Document] = ()) -> Report:
+    def run(self, documents: Sequence[Document], refused: Sequence[Document] = ()) -> None:
         """Upload what is new or changed. A failed document does not stop the others.
+
+        If the run ends before every document was tried, :attr:`stopped` says why.
 
         :param documents: Every usable document of the source.
         :param refused: The documents with a fault, which are reported as failed.
-        :return: What became of each; if the run was stopped, :attr:`Report.stopped` says why.
         :raises RobofyCancelledError: The task was killed.
         """
         for document in refused:
-            self.report.fail(document, document.fault or "")
+            self._fail(document, document.fault or "")
         waiting = iter(documents)
-        with ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="robofy-upload") as pool:
+        with ThreadPoolExecutor(len(self.clients), thread_name_prefix="robofy-upload") as pool:
             try:
-                running = [pool.submit(self._work, client, waiting) for client in self._clients]
+                running = [pool.submit(self._work, client, waiting) for client in self.clients]
                 for one in running:
                     one.result()
             except BaseException:
                 self.cancel()  # else leaving the pool would wait for uploads that nobody wants any more
                 raise
         self._report_earlier_versions(documents)
-        return self.report
 
     def _work(self, client: RobofyClient, waiting: Iterator[Document]) -> None:
         with client:
-            while self.report.stopped is None:
+            while self.stopped is None:
                 with self._lock:
                     document = next(waiting, None)
                 if document is None:
@@ -219,7 +198,7 @@ class Uploader:
                     raise
                 except RobofyError as error:
                     # Wrong key, wrong ids, wrong path, a ledger that cannot be written: the same for all documents.
-                    self.report.stopped = error
+                    self.stopped = error
 
     def _upload(self, document: Document, client: RobofyClient) -> None:
         """Upload one document, unless the ledger knows its content or is uncertain about it."""
@@ -233,18 +212,18 @@ class Uploader:
             known = None  # it was removed, is or may be delinked, and is back
         try:
             if known is not None and _has_known_etag(document, known):
-                self.report.unchanged.append(_item(document.name, known))
+                self.unchanged.append(_item(document.name, known))
                 return
             content = document.read()
             sha256 = hashlib.sha256(content).hexdigest()
             if known is not None and sha256 == known["sha256"]:
-                self.report.unchanged.append(_item(document.name, known))
+                self.unchanged.append(_item(document.name, known))
                 if document.etag is not None:
                     self.ledger.amend(document.name, {**known, "etag": document.etag})
                 return
             call = self._call(document, content)
         except UnusableError as error:
-            self.report.fail(document, str(error))
+            self._fail(document, str(error))
             return
         intended = {
             "state": INTENDED,
@@ -295,13 +274,13 @@ class Uploader:
                 error.advice = _ADD_FILE_PATH
             if error.permanent and not isinstance(error, RobofyBadRequestError):
                 raise
-            self.report.fail(document, str(error))
+            self._fail(document, str(error))
             if not error.permanent:
                 self._count_unanswered(error)
             return
         if meaning_of(link.status) is not None:
             self.ledger.record(document.name, before)
-            self.report.fail(document, f"Robofy answered with status {link.status!r}")
+            self._fail(document, f"Robofy answered with status {link.status!r}")
             return
         if link.status is None and link.asset_id is None and link.linkage_id is None and link.asset_url is None:
             _log.warning("%s: the answer names neither a status nor an id.", document.name)
@@ -328,34 +307,38 @@ class Uploader:
             "superseded": superseded,
         }
         self.ledger.record(document.name, entry)
-        self.report.uploaded.append({**_item(document.name, entry), "status": link.status})
+        self.uploaded.append({**_item(document.name, entry), "status": link.status})
         if link.asset_id is None and link.linkage_id is None:
             _log.warning("%s was taken, but the answer names no asset_id and no linkage_id.", document.name)
         with self._lock:
             self._unanswered = 0
 
+    def _fail(self, document: Document, reason: str) -> None:
+        """Report a document that was not uploaded."""
+        self.failed.append({"name": document.name, "uri": document.uri, "size": document.size, "reason": reason})
+
     def _doubt(self, document: Document, entry: Entry, reason: str) -> None:
         """Report a document as uncertain."""
         about = {"size": entry["size"], "sha256": entry["sha256"], "intended_at": entry.get("at")}
-        self.report.uncertain.append({"name": document.name, **about, "reason": reason})
+        self.uncertain.append({"name": document.name, **about, "reason": reason})
 
     def _count_unanswered(self, error: RobofyError) -> None:
         with self._lock:
             self._unanswered += 1
             if self._unanswered >= _GIVE_UP:
-                self.report.stopped = error
+                self.stopped = error
 
     def _report_earlier_versions(self, documents: Sequence[Document]) -> None:
         """Report the versions that this run replaced, and the documents that have left the source."""
-        present = {document.name for document in documents} | {item["name"] for item in self.report.failed}
+        present = {document.name for document in documents} | {item["name"] for item in self.failed}
         for name, entry in self.ledger.entries.items():
             for old in entry.get("superseded", ()):
                 # By run and not by attempt: a retry also reports what the attempt before it has replaced.
                 if old.get("run_key") == self.run_key and delink_state(old) != DELINKED:
-                    self.report.superseded.append(_item(name, old))
+                    self.superseded.append(_item(name, old))
             known = entry if entry["state"] == UPLOADED else entry["before"]
             if name not in present and (known is None or delink_state(known) != DELINKED):
-                self.report.removed.append(_item(name, known or entry))
+                self.removed.append(_item(name, known or entry))
 
 
 def with_lists(

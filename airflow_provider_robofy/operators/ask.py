@@ -8,12 +8,17 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError
 from airflow_provider_robofy.hooks.locations import Location
-from airflow_provider_robofy.hooks.metrics import count_answers, tags_of
+from airflow_provider_robofy.hooks.metrics import count, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.knowledge.asked import RESOURCE, Asking
 from airflow_provider_robofy.knowledge.questions import Question, parse_questions, read_questions
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    landing_store,
+    read_share,
+    run_key,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,45 +94,41 @@ class RobofyAskAgentOperator(RobofyBaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(robofy_conn_id=robofy_conn_id, **kwargs)
-        if type(min_score) not in {int, float} or not 0 <= min_score <= 1:
-            raise RobofyConfigError(f"min_score={str(min_score)[:40]!r} must be a number from 0 to 1.")
         if isinstance(questions, list | tuple) and "{{" not in str(questions):
             read_questions(questions)
         self.questions = questions
-        self.min_score = min_score
+        self.min_score = read_share("min_score", min_score)
         self.output_path = output_path
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Ask, land the answers and return the manifest."""
-        with failing_at_once():
-            context = self.checked(context)
-            project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
-            questions, uri = self._read_questions()
-            store = landing_store(self.output_path, context, RESOURCE, project_id, chatbot_id)
-            if not store.uri.endswith((".jsonl", ".jsonl.gz")):
-                raise RobofyConfigError(f"output_path must end in .jsonl or .jsonl.gz, but is {store.uri!r}.")
-            asking = Asking(
-                settings=self.hook.connection.settings,
-                project_id=project_id,
-                chatbot_id=chatbot_id,
-                questions=questions,
-                questions_uri=uri,
-                min_score=self.min_score,
-                run_key=run_key(context),
-                store=store,
-            )
-            self.lineage.read(self.location_of("knowledge", project_id, chatbot_id))
-            manifest = self.ending_when_killed(asking).land().as_dict()
-            count_answers(manifest, tags_of(self))
-            self.report_landed(context, manifest)
-            context["ti"].xcom_push(key="manifest", value=manifest)
-            if asking.stopped is not None:
-                raise asking.stopped
-            if manifest["score"] < self.min_score:
-                raise AirflowFailException(self._too_low(manifest))
+        ids = self.ids()
+        questions, uri = self._read_questions()
+        store = landing_store(self.output_path, context, RESOURCE, *ids.values())
+        if not store.uri.endswith((".jsonl", ".jsonl.gz")):
+            raise RobofyConfigError(f"output_path must end in .jsonl or .jsonl.gz, but is {store.uri!r}.")
+        asking = Asking(
+            settings=self.hook.connection.settings,
+            **ids,
+            questions=questions,
+            questions_uri=uri,
+            min_score=self.min_score,
+            run_key=run_key(context),
+            store=store,
+        )
+        self.lineage.read(self.location_of("knowledge", **ids))
+        manifest = self.ending_when_killed(asking).land().as_dict()
+        counts = {name: manifest[name] for name in ("passed", "failed", "unanswered", "requests")}
+        count("robofy.answers", counts, tags_of(self))
+        self.report_landed(context, manifest)
+        context["ti"].xcom_push(key="manifest", value=manifest)
+        if asking.stopped is not None:
+            raise asking.stopped
+        if manifest["score"] < self.min_score:
+            raise AirflowFailException(self._too_low(manifest))
         return manifest
 
     def _read_questions(self) -> tuple[list[Question], str | None]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 from urllib.parse import quote, urlsplit
 
@@ -95,6 +97,17 @@ class RobofyConnected(EndsWhenKilled):
         """Return the hook's client. It is cancelled when the task is killed."""
         return self.ending_when_killed(self.hook.client)
 
+    def ids(self) -> dict[str, str]:
+        """Return ``project_id`` and ``chatbot_id``: the task's own, or the connection's.
+
+        :raises RobofyConfigError: One of them is set nowhere.
+        """
+        task: Any = self
+        return {
+            "project_id": self.hook.project_id(task.project_id),
+            "chatbot_id": self.hook.chatbot_id(task.chatbot_id),
+        }
+
 
 class RobofyBaseOperator(RobofyConnected, BaseOperator):
     """Base of every Robofy operator: connection, check of templated arguments, and lineage.
@@ -109,6 +122,21 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
     def remember_given(self) -> None:
         """Record which templated arguments were given. Call it at the end of the constructor."""
         self._given = {name for name in self.template_fields if getattr(self, name, None) is not None} - _MAY_BE_EMPTY
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Do the task's work and return its result. An error that a retry cannot fix fails the task at once.
+
+        :param context: The context that Airflow passes.
+        """
+        with failing_at_once():
+            return self.work(self.checked(context))
+
+    @abstractmethod
+    def work(self, context: Context) -> dict[str, Any]:
+        """Do the task's work and return its result.
+
+        :param context: The context, as :meth:`checked` returns it.
+        """
 
     def checked(self, context: Context) -> Context:
         """Return the context, after checking that every templated argument rendered to a value.
@@ -130,9 +158,12 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         given: Mapping[str, Any] = context if isinstance(cast("Any", context), Mapping) else {}
         ti = given.get("ti", given.get("task_instance"))
         defaults: dict[str, str | int] = {**tags_of(self), **_MANUAL}
-        if ti is not None and all(isinstance(getattr(ti, name, one), type(one)) for name, one in defaults.items()):
+        facts = {name: getattr(ti, name, None) for name in defaults}
+        lacking = {name: one for name, one in defaults.items() if not isinstance(facts[name], type(one))}
+        if not lacking:
             return context
-        return cast("Context", {**given, "ti": _ManualRun(ti, defaults)})
+        push = getattr(ti, "xcom_push", lambda **_: None)
+        return cast("Context", {**given, "ti": SimpleNamespace(**{**facts, **lacking}, xcom_push=push)})
 
     @cached_property
     def lineage(self) -> Lineage:
@@ -165,24 +196,6 @@ class RobofyBaseOperator(RobofyConnected, BaseOperator):
         return self.lineage.openlineage()
 
 
-class _ManualRun:
-    """Replace the task instance where a unit test calls ``execute``.
-
-    :param ti: The context's task instance, such as a mock that records XComs; or None.
-    :param defaults: Values for attributes that ``ti`` lacks or has in another type.
-    """
-
-    def __init__(self, ti: Any, defaults: Mapping[str, str | int]) -> None:
-        self._ti = ti
-        for name, one in defaults.items():
-            value = getattr(ti, name, one)
-            setattr(self, name, value if isinstance(value, type(one)) else one)
-
-    def xcom_push(self, key: str, value: Any) -> None:
-        if self._ti is not None:
-            self._ti.xcom_push(key=key, value=value)
-
-
 @contextmanager
 def failing_at_once() -> Iterator[None]:
     """Turn a permanent error into ``AirflowFailException``, which Airflow does not retry.
@@ -211,6 +224,22 @@ def read_limit(name: str, value: int, *, least: int = 0) -> int:
     if type(value) is not int or value < least:
         raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a whole number, at least {least}.")
     return value
+
+
+def read_share(name: str, value: Any) -> float:
+    """Return a share, after checking that it is a number from 0 to 1.
+
+    :param name: Name of the argument, for the error.
+    :param value: The share that the user gave; a rendered template is text.
+    :raises RobofyConfigError: It is anything else.
+    """
+    try:
+        share = float("" if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
+    return share
 
 
 def run_key(context: Context) -> str:

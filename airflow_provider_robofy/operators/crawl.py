@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_provider_robofy.api.answers import meaning_of
-from airflow_provider_robofy.api.endpoints import add_website, get_crawl_status
-from airflow_provider_robofy.api.errors import (
-    RobofyConfigError,
-    RobofyCrawlError,
-    RobofyNotFoundError,
-)
+from airflow_provider_robofy.api.endpoints import add_website
+from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyCrawlError, RobofyNotFoundError
 from airflow_provider_robofy.api.models import CrawlRun, parse
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.knowledge.crawl import CrawlStatus, CrawlWatch
+from airflow_provider_robofy.knowledge.crawl import CrawlStatus, crawl_status
 from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once
+from airflow_provider_robofy.triggers.base import default_deferrable, defer, wait_on_worker
 from airflow_provider_robofy.triggers.events import value_of
-from airflow_provider_robofy.triggers.knowledge import CrawlPoll, RobofyCrawlTrigger
-from airflow_provider_robofy.triggers.polling import GRACE, at_least, default_deferrable, wait_on_worker
+from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
-#: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
-_BACKSTOP = 300
+#: Seconds after its start for which Robofy may not know of a crawl.
+GRACE = 60.0
 
 
 class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
@@ -127,47 +123,31 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
         self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Start a crawl, unless this is a retry and one is under way, and wait for it."""
-        with failing_at_once():
-            context = self.checked(context)
-            ids = {
-                "project_id": self.hook.project_id(self.project_id),
-                "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
-            }
-            body = self._body(ids)
-            found = self._found(context, ids) if getattr(context["ti"], "try_number", 1) > 1 else None
-            run = self._start(body) if found is None else found.as_dict()
-            context["ti"].xcom_push(key="run_id", value=run["run_id"])
-            if not self.wait_for_completion or (found is not None and found.state == "completed"):
-                return run
-            deadline = time.time() + self.timeout
-            watched: dict[str, Any] = {
-                "run_id": run["run_id"],
-                "started_at": run["started_at"],
-                "unknown_until": time.time() + GRACE,
-            }
-            if not self.deferrable:
-                # It sleeps first: a poll right after the start might still be told of the crawl before.
-                result: dict[str, Any] | None = wait_on_worker(
-                    self.client, CrawlPoll(**ids), CrawlWatch(**watched), interval=self.poll_interval, deadline=deadline
-                )
-                if result is None:
-                    raise self._too_long()
-                return result
-            self.defer(
-                trigger=RobofyCrawlTrigger(
-                    project_id=ids["project_id"],
-                    chatbot_id=ids["chatbot_id"],
-                    **watched,
-                    robofy_conn_id=self.robofy_conn_id,
-                    poll_interval=at_least(self.poll_interval),
-                    deadline=deadline,
-                ),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
-            )
-        return run  # never: a deferral is an exception
+        ids = self.ids()
+        body = self._body(ids)
+        found = self._found(context, ids) if getattr(context["ti"], "try_number", 1) > 1 else None
+        run = self._start(body) if found is None else found.as_dict()
+        context["ti"].xcom_push(key="run_id", value=run["run_id"])
+        if not self.wait_for_completion or (found is not None and found.state == "completed"):
+            return run
+        trigger = RobofyCrawlTrigger(
+            **ids,
+            run_id=run["run_id"],
+            started_at=run["started_at"],
+            unknown_until=time.time() + GRACE,
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=time.time() + self.timeout,
+        )
+        if self.deferrable:
+            defer(self, trigger)
+        # It sleeps first: a poll right after the start might still be told of the crawl before.
+        result: dict[str, Any] | None = wait_on_worker(self, trigger)
+        if result is None:
+            raise self._too_long()
+        return result
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:  # noqa: ARG002
         """Return the result that the trigger's event has, or raise its error."""
@@ -198,7 +178,7 @@ class RobofyCrawlWebsiteOperator(RobofyBaseOperator):
     def _found(self, context: Context, ids: dict[str, str]) -> CrawlStatus | None:
         """Return the crawl that an earlier attempt has started, or may have started; None if there is none."""
         try:
-            status = CrawlStatus.read(self.client.call(get_crawl_status(**ids)))
+            status = CrawlStatus.read(crawl_status(self.client, **ids))
         except RobofyNotFoundError:
             return None
         began = getattr(context.get("dag_run"), "start_date", None)

@@ -1,10 +1,9 @@
-"""Where the cursor of a task is stored, and the run that starts from it."""
+"""Where the cursor of a task is stored, and where a person asked it to start."""
 
 from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import Asset
@@ -13,21 +12,17 @@ from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_3_PLUS
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.api.times import TimeReader
-from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
+from airflow_provider_robofy.extract.cursor import Cursor
 from airflow_provider_robofy.extract.cursor_store import CursorStore, FileCursorStore, cursor_body, cursor_key
-from airflow_provider_robofy.extract.privacy import applied_rules
 from airflow_provider_robofy.hooks.storage import open_store, place
-from airflow_provider_robofy.operators.base import full_path_component, path_component, run_key
+from airflow_provider_robofy.operators.base import full_path_component, path_component
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import timedelta
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.extract.files import Store
-    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
-    from airflow_provider_robofy.resources import Resource
 
 #: Key of the run's configuration that moves or resets the cursors of its tasks.
 CONF_KEY: Final = "robofy_cursor"
@@ -101,60 +96,6 @@ def inlets_with(cursor: str | Asset | None, inlets: Sequence[Any]) -> list[Any]:
     return list(inlets) if cursor in inlets else [*inlets, cursor]
 
 
-def cursor_run(
-    cursor: str | Asset,
-    context: Context,
-    *,
-    name: str,
-    resource: Resource,
-    project_id: str | None,
-    chatbot_id: str,
-    timezone: str,
-    lag: timedelta,
-    full_every: timedelta | None,
-    data: Store,
-    privacy: PrivacyPolicy | None,
-    idle_for: timedelta,
-) -> CursorRun:
-    """Return this run of a task with a cursor.
-
-    :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
-    :param context: The task's context.
-    :param name: The cursor's name.
-    :param resource: What the rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
-    :param timezone: Zone in which this run reads times.
-    :param lag: How late a row may turn up.
-    :param full_every: Read everything again when the last time is longer ago than this; None never.
-    :param data: Where the rows land; an oversized cursor goes beside it.
-    :param privacy: What becomes of personal data before it lands, or None.
-    :param idle_for: How long a row's time must be ago.
-    :raises RobofyConfigError: The run is a backfill, its configuration is wrong, or the cursor cannot be read.
-    """
-    run = context.get("dag_run")
-    kind = getattr(run, "run_type", "")
-    if str(getattr(kind, "value", kind)).startswith("backfill"):
-        raise RobofyConfigError(
-            "A backfill cannot use a cursor: its runs are for the past, and a cursor knows only how far a sync has "
-            "come. Use since and until for history, or one full run."
-        )
-    identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
-    return CursorRun(
-        store=cursor_store(cursor, context, identity, data),
-        identity=identity,
-        run_key=run_key(context),
-        timezone=timezone,
-        lag=lag,
-        full_every=full_every,
-        now=datetime.now(UTC),
-        keep_ids=not resource.id_is_personal,
-        start_again=_start_again(getattr(run, "conf", None), name, timezone),
-        privacy=applied_rules(privacy),
-        idle_for=idle_for,
-    )
-
-
 def cursor_store(cursor: str | Asset, context: Context, identity: Mapping[str, Any], data: Store) -> CursorStore:
     """Return where a task's cursor is stored.
 
@@ -164,58 +105,36 @@ def cursor_store(cursor: str | Asset, context: Context, identity: Mapping[str, A
     :param data: Where the rows land; an oversized cursor of an asset goes beside it.
     :raises RobofyConfigError: The path cannot be used, or Airflow gives no access to the asset's state.
     """
-    name, resource, project_id, chatbot_id = (identity[one] for one in ("name", "resource", "project_id", "chatbot_id"))
     if isinstance(cursor, Asset):
         overflow = data.beside(".cursor.json")
         overflow.check_length("output_path")
-        key = cursor_key(name, resource, project_id, chatbot_id)
-        return AssetCursorStore(_accessor(cursor, context), key, overflow, str(cursor.uri))
-    found = cursor_file(cursor, name, resource, project_id, chatbot_id)
+        return AssetCursorStore(_accessor(cursor, context), cursor_key(**identity), overflow, str(cursor.uri))
+    found = _file(cursor, identity)
     found.check_length("cursor")
     return FileCursorStore(found)
 
 
-def cursor_state(
-    cursor: str | Asset, context: Context, *, name: str, resource: str, project_id: str | None, chatbot_id: str
-) -> dict[str, Any] | None:
+def cursor_state(cursor: str | Asset, context: Context, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the cursor of a sync as :func:`~airflow_provider_robofy.extract.cursor.cursor_body` reads it.
 
-    :param cursor: A path ending in ``.json``; a folder, in which each sync gets a file of its own; or an asset.
+    :param cursor: As for :func:`cursor_store`.
     :param context: The task's context, which gives access to an asset's state.
-    :param name: The cursor's name.
-    :param resource: What its rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
+    :param identity: As for :func:`cursor_store`.
     :return: For a file its address; for an asset what its state contains, or None.
     :raises RobofyConfigError: The path cannot be used, or Airflow gives no access to the asset's state.
     """
     if isinstance(cursor, Asset):
-        state: dict[str, Any] | None = _accessor(cursor, context).get(
-            cursor_key(name, resource, project_id, chatbot_id)
-        )
+        state: dict[str, Any] | None = _accessor(cursor, context).get(cursor_key(**identity))
         return state
-    return {"file": cursor_file(cursor, name, resource, project_id, chatbot_id).uri}
+    return {"file": _file(cursor, identity).uri}
 
 
-def cursor_file(cursor: str, name: str, resource: str, project_id: str | None, chatbot_id: str) -> Store:
-    """Return the file of a cursor.
-
-    :param cursor: A path ending in ``.json``; or a folder, in which each sync gets a file of its own.
-    :param name: The cursor's name.
-    :param resource: What its rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
-    :raises RobofyConfigError: The path cannot be used.
-    """
+def _file(cursor: str, identity: Mapping[str, Any]) -> Store:
     file = place(cursor, "cursor")
     if file.endswith(".json"):
         return open_store(file)
-    return _in_folder(file.rstrip("/"), name, resource, project_id or "", chatbot_id)
-
-
-def _in_folder(folder: str, *parts: str) -> Store:
-    """Return the file of a cursor in a folder: under its short name, unless one under the full name is there."""
-    short, full = path_component(*parts), full_path_component(*parts)
+    parts = [identity[name] or "" for name in ("name", "resource", "project_id", "chatbot_id")]
+    folder, short, full = file.rstrip("/"), path_component(*parts), full_path_component(*parts)
     if short != full:
         # Earlier versions did not cut names, and where the store takes them a cursor may have one.
         earlier = open_store(f"{folder}/{full}.json")
@@ -238,8 +157,15 @@ def _accessor(asset: Asset, context: Context) -> Any:
         ) from None
 
 
-def _start_again(conf: Any, name: str, timezone: str) -> Cursor | None:
-    """Return where a person asked a run to start: for all of its cursors, or by their names."""
+def start_again(conf: Any, name: str, timezone: str) -> Cursor | None:
+    """Return where a person asked a run to start: for all of its cursors, or by their names.
+
+    :param conf: The run's configuration.
+    :param name: The cursor's name.
+    :param timezone: Zone in which the API's times are read.
+    :return: Where to start, or None: where the stored cursor stands.
+    :raises RobofyConfigError: The configuration is wrong.
+    """
     wish = conf.get(CONF_KEY) if isinstance(conf, dict) else None
     if isinstance(wish, dict):
         if name not in wish:

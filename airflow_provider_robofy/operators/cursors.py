@@ -189,16 +189,13 @@ def _failed_sessions(manifest: Mapping[str, Any]) -> set[str]:
     :raises RobofyConfigError: The file that names them is gone, or another one.
     :raises RobofyLandingError: It cannot be read.
     """
-    uri = manifest.get("failed_uri")
+    uri = str(manifest.get("failed_uri"))
     try:
-        lines = open_store(str(uri)).read().splitlines()
-        names = {str(codec.loads(line)["session_id"]) for line in lines}
-    except FileNotFoundError:
+        names = {str(codec.loads(line)["session_id"]) for line in open_store(uri).read().splitlines()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         names = set()
     except OSError as error:
         raise RobofyLandingError(f"{uri} could not be read ({type(error).__name__}: {error}).") from error
-    except (ValueError, KeyError, TypeError):
-        names = set()
     if len(names) != manifest["sessions_failed"]:
         raise RobofyConfigError(
             f"read: {uri} does not name the {manifest['sessions_failed']} sessions that failed: it is gone or damaged. "

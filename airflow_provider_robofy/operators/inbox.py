@@ -18,7 +18,6 @@ from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
-    failing_at_once,
     landing_store,
     read_limit,
     run_key,
@@ -226,13 +225,11 @@ class RobofyFetchMessagesOperator(RobofyBaseOperator):
         self.max_rejected = read_limit("max_rejected", max_rejected)
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest."""
-        with failing_at_once():
-            context = self.checked(context)
-            # Conversations consist of messages, so the rules for messages hold.
-            privacy = self.hook.connection.privacy_policy(MESSAGES, self.privacy)
-            return land_of_sessions(self, context, find_sessions(self), READINGS[self.rows], privacy)
+        # Conversations consist of messages, so the rules for messages hold.
+        privacy = self.hook.connection.privacy_policy(MESSAGES, self.privacy)
+        return land_of_sessions(self, context, find_sessions(self), READINGS[self.rows], privacy)
 
 
 def find_sessions(task: RobofyFetchMessagesOperator | RobofyFetchLeadsOperator) -> LandedSessions:

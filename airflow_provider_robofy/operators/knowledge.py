@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_robofy.api import codec
 from airflow_provider_robofy.api.client import RobofyClient
@@ -13,35 +18,38 @@ from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.api.overrides import placeholders
 from airflow_provider_robofy.api.times import read_duration
-from airflow_provider_robofy.hooks.lineage import Amount
 from airflow_provider_robofy.hooks.locations import Location
-from airflow_provider_robofy.hooks.metrics import count_uploads, tags_of
+from airflow_provider_robofy.hooks.metrics import count, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.hooks.storage import open_store
-from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, find, kind_of
-from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
-from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of
-from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, read_limit, run_key
-from airflow_provider_robofy.operators.ledgers import Work, sendable
+from airflow_provider_robofy.hooks.storage import landing_root, open_path, open_store, place
+from airflow_provider_robofy.knowledge.documents import TEXTS, Document, Found, Source, find, kind_of
+from airflow_provider_robofy.knowledge.ledger import JOURNAL_SUFFIX, Ledger
+from airflow_provider_robofy.knowledge.lock import LOCK_SUFFIX, LedgerLock
+from airflow_provider_robofy.knowledge.prune import Pruner
+from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of, linked_assets
+from airflow_provider_robofy.knowledge.uploads import AT_A_TIME, Uploader, with_lists
+from airflow_provider_robofy.operators.base import (
+    RobofyBaseOperator,
+    failing_at_once,
+    path_component,
+    read_limit,
+    read_share,
+    run_key,
+)
+from airflow_provider_robofy.triggers.base import default_deferrable, defer, wait_on_worker
 from airflow_provider_robofy.triggers.events import value_of
-from airflow_provider_robofy.triggers.knowledge import KnowledgePoll, RobofyKnowledgeTrigger
-from airflow_provider_robofy.triggers.polling import at_least, default_deferrable, wait_on_worker
+from airflow_provider_robofy.triggers.knowledge import RobofyKnowledgeTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from datetime import timedelta
     from pathlib import Path
 
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
-
-    from airflow_provider_robofy.knowledge.documents import Source
-    from airflow_provider_robofy.knowledge.ledger import Ledger
+    from airflow.providers.common.compat.sdk import Context
 
     Place = str | Path | ObjectStoragePath
 
 CHOICES = ("fail", "resend")
-#: Seconds beyond ``timeout`` after which Airflow ends a deferral whose trigger is dead.
-_BACKSTOP = 300
 
 
 class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
@@ -112,6 +120,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         document that is waited for failed or was not ready in time; the task's retries apply.
     """
 
+    #: Why the ledger could not be closed, or None.
+    _unclosed: RobofyError | None = None
     template_fields: Sequence[str] = (
         "source",
         "text",
@@ -170,21 +180,19 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         self.timeout = read_duration("timeout", timeout).total_seconds()
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Upload what is new or changed, wait for it and prune as far as asked for, and return the manifest."""
-        with failing_at_once():
-            context = self.checked(context)
-            if self.on_uncertain not in CHOICES:
-                raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
-            if self.prune:
-                read_share("prune_limit", self.prune_limit)
-                self._delink_body()
-            manifest, documents = self._upload(context)
-            if self.wait or self.prune:
-                context["ti"].xcom_push(key="manifest", value=manifest)
-                self._wait(manifest, documents)
-            if self.prune:
-                manifest = self._prune(context, manifest)
+        if self.on_uncertain not in CHOICES:
+            raise RobofyConfigError(f"on_uncertain must be one of {', '.join(CHOICES)}, not {self.on_uncertain!r}.")
+        if self.prune:
+            read_share("prune_limit", self.prune_limit)
+            self._delink_body()
+        manifest, documents = self._upload(context)
+        if self.wait or self.prune:
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            self._wait(manifest, documents)
+        if self.prune:
+            manifest = self._prune(context, manifest)
         return manifest
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -195,9 +203,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             manifest: Any = ti.xcom_pull(task_ids=ti.task_id, key="manifest", map_indexes=ti.map_index)
             if (event or {}).get("status") == "timeout":
                 # The event has no names, so one more poll finds out which documents are not ready.
-                poll = KnowledgePoll(manifest["project_id"], manifest["chatbot_id"])
                 watch = ReadyWatch(documents_in(manifest))
-                if watch.judge(poll(self.client, [None])[None]) is None:
+                if watch.judge(linked_assets(self.client, manifest["project_id"], manifest["chatbot_id"])) is None:
                     raise self._too_long(watch.waiting_for())
             else:
                 value_of(event, on_timeout=self._too_long("its trigger has timed out"))
@@ -208,48 +215,70 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
 
         :raises RobofyError: The run was stopped, uploads are uncertain, or too many failed.
         """
-        work, started_at = self._work(), _now()
-        with work.locked_ledger(run_key(context)) as ledger:
-            found = self._find(work.sources)
-            for source in work.sources:
+        started_at = _now()
+        with self._ledger(context) as (ledger, sources):
+            found = self._find(sources)
+            for source in sources:
                 self.lineage.read(Location.of(source.folder_uri()))
             uploader = Uploader(
-                **work.ids,
+                **self.ids(),
                 metadata=self._metadata(),
                 ledger=ledger,
-                client=lambda: RobofyClient(self.hook.connection.settings),
+                clients=[RobofyClient(self.hook.connection.settings) for _ in range(AT_A_TIME)],
                 run_key=run_key(context),
                 resend=self.on_uncertain == "resend",
             )
-            try:
-                report = self.ending_when_killed(uploader).run(found.documents, found.refused)
-            finally:
-                unclosed = self._close(ledger)
+            self.ending_when_killed(uploader).run(found.documents, found.refused)
         about = {
-            **work.ids,
-            "source": work.label.split("\n"),
-            "ledger_uri": work.store.uri,
+            **self.ids(),
+            "source": ledger.identity["source"].split("\n"),
+            "ledger_uri": ledger.store.uri,
             "run_key": run_key(context),
             "hidden": found.hidden,
-            "requests": uploader.requests,
             "started_at": started_at,
             "finished_at": _now(),
         }
-        manifest = report.manifest(
-            about,
-            found=len(found.documents) + len(found.refused),
-            beside=work.lists_store(run_key(context)),
-        )
-        uploaded = Amount(size=manifest["bytes_uploaded"], files=manifest["counts"]["uploaded"])
-        self.lineage.wrote(self.location_of("knowledge", **work.ids), uploaded)
-        count_uploads(manifest["counts"], tags_of(self))
-        self._log_counts(manifest["counts"])
+        beside = ledger.store.beside(_lists_suffix(run_key(context)))
+        manifest = uploader.manifest(about, found=len(found.documents) + len(found.refused), beside=beside)
+        uploaded = {"size": manifest["bytes_uploaded"], "files": manifest["counts"]["uploaded"]}
+        self.lineage.wrote(self.location_of("knowledge", **self.ids()), uploaded)
+        self._count(manifest["counts"])
         if not manifest["counts"]["found"]:
             self.log.warning("The source exists, but has no documents.")
-        if error := report.verdict(max_failed=self.max_failed) or unclosed:
+        if error := uploader.verdict(max_failed=self.max_failed) or self._unclosed:
             context["ti"].xcom_push(key="manifest", value=manifest)
             raise error
-        return manifest, documents_of(report.lists())
+        return manifest, documents_of(uploader.lists())
+
+    @contextmanager
+    def _ledger(self, context: Context) -> Iterator[tuple[Ledger, list[Source]]]:
+        """Lock the ledger, load it, and close it at the end. Yield it and the sources, none where there is a text.
+
+        If it cannot be closed, the error is kept and not raised, so that it replaces no other.
+
+        :raises RobofyConfigError: An argument cannot be used; the message names it.
+        :raises RobofyLedgerError: Another run uses the ledger, or it cannot be used.
+        """
+        ids, sources = self.ids(), _sources(self.source)
+        label = "\n".join(sorted(source.uri for source in sources)) or f"text:{self.name}"
+        store = open_store(_ledger_uri(self.ledger_path, ids, label))
+        store.check_length("ledger_path", JOURNAL_SUFFIX, LOCK_SUFFIX, _lists_suffix(""))
+        if inside := [source.uri for source in sources if source.holds(store.fs, store.path)]:
+            raise RobofyConfigError(
+                f"The ledger {store.uri} would lie in the source {inside[0]}, and be taken for a document. Set "
+                "ledger_path, or [robofy] landing_root, to a place outside of it."
+            )
+        with LedgerLock(store, run_key(context)) as lock:
+            ledger = Ledger(store, {**ids, "source": label}, lock.owned)
+            ledger.load()
+            try:
+                yield ledger, sources
+            finally:
+                try:
+                    ledger.close()
+                except RobofyError as error:
+                    self.log.warning("The ledger could not be closed: %s", error)
+                    self._unclosed = error
 
     def _delink_body(self) -> dict[str, Any]:
         """Return the body of a delink, with placeholders.
@@ -281,80 +310,62 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
 
         The source is listed again and the ledger read again: while the task waited, both may have changed.
         """
-        work = self._work()
         body = self._delink_body()
         used = placeholders([body, self.hook.connection.settings.path_of("delink_asset")])
-        pruned, unclosed, skipped = Pruned(), None, None
-        with work.locked_ledger(run_key(context)) as ledger:
-            found = self._find(work.sources)
+        skipped = None
+        with self._ledger(context) as (ledger, sources):
+            pruner = Pruner(
+                ledger=ledger,
+                client=self.client,
+                ids=self.ids(),
+                body=body,
+                needed=[name for name in ASSET_IDS if name in used],
+                limit=read_share("prune_limit", self.prune_limit),
+                run_key=run_key(context),
+                resend=self.on_uncertain == "resend",
+            )
+            found = self._find(sources)
             if failed := manifest["counts"]["failed"] or len(found.refused):
                 skipped = f"failed documents: {failed}"
                 self.log.warning("Nothing is pruned, because not all documents are known to be there: %s.", skipped)
             else:
-                pruner = Pruner(
-                    ledger=ledger,
-                    client=self.client,
-                    list_assets=lambda: KnowledgePoll(**work.ids)(self.client, [None])[None],
-                    ids=work.ids,
-                    body=body,
-                    needed=[name for name in ASSET_IDS if name in used],
-                    limit=read_share("prune_limit", self.prune_limit),
-                    run_key=run_key(context),
-                    resend=self.on_uncertain == "resend",
-                )
                 # Removed is what neither listing of the source had.
                 uploaded = {item["name"] for item in documents_in(manifest)}
-                try:
-                    pruned = pruner.run(uploaded | {document.name for document in found.documents})
-                finally:
-                    unclosed = self._close(ledger)
-        counts = {name: len(items) for name, items in pruned.lists().items()}
-        count_uploads(counts, tags_of(self))
-        self._log_counts(counts)
+                pruner.run(uploaded | {document.name for document in found.documents})
+        counts = {name: len(items) for name, items in pruner.lists().items()}
+        self._count(counts)
         manifest = with_lists(
             {**manifest, "counts": {**manifest["counts"], **counts}, "prune_skipped": skipped},
-            {**lists_in(manifest), **pruned.lists()},
-            beside=work.lists_store(run_key(context)),
+            {**lists_in(manifest), **pruner.lists()},
+            beside=ledger.store.beside(_lists_suffix(run_key(context))),
         )
-        if error := pruned.verdict() or unclosed:
+        if error := pruner.verdict() or self._unclosed:
             context["ti"].xcom_push(key="manifest", value=manifest)
             raise error
         return manifest
 
-    def _log_counts(self, counts: dict[str, int]) -> None:
-        shown = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    def _count(self, counts: dict[str, int]) -> None:
+        """Log counts, and send them as metrics."""
+        count("robofy.knowledge", counts, tags_of(self))
+        shown = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
         self.log.info("Documents of agent %s: %s", self.hook.chatbot_id(self.chatbot_id), shown)
-
-    def _close(self, ledger: Ledger) -> RobofyError | None:
-        """Close the ledger, and return the error instead of raising it, so that it replaces no other."""
-        try:
-            ledger.close()
-        except RobofyError as error:
-            self.log.warning("The ledger could not be closed: %s", error)
-            return error
-        return None
 
     def _wait(self, manifest: dict[str, Any], documents: list[dict[str, Any]]) -> None:
         """Wait until the documents are ready: on the worker, or deferred."""
         if not documents:
             return
-        ids = {name: manifest[name] for name in ("project_id", "chatbot_id")}
-        watch, deadline = ReadyWatch(documents), time.time() + self.timeout
+        trigger = RobofyKnowledgeTrigger(
+            project_id=manifest["project_id"],
+            chatbot_id=manifest["chatbot_id"],
+            documents=documents,
+            robofy_conn_id=self.robofy_conn_id,
+            poll_interval=self.poll_interval,
+            deadline=time.time() + self.timeout,
+        )
         if self.deferrable:
-            self.defer(
-                trigger=RobofyKnowledgeTrigger(
-                    **ids,
-                    documents=documents,
-                    robofy_conn_id=self.robofy_conn_id,
-                    poll_interval=at_least(self.poll_interval),
-                    deadline=deadline,
-                ),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
-            )
-        poll = KnowledgePoll(**ids)
-        if wait_on_worker(self.client, poll, watch, interval=self.poll_interval, deadline=deadline) is None:
-            raise self._too_long(watch.waiting_for())
+            defer(self, trigger)
+        if wait_on_worker(self, trigger) is None:
+            raise self._too_long(trigger.watch.waiting_for())
 
     def _too_long(self, what: str) -> RobofyDataError:
         return RobofyDataError(
@@ -362,15 +373,8 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
             "retry waits for them; or raise timeout."
         )
 
-    def _work(self) -> Work:
-        ids = {
-            "project_id": self.hook.project_id(self.project_id),
-            "chatbot_id": self.hook.chatbot_id(self.chatbot_id),
-        }
-        return Work.of(ids, source=self.source, name=self.name, ledger_path=self.ledger_path)
-
     def _text_document(self) -> Document:
-        name = sendable("name", str(self.name).strip())
+        name = _sendable("name", str(self.name).strip())
         if kind_of(name) not in TEXTS:
             raise RobofyConfigError(f"name={name!r} must end in one of {', '.join(f'.{kind}' for kind in TEXTS)}.")
         content = str(self.text).encode(errors="surrogatepass")
@@ -380,7 +384,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
         if self.metadata is None:
             return None
         if isinstance(self.metadata, str):
-            return sendable("metadata", self.metadata)
+            return _sendable("metadata", self.metadata)
         try:
             return json.dumps(self.metadata, sort_keys=True)
         except (TypeError, ValueError):
@@ -406,21 +410,57 @@ def lists_in(manifest: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in lists.items() if name in manifest["counts"]}
 
 
-def read_share(name: str, value: Any) -> float:
-    """Return a share, after checking that it is a number from 0 to 1.
-
-    :param name: Name of the argument, for the error.
-    :param value: The share that the user gave; a rendered template is text.
-    :raises RobofyConfigError: It is anything else.
-    """
-    try:
-        share = float("" if isinstance(value, bool) else value)
-    except (TypeError, ValueError):
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise RobofyConfigError(f"{name}={str(value)[:40]!r} must be a number from 0 to 1, such as 0.2 for a fifth.")
-    return share
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _sendable(argument: str, text: str) -> str:
+    """Return a text, after checking that it can be written as UTF-8.
+
+    :param argument: Name of the operator's argument, for the error.
+    :param text: The text.
+    :raises RobofyConfigError: It has half a character, as a broken emoji or a file name in another encoding has.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="backslashreplace").decode()[:100]
+        raise RobofyConfigError(f"{argument}={shown!r} has half a character, which UTF-8 cannot write.") from None
+    return text
+
+
+def _sources(source: Any) -> list[Source]:
+    if source is None:
+        return []
+    given = source if isinstance(source, list | tuple) else [source]
+    places = [one if isinstance(one, ObjectStoragePath) else str(one).strip() for one in given]
+    if not places or not all(map(str, places)):
+        raise RobofyConfigError("source is empty: give at least one path, and no empty one.")
+    paths = [open_path(place(one, "source")) if isinstance(one, str) else one for one in places]
+    return [Source(path.fs, path.path, _sendable("source", str(path))) for path in paths]
+
+
+def _ledger_uri(ledger_path: str | None, ids: dict[str, str], label: str) -> str:
+    uri = _sendable("ledger_path", str(ledger_path or "").strip())
+    if uri and not uri.endswith(".json"):
+        raise RobofyConfigError(f"ledger_path must end in .json, but is {uri!r}.")
+    if uri:
+        return place(uri, "ledger_path")
+    root = landing_root()
+    if not root:
+        raise RobofyConfigError(
+            "There is no place for the ledger of uploads: set ledger_path on the operator, or landing_root in "
+            "Airflow's config section [robofy] (AIRFLOW__ROBOFY__LANDING_ROOT)."
+        )
+    # The last word of the source is for people; the hash keeps the ledgers of two sources apart.
+    word = re.sub(r"[^A-Za-z0-9]+", "-", label.rstrip("/*").rpartition("/")[2]).strip("-")[:40]
+    file = f"{word or 'source'}-{_hash(label)[:16]}.json"
+    return "/".join([root, "knowledge", path_component(ids["project_id"]), path_component(ids["chatbot_id"]), file])
+
+
+def _lists_suffix(key: str) -> str:
+    return f".{_hash(key)[:12]}.manifest.json"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

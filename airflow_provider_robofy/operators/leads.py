@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.endpoints import list_leads
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.transcript import SessionLeads
-from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.base import failing_at_once
 from airflow_provider_robofy.operators.inbox import find_sessions, land_of_sessions
 from airflow_provider_robofy.operators.listing import NOT_WITH_CURSOR, RobofyListingOperator
 from airflow_provider_robofy.resources import LEADS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Asset, Context
+    from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.api.envelopes import Rows
@@ -129,30 +126,22 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
     def __init__(
         self,
         *,
-        output_path: str | None = None,
         project_id: str | int | None = None,
-        chatbot_id: str | None = None,
-        since: datetime | str | None = None,
         until: datetime | str | None = None,
-        lag: timedelta | float = timedelta(minutes=10),
-        cursor: str | Asset | None = None,
-        cursor_name: str | None = None,
-        advance_cursor: bool = True,
-        full_every: timedelta | float | None = None,
-        skip_if_empty: bool = True,
         sessions: dict[str, Any] | str | None = None,
         shard: tuple[int, int] | list[int] | None = None,
         max_concurrency: int = 8,
-        privacy: Mapping[str, str] | None = None,
-        defuse_formulas: bool = True,
-        max_rejected: int = 0,
-        robofy_conn_id: str = RobofyHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
-        if cursor is not None and until is not None:
+        super().__init__(**kwargs)
+        self.project_id = project_id
+        self.until = until
+        self.sessions = sessions
+        self.shard = shard
+        self.max_concurrency = max_concurrency
+        if self.cursor is not None and until is not None:
             raise RobofyConfigError(NOT_WITH_CURSOR)
-        given = {"chatbot_id": chatbot_id, "since": since, "until": until, "cursor": cursor}
-        clash = [name for name, value in given.items() if value is not None]
+        clash = [name for name in ("chatbot_id", "since", "until", "cursor") if getattr(self, name) is not None]
         if sessions is not None and clash:
             raise RobofyConfigError(
                 f"sessions does not go together with {', '.join(clash)}: the sessions name the agent, and all their "
@@ -160,27 +149,6 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
             )
         if sessions is None and shard is not None:
             raise RobofyConfigError("shard has no effect without sessions: set sessions too, or leave shard out.")
-        super().__init__(
-            output_path=output_path,
-            chatbot_id=chatbot_id,
-            since=since,
-            lag=lag,
-            cursor=cursor,
-            cursor_name=cursor_name,
-            advance_cursor=advance_cursor,
-            full_every=full_every,
-            skip_if_empty=skip_if_empty,
-            privacy=privacy,
-            defuse_formulas=defuse_formulas,
-            max_rejected=max_rejected,
-            robofy_conn_id=robofy_conn_id,
-            **kwargs,
-        )
-        self.project_id = project_id
-        self.until = until
-        self.sessions = sessions
-        self.shard = shard
-        self.max_concurrency = max_concurrency
         self.remember_given()
 
     def listing(self) -> tuple[str | None, str, Call[Rows], str]:
@@ -188,18 +156,16 @@ class RobofyFetchLeadsOperator(RobofyListingOperator):
         project_id, chatbot_id = self.hook.project_id(self.project_id), self.hook.chatbot_id(self.chatbot_id)
         return project_id, chatbot_id, list_leads(project_id, chatbot_id), self.hook.connection.leads_order
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest.
 
         :param context: The context that Airflow passes.
         :return: The manifest.
         """
         if self.sessions is None:
-            return super().execute(context)
-        with failing_at_once():
-            context = self.checked(context)
-            sessions = find_sessions(self)
-            project_id = self.hook.project_id(self.project_id or sessions.project_id)
-            sessions = replace(sessions, manifest={**sessions.manifest, "project_id": project_id})
-            privacy = self.hook.connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
-            return land_of_sessions(self, context, sessions, SessionLeads, privacy)
+            return super().work(context)
+        sessions = find_sessions(self)
+        project_id = self.hook.project_id(self.project_id or sessions.project_id)
+        sessions = replace(sessions, manifest={**sessions.manifest, "project_id": project_id})
+        privacy = self.hook.connection.privacy_policy(LEADS, self.privacy, of_sessions=True)
+        return land_of_sessions(self, context, sessions, SessionLeads, privacy)

@@ -12,10 +12,10 @@ from airflow_provider_robofy.api.endpoints import SNAPSHOTS_OF, snapshot
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyNotFoundError
 from airflow_provider_robofy.extract.landing import Landing
 from airflow_provider_robofy.extract.manifest import Manifest, identity
-from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, UNKNOWN, rejected_line
+from airflow_provider_robofy.extract.rows import NO_OBJECT, TAKEN_NAME, TOO_DEEP, rejected_line
 from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of
 from airflow_provider_robofy.hooks.robofy import RobofyHook
-from airflow_provider_robofy.operators.base import RobofyBaseOperator, failing_at_once, landing_store, run_key
+from airflow_provider_robofy.operators.base import RobofyBaseOperator, landing_store, run_key
 from airflow_provider_robofy.resources import CHATBOT_ID, POSITION, PROJECT_ID, SNAPSHOTS
 
 if TYPE_CHECKING:
@@ -77,38 +77,34 @@ class RobofySnapshotOperator(RobofyBaseOperator):
         self.missing = missing
         self.remember_given()
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def work(self, context: Context) -> dict[str, Any]:
         """Fetch, land and return the manifest.
 
         :param context: The context that Airflow passes.
         :return: The manifest.
         """
-        with failing_at_once():
-            context = self.checked(context)
-            if self.resource not in SNAPSHOTS_OF:
-                raise RobofyConfigError(
-                    f"resource={str(self.resource)[:40]!r} must be one of {', '.join(SNAPSHOTS_OF)}."
-                )
-            connection = self.hook.connection
-            needed = self.resource == "agents"
-            project_id = self.hook.project_id(self.project_id) if needed else self.project_id or connection.project_id
-            project_id = None if project_id is None else str(project_id)
-            policy = connection.privacy_policy(SNAPSHOTS, None)
-            try:
-                with self.client as client:
-                    manifest = self._land(client, context, project_id, policy)
-            except RobofyNotFoundError as error:
-                if self.missing == "skip":
-                    raise AirflowSkipException(f"{self.resource}: {error}") from None
-                raise
-            count_fetch(manifest, [client], tags_of(self))
-            if manifest["rejected"]:
-                self.lineage.landed(manifest)
-                context["ti"].xcom_push(key="manifest", value=manifest)
-                raise RobofyDataError(
-                    f"{manifest['rejected']} of {manifest['received']} rows were rejected. They are in "
-                    f"{manifest['rejected_uri']} with the reasons; the others landed in {manifest['uri']}."
-                )
+        if self.resource not in SNAPSHOTS_OF:
+            raise RobofyConfigError(f"resource={str(self.resource)[:40]!r} must be one of {', '.join(SNAPSHOTS_OF)}.")
+        connection = self.hook.connection
+        needed = self.resource == "agents"
+        project_id = self.hook.project_id(self.project_id) if needed else self.project_id or connection.project_id
+        project_id = None if project_id is None else str(project_id)
+        policy = connection.privacy_policy(SNAPSHOTS, None)
+        try:
+            with self.client as client:
+                manifest = self._land(client, context, project_id, policy)
+        except RobofyNotFoundError as error:
+            if self.missing == "skip":
+                raise AirflowSkipException(f"{self.resource}: {error}") from None
+            raise
+        count_fetch(manifest, [client], tags_of(self))
+        if manifest["rejected"]:
+            self.lineage.landed(manifest)
+            context["ti"].xcom_push(key="manifest", value=manifest)
+            raise RobofyDataError(
+                f"{manifest['rejected']} of {manifest['received']} rows were rejected. They are in "
+                f"{manifest['rejected_uri']} with the reasons; the others landed in {manifest['uri']}."
+            )
         self.report_landed(context, manifest)
         return manifest
 
@@ -129,8 +125,6 @@ class RobofySnapshotOperator(RobofyBaseOperator):
             "mode": "full",
             "project_id": project_id,
             "chatbot_id": "",
-            "since": None,
-            "until": None,
             "run_key": run_key(context),
         }
         store = landing_store(self.output_path, context, SNAPSHOTS.name, self.resource, project_id or "")
@@ -162,17 +156,9 @@ class RobofySnapshotOperator(RobofyBaseOperator):
                     **common,
                     **landing.facts(data, rejected),
                     received=received,
-                    duplicates=0,
-                    outside_window=0,
-                    undated=0,
-                    future=0,
                     pages=pages,
                     requests=client.requests,
                     end_marker=end_marker,
-                    first_at=None,
-                    last_at=None,
-                    row_order=UNKNOWN,
-                    cursor_generation=None,
                     privacy=policy.rules if policy else None,
                     started_at=started,
                     finished_at=datetime.now(UTC).isoformat(),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy import __version__
 from airflow_provider_robofy.get_provider_info import get_provider_info
-from airflow_provider_robofy.probe.findings import TOPICS
+from airflow_provider_robofy.probe.questions import TOPICS
 from airflow_provider_robofy.probe.words import counted
 
 if TYPE_CHECKING:
-    from airflow_provider_robofy.probe.findings import Finding
+    from airflow_provider_robofy.probe.questions import Finding
     from airflow_provider_robofy.probe.survey import Survey
 
 #: Version of the JSON report: raised when the meaning of a field changes.
@@ -130,6 +130,8 @@ def _settings(survey: Survey) -> dict[str, Any]:
 
 def _settings_lines(survey: Survey, conn_id: str | None) -> list[str]:
     settings = _settings(survey)
+    if not settings and survey.ended:
+        return ["SETTINGS TO COPY: none found. The probe ended early, so the connection may need some."]
     if not settings:
         sure = "as far as was seen" if survey.complete else "by what was found; some questions are open (marked ?)"
         return [f"SETTINGS TO COPY: none. The connection fits this account, {sure}."]

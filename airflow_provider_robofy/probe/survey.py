@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import endpoints
-from airflow_provider_robofy.probe.ask import Asker, Bounds
-from airflow_provider_robofy.probe.others import about_endpoint, no_id
-from airflow_provider_robofy.probe.questions import about_answers, about_listing
-from airflow_provider_robofy.probe.seen import Listing, compare
-from airflow_provider_robofy.probe.shapes import NO_ROWS, Failure, ids_of
-from airflow_provider_robofy.probe.times import ZoneEvidence
+from airflow_provider_robofy.probe.ask import NO_ROWS, Answer, Asker, Bounds, Failure
+from airflow_provider_robofy.probe.questions import (
+    Finding,
+    about_answers,
+    about_endpoint,
+    about_listing,
+    no_id,
+    zones_of,
+)
+from airflow_provider_robofy.probe.seen import Listing, id_of, objects
+from airflow_provider_robofy.probe.times import ZoneEvidence, moment
 from airflow_provider_robofy.probe.words import ID_NAMES, Names
 from airflow_provider_robofy.resources import LEADS, MESSAGES, SESSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from airflow_provider_robofy.api.call import Call
     from airflow_provider_robofy.hooks.connection import RobofyConnection
-    from airflow_provider_robofy.probe.findings import Finding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +75,9 @@ def probe(
     """
     bounds = bounds or Bounds()
     asker = Asker(connection, bounds)
-    names, zone = Names(reveal=reveal), ZoneEvidence()
-    leads, sessions, messages = (Listing(one, connection, names, zone) for one in (LEADS, SESSIONS, MESSAGES))
-    others: list[Finding] = []
+    zone, others = ZoneEvidence(), list[Finding]()
+    seen = partial(Listing, connection=connection, names=Names(reveal=reveal), zone=zone)
+    leads, sessions, messages = (seen(one, runs=[]) for one in (LEADS, SESSIONS, MESSAGES))
     with asker.client:
         asker.reserved = min(1, bounds.max_requests - 1)  # for the second read of leads
         project_id, chatbot_id = connection.project_id, connection.chatbot_id
@@ -83,32 +87,31 @@ def probe(
         if project_id and not chatbot_id:
             chatbot_id = _first_id(asker, endpoints.list_agents(project_id), "chatbot_id", others)
         if project_id and chatbot_id:
-            _read(asker, endpoints.list_leads(project_id, chatbot_id), leads, bounds.lead_pages)
+            leads = seen(LEADS, runs=[asker.read(endpoints.list_leads(project_id, chatbot_id), bounds.lead_pages)])
         if chatbot_id:
-            ids = _read(asker, endpoints.list_sessions(chatbot_id), sessions, bounds.session_pages)[: bounds.sessions]
-            _read_messages(asker, chatbot_id, ids, messages)
-            if ids and project_id and leads.pages and not leads.end_markers:
-                # The leads of one session are a listing so short that its end is seen.
-                few = Listing(LEADS, connection, names, zone)
-                _read(asker, endpoints.list_leads(project_id, chatbot_id, session_id=ids[0]), few, 1)
-                leads.end_markers += few.end_markers
-        for listing in (leads, sessions):
-            if listing.first_at is not None and listing.times.different:
-                zone.newest(max(listing.times.different), listing.first_at)
-        others += _ask_others(asker, project_id, chatbot_id, names, zone)
+            sessions = seen(SESSIONS, runs=[asker.read(endpoints.list_sessions(chatbot_id), bounds.session_pages)])
+            ids = _ids_of(sessions.rows, ("session_id",))
+            messages = seen(MESSAGES, runs=_read_messages(asker, chatbot_id, ids[: bounds.sessions]))
+            if ids and project_id and leads.answers and not leads.ends:
+                of_one = endpoints.list_leads(project_id, chatbot_id, session_id=ids[0])
+                leads = replace(leads, short=asker.read(of_one, 1))
+        for endpoint, answer in _ask_others(asker, project_id, chatbot_id):
+            zone.hints |= zones_of(answer) if isinstance(answer, Answer) else set()
+            others.append(about_endpoint(endpoint, answer, leads.names))
         asker.reserved = 0
-        if leads.first_page and project_id and chatbot_id:
+        if project_id and chatbot_id and leads.answers and leads.by_id(leads.answers[0]):
             asker.pause(bounds.wait)
             if meanwhile is not None:
                 meanwhile()
-            _read_again(asker, endpoints.list_leads(project_id, chatbot_id), leads)
-    asked = [listing for listing in (leads, sessions) if listing.reads]
-    if sessions.pages and sessions.shape.trouble != NO_ROWS:
+            leads = replace(leads, again=asker.read(endpoints.list_leads(project_id, chatbot_id), 1))
+    _add_times(zone, leads, sessions)
+    asked = [listing for listing in (leads, sessions) if listing.runs]
+    if sessions.answers and sessions.worst.trouble != NO_ROWS:
         asked.append(messages)
     findings = [finding for listing in asked for finding in about_listing(listing)]
     return Survey(
         connection=connection,
-        findings=[*findings, *others, *about_answers(asker.answers)],
+        findings=[*findings, *others, *about_answers(asker.heads)],
         requests=asker.requests,
         seconds=asker.seconds,
         ended=asker.ended,
@@ -116,80 +119,59 @@ def probe(
     )
 
 
+def _ids_of(rows: Sequence[Any], names: Sequence[str]) -> list[str]:
+    """Return the ids of rows, for the calls that follow; they are not written."""
+    return [str(row_id) for row in objects(rows) if (row_id := id_of(row, names)) is not None]
+
+
 def _first_id(asker: Asker, call: Call[Any], name: str, findings: list[Finding]) -> str | None:
     """Return the first id of a listing; where there is none, add a finding that says so."""
     answer = asker.ask(call)
-    rows = answer.rows.items if not isinstance(answer, Failure) and answer.rows else []
-    found = ids_of(rows, ID_NAMES[call.endpoint])
-    if found:
-        return found[0]
+    ids = [] if isinstance(answer, Failure) else _ids_of(answer.items, ID_NAMES[call.endpoint])
+    if ids:
+        return ids[0]
     why = answer.what if isinstance(answer, Failure) else "none was found in the answer"
     findings.append(no_id(name, call.endpoint, why))
     return None
 
 
-def _read(asker: Asker, call: Call[Any], listing: Listing, pages: int) -> list[str]:
-    """Read the first pages of a listing, and return the ids of their rows: for asking on only."""
-    ids: list[str] = []
-    token: str | None = None
-    listing.begin()
-    for number, answer in enumerate(islice(asker.pages(call), pages)):
-        if isinstance(answer, Failure):
-            listing.stopped = answer
-            listing.failure = None if number else answer
-            break
-        listing.take(answer, asker.at, token)
-        if answer.rows is not None:
-            token = answer.rows.token
-            ids += ids_of(answer.rows.items, (listing.resource.id or "",))
-    return ids
-
-
-def _read_messages(asker: Asker, chatbot_id: str, session_ids: list[str], messages: Listing) -> None:
+def _read_messages(asker: Asker, chatbot_id: str, session_ids: list[str]) -> list[list[Answer | Failure]]:
+    runs: list[list[Answer | Failure]] = []
     for session_id in session_ids:
-        _read(asker, endpoints.list_session_messages(chatbot_id, session_id), messages, 2)
-        if messages.failure is not None:
-            return
+        runs.append(asker.read(endpoints.list_session_messages(chatbot_id, session_id), 2))
+        if isinstance(runs[-1][0], Failure):
+            break
+    return runs
 
 
-def _read_again(asker: Asker, call: Call[Any], leads: Listing) -> None:
-    """Read the first page of leads again, to see which came, changed or vanished since."""
-    again = Listing(LEADS, leads.connection, leads.names, leads.zone)
-    _read(asker, call, again, 1)
-    if again.shape.trouble == NO_ROWS:
-        again.failure = Failure(what="no list of rows was found in the answer")
-    leads.second = again.failure
-    if again.failure or leads.first_at is None or again.first_at is None:
-        return
-    for row_id in again.seen.keys() - leads.seen.keys():
-        if (at := again.seen[row_id][1]) is not None:
-            leads.zone.came(at, leads.first_at, again.first_at)
-    seconds = max((again.first_at - leads.first_at).total_seconds(), 0.0)
-    leads.second = {"seconds": round(seconds), **compare(leads, again)}
-
-
-def _ask_others(
-    asker: Asker, project_id: str | None, chatbot_id: str | None, names: Names, zone: ZoneEvidence
-) -> Iterator[Finding]:
-    """Ask the other endpoints, as far as the ids are known, and yield a finding about each."""
+def _ask_others(asker: Asker, project_id: str | None, chatbot_id: str | None) -> Iterator[tuple[str, Answer | Failure]]:
+    """Ask the other endpoints, as far as the ids are known, and yield their names with what came of it."""
     calls: list[Call[Any]] = [
-        endpoints.list_projects(),
-        endpoints.account_limit(),
-        endpoints.account_details(),
-        endpoints.message_stats(),
-    ]
+        endpoints.list_projects(), endpoints.account_limit(), endpoints.account_details(), endpoints.message_stats()
+    ]  # fmt: skip
     if project_id:
         calls += [endpoints.retrieve_project(project_id), endpoints.list_agents(project_id)]
     if project_id and chatbot_id:
-        calls += [
-            endpoints.retrieve_agent(project_id, chatbot_id),
-            endpoints.retrieve_agent_settings(project_id, chatbot_id),
-            endpoints.list_linked_assets(project_id, chatbot_id),
-            endpoints.get_crawl_status(project_id, chatbot_id),
-        ]
+        of_agent = (
+            endpoints.retrieve_agent, endpoints.retrieve_agent_settings, endpoints.list_linked_assets,
+            endpoints.get_crawl_status,
+        )  # fmt: skip
+        calls += [make(project_id, chatbot_id) for make in of_agent]
     for call in calls:
         answer = asker.ask(call)
-        if isinstance(answer, Failure) and not answer.asked:
-            continue
-        zone.hints.update(() if isinstance(answer, Failure) else answer.zones)
-        yield about_endpoint(call.endpoint, answer, names)
+        if isinstance(answer, Answer) or answer.asked:
+            yield call.endpoint, answer
+
+
+def _add_times(zone: ZoneEvidence, leads: Listing, sessions: Listing) -> None:
+    """Add the newest times, and those of leads that came between the two reads, to the evidence of the zone."""
+    for listing in (leads, sessions):
+        if listing.times.moments:
+            zone.newest(max(listing.times.moments), listing.answers[0].at)
+    known = {leads.id_of(row) for row in leads.rows} | {None}
+    for again in leads.again:
+        if isinstance(again, Answer):
+            for row in objects(again.items):
+                at = moment(row.get(leads.times.name or ""))
+                if at is not None and leads.id_of(row) not in known:
+                    zone.came(at, leads.answers[0].at, again.at)

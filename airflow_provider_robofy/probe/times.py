@@ -164,7 +164,7 @@ def offset_of(zone: str, now: datetime) -> int:
     return int(offset.total_seconds())
 
 
-def said_offset(seconds: float) -> str:
+def offset_text(seconds: float) -> str:
     """Return an offset as people write it, such as ``UTC+05:30``.
 
     :param seconds: East of UTC.
@@ -173,7 +173,7 @@ def said_offset(seconds: float) -> str:
     return f"UTC{'-' if seconds < 0 else '+'}{minutes // 60:02d}:{minutes % 60:02d}"
 
 
-def said_span(seconds: float) -> str:
+def span_text(seconds: float) -> str:
     """Return a span of time roughly, such as ``2 h 5 min``.
 
     :param seconds: Its length; a sign is left out.

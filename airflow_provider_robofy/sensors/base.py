@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +19,13 @@ from airflow_provider_robofy.api.errors import RobofyError
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.base import RobofyConnected, failing_at_once
+from airflow_provider_robofy.triggers.base import at_least, default_deferrable, defer
 from airflow_provider_robofy.triggers.events import value_of
-from airflow_provider_robofy.triggers.polling import at_least, default_deferrable
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
-
-#: Seconds after the sensor's own timeout at which Airflow ends a deferral whose trigger has died.
-_BACKSTOP = 300
 
 
 class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
@@ -58,38 +54,25 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
         self.deferrable = default_deferrable() if deferrable is None else deferrable
 
     @abstractmethod
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyWaitTrigger:
+    def trigger(self, **waiting: Any) -> RobofyWaitTrigger:
         """Return the trigger that polls as this sensor does.
 
-        :param poll_interval: Seconds between two polls.
-        :param deadline: Unix time at which the wait ends.
+        :param waiting: The trigger's ``robofy_conn_id``, ``poll_interval`` and ``deadline``.
         """
 
     @cached_property
     def _trigger(self) -> RobofyWaitTrigger:
         # Poke and reschedule mode use the trigger's poll and its decision, without running it.
-        return self.trigger(poll_interval=self.poke_interval, deadline=0)
+        return self.trigger(robofy_conn_id=self.robofy_conn_id, poll_interval=self.poke_interval, deadline=0)
 
     def poke(self, context: Context) -> PokeReturnValue:  # noqa: ARG002 - Airflow's signature
         try:
-            value = self._poll()
+            value = self._trigger.poll_once(self.client, self.hook.connection)
         except RobofyError as error:
             if error.permanent and self.silent_fail and not (self.soft_fail or self.never_fail):
                 raise AirflowFailException(str(error)) from None  # the only kind that silent_fail lets pass
             raise
         return PokeReturnValue(is_done=value is not None, xcom_value=value)
-
-    def _poll(self) -> Any:
-        """Return the task's result, or None while the wait goes on."""
-        watch = self._trigger.watch
-        poll = self._trigger.poll(self.hook.connection)
-        try:
-            question = self._trigger.question(self.hook.connection)
-            answers = poll(self.client, [question])
-        except RobofyError as error:
-            watch.tolerate(error)
-            return None
-        return watch.judge(answers[question])
 
     def execute(self, context: Context) -> Any:
         """Poll once, then wait in the sensor's mode."""
@@ -106,11 +89,8 @@ class RobofyBaseSensor(RobofyConnected, BaseSensorOperator):
                 raise self._skipped(error) from None
             if result:
                 return result.xcom_value
-            self.defer(
-                trigger=self.trigger(poll_interval=self.poke_interval, deadline=deadline),
-                method_name="execute_complete",
-                timeout=timedelta(seconds=self.timeout + _BACKSTOP),
-            )
+            waiting = {"robofy_conn_id": self.robofy_conn_id, "poll_interval": self.poke_interval}
+            defer(self, self.trigger(**waiting, deadline=deadline))
         return None  # never: a deferral is an exception
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:

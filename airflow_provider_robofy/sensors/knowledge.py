@@ -54,14 +54,9 @@ class RobofyCrawlSensor(RobofyBaseSensor):
         self.project_id = project_id
         self.chatbot_id = chatbot_id
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyCrawlTrigger:
-        return RobofyCrawlTrigger(
-            project_id=self.hook.project_id(self.project_id),
-            chatbot_id=self.hook.chatbot_id(self.chatbot_id),
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
+    def trigger(self, **waiting: Any) -> RobofyCrawlTrigger:
+        project_id, chatbot_id = self.ids().values()
+        return RobofyCrawlTrigger(project_id=project_id, chatbot_id=chatbot_id, **waiting)
 
 
 class RobofyKnowledgeSensor(RobofyBaseSensor):
@@ -96,7 +91,7 @@ class RobofyKnowledgeSensor(RobofyBaseSensor):
         super().__init__(**kwargs)
         self.manifest = manifest
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyKnowledgeTrigger:
+    def trigger(self, **waiting: Any) -> RobofyKnowledgeTrigger:
         manifest: Any = self.manifest
         try:
             ids = {name: str(manifest[name]) for name in ("project_id", "chatbot_id")}
@@ -110,13 +105,7 @@ class RobofyKnowledgeSensor(RobofyBaseSensor):
             raise RobofyConfigError(
                 f"manifest: the lists in {manifest['lists_uri']} cannot be read ({type(error).__name__})."
             ) from None
-        return RobofyKnowledgeTrigger(
-            **ids,
-            documents=documents,
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
-        )
+        return RobofyKnowledgeTrigger(**ids, documents=documents, **waiting)
 
     def execute(self, context: Context) -> Any:
         """Wait, and name the documents that were not ready in time."""

@@ -58,29 +58,20 @@ class RobofyNewRowsSensor(RobofyBaseSensor):
     def own_arguments(self) -> dict[str, Any]:
         """Return the trigger's ``project_id``, and its arguments that only this resource has."""
 
-    def trigger(self, *, poll_interval: float, deadline: float) -> RobofyNewRowsTrigger:
+    def trigger(self, **waiting: Any) -> RobofyNewRowsTrigger:
         since = Window.of(self.since, None).since
         return self.trigger_class(
             chatbot_id=self.hook.chatbot_id(self.chatbot_id),
             since=None if since is None else since.isoformat(),
             min_count=self.min_count,
-            robofy_conn_id=self.robofy_conn_id,
-            poll_interval=poll_interval,
-            deadline=deadline,
             cursor=self._cursor_state,
             cursor_name=self.cursor_name,
             **self.own_arguments(),
+            **waiting,
         )
 
     def poke(self, context: Context) -> PokeReturnValue:
         if self.cursor is not None:
             trigger = cast("RobofyNewRowsTrigger", self._trigger)
-            self._cursor_state = trigger.cursor = cursor_state(
-                self.cursor,
-                context,
-                name=str(self.cursor_name),
-                resource=trigger.resource.name,
-                project_id=trigger.project_id,
-                chatbot_id=trigger.chatbot_id,
-            )
+            self._cursor_state = trigger.cursor = cursor_state(self.cursor, context, trigger.cursor_identity)
         return super().poke(context)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow.providers.common.compat.sdk import AirflowException, BaseHook, BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException, BaseHook, BaseOperator
 
 from airflow_provider_robofy.api.errors import RobofyCancelledError, RobofyConfigError
 from airflow_provider_robofy.extract.landed import Wanted, hold
-from airflow_provider_robofy.hooks.lineage import Amount, Lineage
+from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
-from airflow_provider_robofy.hooks.metrics import count_load, tags_of
+from airflow_provider_robofy.hooks.metrics import count, tags_of
 from airflow_provider_robofy.hooks.storage import open_store, place
 from airflow_provider_robofy.operators.base import EndsWhenKilled, failing_at_once
 from airflow_provider_robofy.resources import RESOURCES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.sql.hooks.sql import DbApiHook
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_robofy.warehouse.target import TableName
+    from airflow_provider_robofy.warehouse.table import TableName
 
 WANTED: Final = Wanted(
     argument="manifest",
@@ -136,8 +136,7 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
         """
         with failing_at_once():
             hook = self._hook()
-            from airflow_provider_robofy.warehouse.table import lead_columns
-            from airflow_provider_robofy.warehouse.target import MODES, UPSERT, TableName
+            from airflow_provider_robofy.warehouse.table import MODES, UPSERT, TableName, lead_columns
 
             if self.mode not in MODES:
                 raise RobofyConfigError(f"mode={str(self.mode)[:40]!r} must be one of {', '.join(MODES)}.")
@@ -151,8 +150,8 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             table, lead_fields = TableName.of(self.table), lead_columns(self.lead_fields)
             total: dict[str, Any] = {"table": str(table), "mode": self.mode, "files": 0}
             for given in _each(self.manifest):
-                for name, count in self._load(hook, given, table, lead_fields).items():
-                    total[name] = total.get(name, 0) + count
+                for name, number in self._load(hook, given, table, lead_fields).items():
+                    total[name] = total.get(name, 0) + number
                 total["files"] += 1
             return total
 
@@ -180,24 +179,10 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
             )
             counts = load.run(held)
             schema = table.schema or database.connection.dialect.default_schema_name
-            lineage.wrote_table(hook, table.name, schema, Amount(rows=counts["inserted"] + counts["updated"]))
-        count_load(manifest["resource"], counts, tags_of(self))
-        self.log.info(
-            "Loaded %s rows of %s into %s: %s inserted, %s updated, %s unchanged, %s outdated, %s superseded; "
-            "%s deleted, %s columns added",
-            counts["rows"],
-            manifest["uri"],
-            table,
-            *(counts[name] for name in ("inserted", "updated", "unchanged", "outdated", "superseded")),
-            counts["deleted"],
-            counts["columns_added"],
-        )
-        if "in_both" in counts:
-            self.log.info(
-                "Table and API have %s rows in common; %s were in the API alone, and %s are in the table alone, of "
-                "which %s are marked as deleted now",
-                *(counts[name] for name in ("in_both", "only_in_api", "only_in_table", "marked_deleted")),
-            )
+            lineage.wrote_table(hook, table.name, schema, counts["inserted"] + counts["updated"])
+        count(f"robofy.{manifest['resource']}.load", counts, tags_of(self))
+        shown = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items() if name != "rows")
+        self.log.info("Loaded %s rows of %s into %s: %s", counts["rows"], manifest["uri"], table, shown)
         return counts
 
     def _check_alive(self) -> None:
@@ -218,7 +203,13 @@ class RobofyManifestToSqlOperator(EndsWhenKilled, BaseOperator):
                 "'airflow-provider-robofy[sql]'; and the database's own provider."
             ) from None
         where = f"Connection {self.sql_conn_id!r}"
-        connection = BaseHook.get_connection(self.sql_conn_id)
+        try:
+            connection = BaseHook.get_connection(self.sql_conn_id)
+        except AirflowNotFoundException:
+            raise RobofyConfigError(
+                f"sql_conn_id: connection {self.sql_conn_id!r} does not exist. Add it in Airflow's UI under Admin, "
+                "Connections, with the type of the database, or with airflow connections add."
+            ) from None
         try:
             hook = connection.get_hook()  # type: ignore[no-untyped-call]
         except (AirflowException, ImportError):

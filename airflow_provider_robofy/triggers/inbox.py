@@ -50,9 +50,6 @@ class RobofyNewSessionsTrigger(RobofyNewRowsTrigger):
         super().__init__(**kwargs)
         self.idle_for = read_duration("idle_for", idle_for).total_seconds()
 
-    def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "idle_for": self.idle_for}
-
 
 class RobofyNewSessionsEventTrigger(RobofyNewRowsEventTrigger):
     """Start DAGs when an agent has conversations that a sync has not landed yet (Airflow 3.3).
@@ -98,6 +95,3 @@ class RobofyNewSessionsEventTrigger(RobofyNewRowsEventTrigger):
     def __init__(self, *, idle_for: timedelta | float = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.idle_for = read_duration("idle_for", idle_for).total_seconds()
-
-    def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "idle_for": self.idle_for}

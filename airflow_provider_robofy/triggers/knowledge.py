@@ -5,32 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_robofy.api.endpoints import get_crawl_status, list_linked_assets
-from airflow_provider_robofy.knowledge.crawl import CrawlWatch
-from airflow_provider_robofy.knowledge.ready import ReadyWatch
+from airflow_provider_robofy.knowledge.crawl import CrawlWatch, crawl_status
+from airflow_provider_robofy.knowledge.ready import ReadyWatch, linked_assets
 from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Iterable, Sequence
 
     from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.hooks.connection import RobofyConnection
 
 
 @dataclass(frozen=True, slots=True)
-class CrawlPoll:
-    """Read how an agent's crawling goes; the one answer is for every question.
+class AgentPoll:
+    """Read one thing of an agent; the one answer is for every question.
 
+    :param read: What to call with the client and both ids.
     :param project_id: The agent's project.
     :param chatbot_id: The agent.
     """
 
+    read: Callable[[RobofyClient, str, str], Any]
     project_id: str
     chatbot_id: str
 
     def __call__(self, client: RobofyClient, questions: Iterable[None]) -> dict[None, Any]:
-        return dict.fromkeys(questions, client.call(get_crawl_status(self.project_id, self.chatbot_id)))
+        return dict.fromkeys(questions, self.read(client, self.project_id, self.chatbot_id))
 
 
 class RobofyCrawlTrigger(RobofyWaitTrigger):
@@ -73,52 +73,18 @@ class RobofyCrawlTrigger(RobofyWaitTrigger):
         run_id: str | None = None,
         started_at: str | float | None = None,
         unknown_until: float | None = None,
-        robofy_conn_id: str,
-        poll_interval: timedelta | float,
-        deadline: float,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+        super().__init__(**kwargs)
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.run_id = run_id
         self.started_at = started_at
         self.unknown_until = unknown_until
-        self._watch = CrawlWatch(run_id=run_id, started_at=started_at, unknown_until=unknown_until)
+        self.watch = CrawlWatch(run_id=run_id, started_at=started_at, unknown_until=unknown_until)
 
-    @property
-    def watch(self) -> CrawlWatch:
-        return self._watch
-
-    def poll(self, connection: RobofyConnection) -> CrawlPoll:
-        del connection  # a crawl's status needs nothing of it but the client
-        return CrawlPoll(self.project_id, self.chatbot_id)
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project_id,
-            "chatbot_id": self.chatbot_id,
-            "run_id": self.run_id,
-            "started_at": self.started_at,
-            "unknown_until": self.unknown_until,
-            **super().arguments(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class KnowledgePoll:
-    """Read everything that is linked to an agent; the one answer is for every question.
-
-    :param project_id: The agent's project.
-    :param chatbot_id: The agent.
-    """
-
-    project_id: str
-    chatbot_id: str
-
-    def __call__(self, client: RobofyClient, questions: Iterable[None]) -> dict[None, list[Any]]:
-        pages = client.pages(list_linked_assets(self.project_id, self.chatbot_id))
-        rows = [row for page in pages for row in page.rows]
-        return {question: rows for question in questions}  # noqa: C420 - nobody changes the rows
+    def poll(self, connection: RobofyConnection) -> AgentPoll:  # noqa: ARG002 - the status needs nothing of it
+        return AgentPoll(crawl_status, self.project_id, self.chatbot_id)
 
 
 class RobofyKnowledgeTrigger(RobofyWaitTrigger):
@@ -132,34 +98,14 @@ class RobofyKnowledgeTrigger(RobofyWaitTrigger):
     :param deadline: Second since 1970 at which the wait ends.
     """
 
-    def __init__(
-        self,
-        *,
-        project_id: str,
-        chatbot_id: str,
-        documents: Sequence[dict[str, Any]],
-        robofy_conn_id: str,
-        poll_interval: timedelta | float,
-        deadline: float,
-    ) -> None:
-        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+    watch: ReadyWatch
+
+    def __init__(self, *, project_id: str, chatbot_id: str, documents: Sequence[dict[str, Any]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.documents = list(documents)
-        self._watch = ReadyWatch(self.documents)
+        self.watch = ReadyWatch(self.documents)
 
-    @property
-    def watch(self) -> ReadyWatch:
-        return self._watch
-
-    def poll(self, connection: RobofyConnection) -> KnowledgePoll:
-        del connection  # the listing needs nothing of it but the client
-        return KnowledgePoll(self.project_id, self.chatbot_id)
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project_id,
-            "chatbot_id": self.chatbot_id,
-            "documents": self.documents,
-            **super().arguments(),
-        }
+    def poll(self, connection: RobofyConnection) -> AgentPoll:  # noqa: ARG002 - the listing needs nothing of it
+        return AgentPoll(linked_assets, self.project_id, self.chatbot_id)

@@ -90,6 +90,3 @@ class RobofyNewLeadsEventTrigger(RobofyNewRowsEventTrigger):
     def __init__(self, *, project_id: str | int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.project_id = not_empty("project_id", str(project_id))
-
-    def arguments(self) -> dict[str, Any]:
-        return {"project_id": self.project_id, **super().arguments()}

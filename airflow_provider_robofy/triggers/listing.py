@@ -30,8 +30,8 @@ from airflow_provider_robofy.extract.rows import NEWEST_FIRST
 from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.hooks.storage import open_store
-from airflow_provider_robofy.resources import LEADS
-from airflow_provider_robofy.triggers.base import RobofyWaitTrigger
+from airflow_provider_robofy.resources import LEADS, RESOURCES
+from airflow_provider_robofy.triggers.base import RobofyWaitTrigger, arguments_of
 from airflow_provider_robofy.triggers.polls import shared_polls
 
 if TYPE_CHECKING:
@@ -74,49 +74,37 @@ def listing_poll(
     return ListingPoll(resource, project_id, chatbot_id, zone, order == NEWEST_FIRST, silence)
 
 
-def read_cursor(value: Any, name: str, resource: Resource, project_id: str | None, chatbot_id: str) -> Cursor:
-    """Return the cursor of a sync.
+def read_cursor(
+    value: Any, identity: dict[str, Any], idle_for: float, connection: RobofyConnection
+) -> tuple[Cursor, PrivacyPolicy | None, str, str]:
+    """Return the cursor of a sync, and what rows land under that are compared with it.
 
     :param value: The cursor's body, the address of its file, or None where there is none yet.
-    :param name: The cursor's name.
-    :param resource: What its rows are.
-    :param project_id: The agent's project, or None.
-    :param chatbot_id: The agent.
+    :param identity: Whose cursor it is: its ``name``, ``resource``, ``project_id`` and ``chatbot_id``.
+    :param idle_for: Seconds, as set on what waits.
+    :param connection: The connection as it is now.
+    :return: The cursor; the privacy policy; what to change where the fetch has another ``idle_for``; and a text where
+        the cursor was written under other privacy rules, in which case its hashes are left out. Otherwise these texts
+        are empty.
     :raises RobofyError: The cursor cannot be read or used.
     """
-    identity = {"name": name, "resource": resource.name, "project_id": project_id, "chatbot_id": chatbot_id}
-    key = cursor_key(name, resource.name, project_id, chatbot_id)
-    return Cursor.decode(cursor_body(value, open_store), identity, f"The cursor {key}")
-
-
-def idle_for_differs(cursor: Cursor, name: str, idle_for: float) -> str:
-    """Return what to change where a fetch and what waits for it have different ``idle_for``, else an empty text.
-
-    :param cursor: The cursor of the fetch.
-    :param name: The cursor's name.
-    :param idle_for: Seconds, as set on what waits.
-    """
-    if cursor.run_key is None or cursor.idle_for == idle_for:
-        return ""
-    return (
-        f"idle_for is {idle_for:g} seconds here, and was {cursor.idle_for:g} in the fetch that moved the cursor {name} "
-        "last. Give both the same idle_for. If the fetch has it already, let the fetch run once."
-    )
-
-
-def comparable(
-    cursor: Cursor, resource: Resource, connection: RobofyConnection
-) -> tuple[Cursor, PrivacyPolicy | None, bool]:
-    """Return a cursor with which rows can be compared, the privacy policy that they then land under, and a flag.
-
-    :param cursor: The cursor as it is stored.
-    :param resource: What the rows are.
-    :param connection: The connection as it is now.
-    :return: The flag is True where the cursor was written under other privacy rules: then its hashes are left out.
-    """
-    policy = connection.privacy_policy(resource, own_rules(cursor.privacy))
-    differs = cursor.privacy is not None and cursor.privacy != applied_rules(policy)
-    return replace(cursor, overlap=()) if differs else cursor, policy, differs
+    where, other_idle_for, other_rules = f"The cursor {cursor_key(**identity)}", "", ""
+    cursor = Cursor.decode(cursor_body(value, open_store), identity, where)
+    if cursor.run_key is not None and cursor.idle_for != idle_for:
+        other_idle_for = (
+            f"idle_for is {idle_for:g} seconds here, and was {cursor.idle_for:g} in the fetch that moved the cursor "
+            f"{identity['name']} last. Give both the same idle_for. If the fetch has it already, let the fetch run "
+            "once."
+        )
+    policy = connection.privacy_policy(RESOURCES[identity["resource"]], own_rules(cursor.privacy))
+    if cursor.privacy is not None and cursor.privacy != applied_rules(policy):
+        cursor = replace(cursor, overlap=())
+        other_rules = (
+            f"{where} was written under other privacy rules, or with another pseudonym_secret, than the connection has "
+            f"now. Its hashes cannot be compared, so that {identity['resource']} at or after its watermark count as "
+            "new until the next run of the sync."
+        )
+    return cursor, policy, other_idle_for, other_rules
 
 
 class RobofyNewRowsTrigger(RobofyWaitTrigger):
@@ -129,6 +117,7 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
     resource: ClassVar[Resource]
     #: Seconds that a row's time must be ago; only for resources in which it moves.
     idle_for: float = 0
+    watch: ArrivalWatch
 
     def __init__(
         self,
@@ -137,24 +126,24 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
         chatbot_id: str,
         since: str | None,
         min_count: int,
-        robofy_conn_id: str,
-        poll_interval: timedelta | float,
-        deadline: float,
         cursor: dict[str, Any] | None = None,
         cursor_name: str | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(robofy_conn_id=robofy_conn_id, poll_interval=poll_interval, deadline=deadline)
+        super().__init__(**kwargs)
         self.project_id = project_id
         self.chatbot_id = chatbot_id
         self.since = since
         self.min_count = min_count
         self.cursor = cursor
         self.cursor_name = cursor_name
-        self._watch = ArrivalWatch()
+        self.watch = ArrivalWatch()
 
     @property
-    def watch(self) -> ArrivalWatch:
-        return self._watch
+    def cursor_identity(self) -> dict[str, Any]:
+        """Return whose cursor it is: its ``name``, ``resource``, ``project_id`` and ``chatbot_id``."""
+        ids = {"project_id": self.project_id, "chatbot_id": self.chatbot_id}
+        return {"name": self.cursor_name, "resource": self.resource.name, **ids}
 
     def poll(self, connection: RobofyConnection) -> ListingPoll:
         return listing_poll(self.resource, connection, self.project_id, self.chatbot_id, self.idle_for)
@@ -173,23 +162,11 @@ class RobofyNewRowsTrigger(RobofyWaitTrigger):
             policy = connection.privacy_policy(self.resource, None)
             hashed = policy is not None and policy.rules.get(self.resource.key) == HASH
             return CountRows(Window.of(self.since, None).since, self.min_count, policy=policy if hashed else None)
-        cursor = read_cursor(self.cursor, self.cursor_name, self.resource, self.project_id, self.chatbot_id)
-        if problem := idle_for_differs(cursor, self.cursor_name, self.idle_for):
+        cursor, policy, problem, _ = read_cursor(self.cursor, self.cursor_identity, self.idle_for, connection)
+        if problem:
             raise RobofyConfigError(problem)
-        cursor, policy, _ = comparable(cursor, self.resource, connection)
         landed = frozenset(one.fingerprint for one in cursor.overlap)
         return CountRows(cursor.watermark, self.min_count, landed, policy)
-
-    def arguments(self) -> dict[str, Any]:
-        return {
-            "project_id": self.project_id,
-            "chatbot_id": self.chatbot_id,
-            "since": self.since,
-            "min_count": self.min_count,
-            "cursor": self.cursor,
-            "cursor_name": self.cursor_name,
-            **super().arguments(),
-        }
 
 
 class RobofyNewRowsEventTrigger(BaseEventTrigger):
@@ -229,18 +206,8 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
         #: What has been logged of how the cursor was written.
         self._warned: set[str] = set()
 
-    def arguments(self) -> dict[str, Any]:
-        """Return this class's arguments for :meth:`serialize`."""
-        return {
-            "chatbot_id": self.chatbot_id,
-            "cursor_name": self.cursor_name,
-            "robofy_conn_id": self.robofy_conn_id,
-            "poll_interval": self.poll_interval,
-            "repeat_after": self.repeat_after,
-        }
-
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments_of(self)
 
     def shared_stream_key(self) -> Hashable:
         # The class too: Airflow groups by this key alone.
@@ -332,11 +299,11 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
 
     async def _ahead(self, connection: RobofyConnection, rows: tuple[HeadRow, ...]) -> tuple[list[RowVersion], str]:
         """Return the rows that the sync has still to land, and the cursor's generation."""
-        project_id = self.project_id or connection.project_id
-        key = cursor_key(self.cursor_name, self.resource.name, project_id, self.chatbot_id)
+        ids = {"project_id": self.project_id or connection.project_id, "chatbot_id": self.chatbot_id}
+        identity: dict[str, Any] = {"name": self.cursor_name, "resource": self.resource.name, **ids}
         state: Any = self.asset_state_store
         try:
-            value = None if state is None else await state.aget(key)
+            value = None if state is None else await state.aget(cursor_key(**identity))
         except ValueError:
             raise RobofyConfigError(
                 "One trigger watches several assets, so Airflow does not say which of them holds the cursor. Give "
@@ -344,21 +311,14 @@ class RobofyNewRowsEventTrigger(BaseEventTrigger):
                 "arguments), or schedule all DAGs on one asset."
             ) from None
         # Beside the event loop: a large cursor lies in a file, and rows are hashed.
-        return await asyncio.to_thread(self._compare, key, value, project_id, connection, rows)
+        return await asyncio.to_thread(self._compare, identity, value, connection, rows)
 
     def _compare(
-        self, key: str, value: Any, project_id: str | None, connection: RobofyConnection, rows: tuple[HeadRow, ...]
+        self, identity: dict[str, Any], value: Any, connection: RobofyConnection, rows: tuple[HeadRow, ...]
     ) -> tuple[list[RowVersion], str]:
-        cursor = read_cursor(value, self.cursor_name, self.resource, project_id, self.chatbot_id)
-        problem = idle_for_differs(cursor, self.cursor_name, self.idle_for)
-        cursor, policy, differs = comparable(cursor, self.resource, connection)
-        other_rules = (
-            f"The cursor {key} was written under other privacy rules, or with another pseudonym_secret, than the "
-            f"connection has now. Its hashes cannot be compared, so that {self.resource.name} at or after its "
-            "watermark count as new until the next run of the sync."
-        )
+        cursor, policy, *problems = read_cursor(value, identity, self.idle_for, connection)
         # Logged only: the next run of the sync settles it, and an error here would start none.
-        found = {one for one in (problem, other_rules if differs else "") if one}
+        found = set(filter(None, problems))
         for one in sorted(found - self._warned):
             _log.warning("%s", one)
         self._warned = found

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDatabaseError, RobofyDatabaseRefusedError
-from airflow_provider_robofy.warehouse.target import BOOKKEEPING, FETCHED_AT
+from airflow_provider_robofy.warehouse.table import BOOKKEEPING, FETCHED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.types import TypeEngine
 
     from airflow_provider_robofy.resources import Kind
-    from airflow_provider_robofy.warehouse.target import Line, Target
+    from airflow_provider_robofy.warehouse.table import Line, Target
 
 #: By the package of the driver: the class of its database, in the module of that name, and SQLAlchemy's URL.
 _DRIVERS: Final = {
@@ -155,7 +155,7 @@ class Database(ABC):
     def find(self, target: Target, owner: tuple[str, str], keys: Sequence[str]) -> dict[str, Sequence[Any]]:
         """Return what the table knows of rows that are there, by their key.
 
-        What that is, is in :data:`~airflow_provider_robofy.warehouse.target.BOOKKEEPING`.
+        What that is, is in :data:`~airflow_provider_robofy.warehouse.table.BOOKKEEPING`.
 
         :param target: The table.
         :param owner: Project and agent.

@@ -30,17 +30,21 @@ from airflow_provider_robofy.resources import (
     SESSIONS,
     SNAPSHOTS,
 )
-from airflow_provider_robofy.warehouse.table import KEY_LENGTH, MAX_FIELDS, RUN_KEY_LENGTH, Table, known_fields
-from airflow_provider_robofy.warehouse.target import (
+from airflow_provider_robofy.warehouse.table import (
     APPEND,
     BOOKKEEPING,
     DELETED_AT,
     EXTRA,
     FETCHED_AT,
+    KEY_LENGTH,
+    MAX_FIELDS,
     REPLACE,
     RUN_KEY,
+    RUN_KEY_LENGTH,
     Line,
+    Table,
     Target,
+    known_fields,
     sql_table,
 )
 from airflow_provider_robofy.warehouse.values import MisfitError, binder, fits_text, instant, text_of, time_text
@@ -52,7 +56,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_robofy.extract.landed import HeldFile
     from airflow_provider_robofy.warehouse.database import Database
-    from airflow_provider_robofy.warehouse.target import TableName
+    from airflow_provider_robofy.warehouse.table import TableName
     from airflow_provider_robofy.warehouse.values import Bound
 
 _log = logging.getLogger(__name__)

@@ -11,13 +11,13 @@ from sqlalchemy.dialects import mysql
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.resources import Kind
 from airflow_provider_robofy.warehouse.database import Database
-from airflow_provider_robofy.warehouse.target import FETCHED_AT
+from airflow_provider_robofy.warehouse.table import FETCHED_AT
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
     from sqlalchemy.types import TypeEngine
 
-    from airflow_provider_robofy.warehouse.target import Target
+    from airflow_provider_robofy.warehouse.table import Target
 
 #: What tells a from A, and "a" from "a " where the server can do that: MySQL 8's, MariaDB's, any other's.
 _COLLATIONS = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")

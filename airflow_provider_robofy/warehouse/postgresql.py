@@ -11,14 +11,14 @@ from sqlalchemy.sql.elements import quoted_name
 
 from airflow_provider_robofy.resources import Kind
 from airflow_provider_robofy.warehouse.database import Database, on_conflict_update, refuse
-from airflow_provider_robofy.warehouse.target import BOOKKEEPING, CONTENT_HASH, ROW
+from airflow_provider_robofy.warehouse.table import BOOKKEEPING, CONTENT_HASH, ROW
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy.sql.dml import Insert
 
-    from airflow_provider_robofy.warehouse.target import Line, Target
+    from airflow_provider_robofy.warehouse.table import Line, Target
 
 #: ON CONFLICT came with 9.5; what calls itself older (Redshift does) has none.
 _OLDEST = (9, 5)

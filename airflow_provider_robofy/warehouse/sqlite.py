@@ -15,7 +15,7 @@ from airflow_provider_robofy.warehouse.database import Database, on_conflict_upd
 if TYPE_CHECKING:
     from sqlalchemy.sql.dml import Insert
 
-    from airflow_provider_robofy.warehouse.target import Target
+    from airflow_provider_robofy.warehouse.table import Target
 
 
 class Sqlite(Database):

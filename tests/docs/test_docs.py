@@ -8,6 +8,7 @@ import json
 import os
 import re
 import textwrap
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -183,7 +184,7 @@ def test_dags_are_dags_in_this_airflow(name, parsed):
 def test_make_targets_exist(path):
     makefile = text_of("Makefile")
     targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
-    known = {word for line in targets for word in line.split()} | {"test-3.0", "test-3.1", "test-3.2"}
+    known = {word for line in targets for word in line.split()} | {"test-lowest", "test-3.0", "test-3.1", "test-3.2"}
     text = path.read_text(encoding="utf-8")
     used = re.findall(r"(?:^|`)make ((?:[a-z][\w.-]* ?)+)(?:`|$)", text, re.MULTILINE)
     assert {word for words in used for word in words.split()} <= known
@@ -226,6 +227,23 @@ def test_every_module_is_in_the_table_of_the_architecture():
 def headline(name: str) -> str:
     docstring = ast.get_docstring(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))) or ""
     return re.split(r"\.(?:\s|$)", " ".join(docstring.split()), maxsplit=1)[0].replace("``", "`")
+
+
+def test_every_dependency_has_its_reason():
+    project = tomllib.loads(text_of("pyproject.toml"))
+    groups = {
+        name: group
+        for name, group in project["dependency-groups"].items()
+        if name != "recipes" and not name.startswith("bench-")
+    }
+    needed = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *groups.values(),
+    ]
+    reasons = text_of("CONTRIBUTING.md").partition("## Dependencies")[2].partition("## Constraints")[0]
+    bare = {re.split(r"[\[<>=~!; ]", one)[0] for group in needed for one in group}
+    assert bare - set(names(reasons)) == set()
 
 
 def test_the_emulator_shares_no_code_with_the_rest():

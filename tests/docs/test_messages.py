@@ -118,6 +118,7 @@ AT_LANDING_ROOT = {"output_path": None}
         ({"max_response_mb": "0.01"}, {}, {}),
         ({"host": "127.0.0.1:8766"}, {}, {}),
         ({"extra": "[]"}, {}, {}),
+        ({"extra": "{"}, {}, {}),
         # an answer that goes wrong
         (TWICE, {"kind": "rate_limit", "retry_after": 0}, {}),
         (TWICE, {"kind": "status", "status": 503}, {}),
@@ -269,6 +270,7 @@ def test_loading_into_a_database(fetch, is_quoted, monkeypatch, tmp_path):
             load(*given, **arguments)
         is_quoted(caught.value)
 
+    refused(sql_conn_id="nowhere")
     refused(kind="robofy")
     refused(kind="nothing_known")
     refused(lead_fields=["source"])

@@ -38,9 +38,11 @@ def test_what_cannot_be_done_is_raised_in_the_calling_thread(wire):
         wire.emulator.add_leads(source=object())
     with pytest.raises(FaultError, match="unknown fault"):
         wire.emulator.fault("meteor")
-    with pytest.raises(SettingsError, match="order must be one of"):
+    with pytest.raises(
+        SettingsError, match="order must be 'newest_first', 'oldest_first' or 'none'; given: 'sideways'"
+    ):
         wire.emulator.configure(order="sideways")
-    with pytest.raises(SettingsError, match="leads must be a whole number"):
+    with pytest.raises(SettingsError, match="leads must be greater than or equal to 0"):
         Emulator(leads=-1)
     with pytest.raises(FaultError, match="unknown fault"):
         Emulator(faults=["meteor"])

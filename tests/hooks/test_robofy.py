@@ -126,6 +126,7 @@ ELSEWHERE = {**PROJECT, "chatbot_id": "elsewhere", "max_attempts": 1}
         ({"extra": {"project_id": "99"}}, {}, False, "PROJECT_NOT_FOUND.*project_id"),
         ({"extra": {"timezone": "X/Y"}}, {}, False, "^Connection 'robofy_default'.*timezone"),
         pytest.param({"extra": "[]"}, {}, False, "': Connection field extra must be a JSON obj", marks=NEEDS_AN_OBJECT),
+        pytest.param({"extra": "{"}, {}, False, "': Connection field extra is not JSON", marks=NEEDS_AN_OBJECT),
     ],
 )
 def test_the_test_of_a_connection_says_what_it_found_or_what_to_fix(  # noqa: PLR0917

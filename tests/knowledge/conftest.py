@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
+from airflow_provider_robofy.knowledge import uploads
 from airflow_provider_robofy.knowledge.documents import Found, Source, find
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.uploads import Uploader
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from airflow_provider_robofy.knowledge.uploads import Report
 
 LOCAL = LocalFileSystem()
 
@@ -63,7 +63,7 @@ class Desk:
             chatbot_id=self.emulator.chatbot_ids[0],
             metadata=metadata,
             ledger=ledger,
-            client=lambda: RobofyClient(settings),
+            clients=[RobofyClient(settings) for _ in range(uploads.AT_A_TIME)],
             run_key=run_key,
             resend=resend,
         )
@@ -71,14 +71,15 @@ class Desk:
     def documents(self, source: Source | None = None) -> Found:
         return find([source or Source(LOCAL, str(self.folder), str(self.folder))])
 
-    def run(self, *, source: Source | None = None, **options: Any) -> Report:
+    def run(self, *, source: Source | None = None, **options: Any) -> Uploader:
         ledger = self.ledger()
         found = self.documents(source)
         uploader = self.uploader(ledger, **options)
         try:
-            return uploader.run(found.documents, found.refused)
+            uploader.run(found.documents, found.refused)
         finally:
             ledger.close()
+        return uploader
 
     def arrived(self) -> list[str]:
         """Return the names of everything that Robofy has taken, each as often as it has."""

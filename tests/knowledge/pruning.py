@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.api.endpoints import list_linked_assets
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.knowledge.prune import Pruned, Pruner
+from airflow_provider_robofy.knowledge.prune import Pruner
 
 if TYPE_CHECKING:
     from airflow_provider_robofy.knowledge.ledger import Ledger
@@ -18,13 +17,9 @@ BODY = {"bot": "{chatbot_id}", "link": "{linkage_id}"}
 def pruner(ledger: Ledger, *, url: str, key: str, chatbot_id: str, **options: Any) -> Pruner:
     """Return a pruner of everything that is due, one attempt a call and without pauses."""
     settings = Settings(api_key=key, base_url=url, max_attempts=2, backoff=0.0, total_timeout=10)
-    client = RobofyClient(settings)
     usual: dict[str, Any] = {
         "ledger": ledger,
-        "client": client,
-        "list_assets": lambda: [
-            row for page in client.pages(list_linked_assets("24017", chatbot_id)) for row in page.rows
-        ],
+        "client": RobofyClient(settings),
         "ids": {"project_id": "24017", "chatbot_id": chatbot_id},
         "body": BODY,
         "needed": ["linkage_id"],
@@ -35,11 +30,13 @@ def pruner(ledger: Ledger, *, url: str, key: str, chatbot_id: str, **options: An
     return Pruner(**{**usual, **options})
 
 
-def prune(desk: Any, **options: Any) -> Pruned:
+def prune(desk: Any, **options: Any) -> Pruner:
     """Prune what the desk's folder has left behind."""
     ledger = desk.ledger()
     of = {"url": desk.emulator.url, "key": desk.emulator.api_key, "chatbot_id": desk.emulator.chatbot_ids[0]}
+    pruned = pruner(ledger, **of, **options)
     try:
-        return pruner(ledger, **of, **options).run({document.name for document in desk.documents().documents})
+        pruned.run({document.name for document in desk.documents().documents})
     finally:
         ledger.close()
+    return pruned

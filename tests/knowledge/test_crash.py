@@ -23,7 +23,6 @@ from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.documents import Source, find
 
 task = json.loads(sys.argv[1])
-uploads.AT_A_TIME = task["at_a_time"]
 fs = LocalFileSystem()
 
 class Mortal(Ledger):
@@ -45,7 +44,7 @@ ledger.load()
 settings = Settings(api_key=task["key"], base_url=task["url"])
 uploads.Uploader(
     project_id="24017", chatbot_id=task["identity"]["chatbot_id"], metadata=None, ledger=ledger,
-    client=lambda: RobofyClient(settings), run_key="dag/run/task", resend=False,
+    clients=[RobofyClient(settings) for _ in range(task["at_a_time"])], run_key="dag/run/task", resend=False,
 ).run(find([Source(fs, task["folder"], task["folder"])]).documents)
 ledger.close()
 """

@@ -19,7 +19,7 @@ from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.documents import Source, find
-from airflow_provider_robofy.knowledge.uploads import Uploader
+from airflow_provider_robofy.knowledge.uploads import AT_A_TIME, Uploader
 
 task = json.loads(sys.argv[1])
 fs = LocalFileSystem()
@@ -29,11 +29,11 @@ def upload(folder):
     ledger = Ledger(Store(fs, folder + ".json", folder + ".json"), {})
     uploader = Uploader(
         project_id="24017", chatbot_id=task["agent"], metadata=None, ledger=ledger,
-        client=lambda: RobofyClient(settings), run_key="r", resend=False,
+        clients=[RobofyClient(settings) for _ in range(AT_A_TIME)], run_key="r", resend=False,
     )
     documents = find([Source(fs, folder, folder)]).documents
-    report = uploader.run(documents)
-    assert len(report.uploaded) == len(documents) > 0, report
+    uploader.run(documents)
+    assert len(uploader.uploaded) == len(documents) > 0, uploader.lists()
 
 def status(name):
     lines = Path("/proc/self/status").read_text().splitlines()

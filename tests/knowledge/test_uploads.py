@@ -302,8 +302,8 @@ def test_a_disk_that_is_full_stops_the_run_and_leaves_no_doubt_about_what_was_no
 
     with monkeypatch.context() as patch:
         patch.setattr(Spool, "finish", refuse)
-        report = uploader.run(desk.documents().documents)
-    error = report.verdict(max_failed=99)
+        uploader.run(desk.documents().documents)
+    error = uploader.verdict(max_failed=99)
     assert isinstance(error, RobofyLedgerError)
     assert "No space left" in str(error)
     assert not error.permanent
@@ -328,7 +328,8 @@ def test_what_is_uncertain_stays_so_when_the_disk_is_full_before_it_is_sent_agai
 
     with monkeypatch.context() as patch:
         patch.setattr(Spool, "finish", refuse)
-        assert isinstance(uploader.run(desk.documents().documents).stopped, RobofyLedgerError)
+        uploader.run(desk.documents().documents)
+        assert isinstance(uploader.stopped, RobofyLedgerError)
     ledger.close()
     assert desk.emulator.count("add_text_content") == 1
     assert counts(desk.run()) == {"uncertain": 1}

@@ -7,7 +7,7 @@ import sys
 import pytest
 from airflow.providers.common.compat.sdk import Asset
 
-from airflow_provider_robofy.hooks.lineage import Amount, Lineage
+from airflow_provider_robofy.hooks.lineage import Lineage
 from airflow_provider_robofy.hooks.locations import Location
 
 PASSWORD = "planted-password-3b1c"
@@ -85,8 +85,8 @@ def test_a_table_that_several_files_go_to_has_the_rows_of_all(monkeypatch, colle
     hook = postgres(monkeypatch)
     lineage = Lineage(hook)
 
-    lineage.wrote_table(hook, "leads", "robofy", Amount(rows=7))
-    lineage.wrote_table(hook, "leads", "robofy", Amount(rows=5))
+    lineage.wrote_table(hook, "leads", "robofy", 7)
+    lineage.wrote_table(hook, "leads", "robofy", 5)
 
     said = lineage.openlineage()
     assert said
@@ -105,6 +105,6 @@ def test_a_database_that_cannot_be_asked_fails_no_task(monkeypatch, caplog):
         raise ConnectionError(PASSWORD)
 
     monkeypatch.setattr(hook, "get_openlineage_default_schema", refuse)
-    Lineage(hook).wrote_table(hook, "leads", None, Amount(rows=7))
+    Lineage(hook).wrote_table(hook, "leads", None, 7)
     assert "Lineage could not be reported (ConnectionError)." in caplog.text
     assert PASSWORD not in caplog.text

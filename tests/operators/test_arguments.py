@@ -146,6 +146,26 @@ def test_a_template_that_renders_to_nothing_fails_and_names_the_argument(  # noq
     assert not robofy_emulator.requests
 
 
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [
+        (RobofyCrawlWebsiteOperator, {**URLS, "wait_for_completion": False}),
+        (RobofySnapshotOperator, {"resource": "agents"}),
+        (RobofyUploadKnowledgeOperator, {"text": "Open at nine.", "name": "hours.md"}),
+    ],
+)
+def test_a_given_project_counts_before_the_connections(  # noqa: PLR0917
+    robofy_emulator, context, landing, monkeypatch, operator, arguments
+):
+    connection = json.loads(robofy_emulator.connection_json())
+    project = connection["extra"].pop("project_id")
+    connection["extra"]["project_id"] = "another"
+    monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", json.dumps(connection))
+    operator(task_id="a", project_id=project, **arguments).execute(context)
+    with pytest.raises((AirflowFailException, RobofyDataError), match="project"):
+        operator(task_id="b", **arguments).execute(context)
+
+
 @pytest.mark.parametrize("root", ["landing", "./landing", "../landing", "C:landing"])
 def test_a_relative_landing_root_is_refused(robofy_emulator, context, monkeypatch, tmp_path, root):
     monkeypatch.chdir(tmp_path)
@@ -195,9 +215,12 @@ def test_the_other_operators_work_outside_of_a_run_too(robofy_emulator_factory, 
     monkeypatch.setenv("AIRFLOW_CONN_ROBOFY_DEFAULT", emulator.connection_json())
     sessions = RobofyFetchSessionsOperator(task_id="sessions").execute({})
     assert sessions["rows"] == 3
-    assert RobofyFetchMessagesOperator(task_id="messages", sessions=sessions).execute({})["sessions_read"] == 3
+    messages = RobofyFetchMessagesOperator(task_id="messages", sessions=sessions).execute({})
+    assert messages["sessions_read"] == 3
     upload = RobofyUploadKnowledgeOperator(task_id="text", text="Open at nine.", name="hours.md").execute({})
     assert upload["counts"]["uploaded"] == 1
+    keys = [manifest["run_key"] for manifest in (sessions, messages, upload)]
+    assert keys == ["no_dag/manual/sessions", "no_dag/manual/messages", "no_dag/manual/text"]
     crawl = RobofyCrawlWebsiteOperator(task_id="crawl", start_urls=["https://example.com"], wait_for_completion=False)
     assert crawl.execute({})["run_id"]
     assert RobofyCrawlSensor(task_id="crawled", poke_interval=0.1, timeout=5).execute({})["status"]

@@ -147,7 +147,7 @@ def test_questions_come_from_another_store_and_answers_go_there(robofy, context)
         ({"questions": [{"ask": "x", "expect": "/(/"}]}, r"questions\[0\]: expect: /\(/ is not a regular expression"),
         *(
             ({"questions": GOLDEN, "min_score": one}, "min_score=.* from 0 to 1")
-            for one in (-0.1, 1.1, True, "1", None)
+            for one in (-0.1, 1.1, True, "all", None)
         ),
         ({"questions": GOLDEN, "min_score": float("nan")}, "min_score=.* from 0 to 1"),
     ],

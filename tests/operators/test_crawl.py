@@ -14,7 +14,7 @@ from airflow_provider_robofy.api.endpoints import list_projects
 from airflow_provider_robofy.api.errors import RobofyConnectionError, RobofyCrawlError, RobofyError
 from airflow_provider_robofy.operators import crawl as module
 from airflow_provider_robofy.operators.crawl import RobofyCrawlWebsiteOperator
-from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers import base
 from airflow_provider_robofy.triggers.knowledge import RobofyCrawlTrigger
 from tests.waiting import payloads, rebuilt
 
@@ -180,7 +180,7 @@ def test_a_retry_after_a_failed_crawl_starts_another(robofy, context, retry, wor
 @pytest.mark.parametrize("answer", [None, {}, {"status": "success", "data": []}, {"message": "No crawl found"}])
 def test_a_status_without_a_run_is_no_run_so_the_retry_starts_one(robofy, retry, monkeypatch, answer):
     if answer is not None:  # None: the emulator's own answer for an agent that was never crawled
-        monkeypatch.setattr(module, "get_crawl_status", lambda **ids: replace(list_projects(), read=lambda _: answer))
+        monkeypatch.setattr(module, "crawl_status", lambda client, **ids: answer)
     task(wait_for_completion=False).execute(retry())
     assert len(robofy.crawls()) == 1
 
@@ -203,7 +203,7 @@ def test_a_retry_that_cannot_read_the_status_starts_nothing(robofy, retry):
 
 
 def test_deferred_it_ends_as_it_does_without(robofy, context, ti, monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 0.1)
     one = task(deferrable=True)
     with pytest.raises(TaskDeferred) as deferred:
         one.execute(context)

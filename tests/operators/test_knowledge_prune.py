@@ -12,10 +12,11 @@ import requests
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
+from airflow_provider_robofy.hooks.storage import open_store
 from airflow_provider_robofy.knowledge import prune
 from airflow_provider_robofy.knowledge.lock import LedgerLock, LedgerLockedError
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
-from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers import base
 from airflow_provider_robofy.triggers.knowledge import RobofyKnowledgeTrigger
 
 PATH = "/v1/ai-agent/chatbot_asset_delink"
@@ -25,7 +26,7 @@ BODY = {"bot": "{chatbot_id}", "links": [{"link_id": "{linkage_id}"}]}
 @pytest.fixture(autouse=True)
 def _short(monkeypatch, tmp_path):
     monkeypatch.setenv("AIRFLOW__ROBOFY__LANDING_ROOT", str(tmp_path / "landing"))
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.05)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 0.05)
     monkeypatch.setattr(prune, "PAUSE", 0.01)
 
 
@@ -585,7 +586,7 @@ def test_another_run_that_uses_the_ledger_keeps_a_task_from_pruning(robofy, docs
 
     def meanwhile(self, manifest, documents):
         wait(self, manifest, documents)
-        self.other = LedgerLock(self._work().store, "dag/other/docs")
+        self.other = LedgerLock(open_store(manifest["ledger_uri"]), "dag/other/docs")
         self.other.__enter__()
 
     monkeypatch.setattr(RobofyUploadKnowledgeOperator, "_wait", meanwhile)

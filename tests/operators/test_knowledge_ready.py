@@ -10,13 +10,13 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSen
 from airflow_provider_robofy.api.errors import RobofyDataError, RobofyError
 from airflow_provider_robofy.operators.knowledge import RobofyUploadKnowledgeOperator
 from airflow_provider_robofy.sensors.knowledge import RobofyKnowledgeSensor
-from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers import base
 from tests.waiting import finish
 
 
 @pytest.fixture(autouse=True)
 def _short(landing, monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 0.1)
 
 
 @pytest.fixture

@@ -111,6 +111,19 @@ def test_metadata(metadata):
     }
 
 
+def test_the_readme_on_a_package_index_has_urls_of_this_version_for_links_and_images(metadata, project):
+    shown = metadata.get_payload()
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    leads_to = re.findall(r"\]\(([^)\s]+)\)", shown)
+    source, tag = project["project"]["urls"]["Source"], f"v{__version__}"
+    files = [url.removeprefix(f"{source}/blob/{tag}/") for url in leads_to if url.startswith(f"{source}/blob/")]
+    raw = source.replace("github.com", "raw.githubusercontent.com")
+    images = [url.removeprefix(f"{raw}/{tag}/") for url in leads_to if url.startswith(raw)]
+    assert {Path(name).suffix for name in images} == {".png", ".svg"}
+    assert [name for name in (*files, *images) if not (ROOT / name.partition("#")[0]).exists()] == []
+    assert [url for url in leads_to if not url.startswith("https://")] == []
+
+
 def test_nobody_gets_the_projects_own_tools(metadata, project):
     required = metadata.get_all("Requires-Dist")
     plain = {requirement for requirement in required if "extra ==" not in requirement}

@@ -14,7 +14,7 @@ from airflow_provider_robofy.probe.survey import probe as run_probe
 if TYPE_CHECKING:
     from airflow_provider_robofy.emulator import Emulator
     from airflow_provider_robofy.hooks.connection import RobofyConnection
-    from airflow_provider_robofy.probe.findings import Finding
+    from airflow_provider_robofy.probe.questions import Finding
     from airflow_provider_robofy.probe.survey import Survey
 
 #: Whatever of this is found in an output has leaked.

@@ -92,6 +92,15 @@ def test_requests_are_bounded_whatever_comes_back(  # noqa: PLR0917
     assert said in found.text
 
 
+def test_memory_is_bounded_by_what_one_answer_may_hold(robofy_emulator_factory, probe):
+    emulator = robofy_emulator_factory(leads=2000)
+    found = probe(emulator, bounds=Bounds(lead_pages=20), max_response_mb=0.1)
+    assert found.survey.ended is not None
+    assert "larger than max_response_mb in all" in found.survey.ended.what
+    assert emulator.count("list_leads") < 5
+    assert found["leads", "order"].value == "newest_first"
+
+
 @pytest.mark.serial
 def test_time_is_bounded_also_where_an_answer_hangs(robofy_emulator_factory, probe):
     emulator = robofy_emulator_factory()

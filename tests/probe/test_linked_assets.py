@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 import requests
 
-from airflow_provider_robofy.probe import others
-from airflow_provider_robofy.probe.shapes import shape_of
+from airflow_provider_robofy.api.endpoints import list_linked_assets
+from airflow_provider_robofy.probe.ask import read_answer
+from airflow_provider_robofy.probe.questions import about_endpoint
+from airflow_provider_robofy.probe.words import Names
 
 TEXT = "/v1/ai-agent/link_content/24017"
 
@@ -34,12 +38,9 @@ def test_it_says_which_ids_and_status_words_the_rows_have(robofy_emulator_factor
 
 
 def test_rows_without_an_id_that_the_provider_knows_are_reported():
-    from airflow_provider_robofy.api.endpoints import list_linked_assets
-    from airflow_provider_robofy.probe.words import Names
-
-    call = list_linked_assets("1", "c")
-    shape = shape_of({"assets": [{"identifier": 5, "status": "active"}]}, call.read)
-    found = others.about_endpoint("list_linked_assets", shape, Names())
+    payload = {"assets": [{"identifier": 5, "status": "active"}]}
+    answer = read_answer(payload, list_linked_assets("1", "c").read, datetime.now(UTC))
+    found = about_endpoint("list_linked_assets", answer, Names())
     assert "looks for an id under linkage_id, asset_id. Report this finding." in found.advice
 
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
+from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.endpoints import get_crawl_status, list_agents, list_leads, list_sessions
-from airflow_provider_robofy.probe.shapes import error_shape, shape_of
+from airflow_provider_robofy.probe.ask import error_shape, read_answer
+from airflow_provider_robofy.probe.questions import about_endpoint, zones_of
+from airflow_provider_robofy.probe.words import Names
 
+NOW = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 READ = list_sessions("a").read
 ROW = {"session_id": "s"}
 
@@ -27,51 +33,52 @@ ROW = {"session_id": "s"}
     ],
 )
 def test_rows_and_token_are_located(payload, rows_at, token_at):
-    shape = shape_of(payload, READ)
-    assert shape.trouble == ""
-    assert shape.rows_at == rows_at
-    assert shape.token_at == token_at
-    assert shape.rows == READ(payload)
+    answer = read_answer(payload, READ, NOW)
+    assert answer.trouble == ""
+    assert answer.rows_at == rows_at
+    assert answer.token_at == token_at
+    assert answer.rows == READ(payload)
 
 
-def test_totals_and_columns_are_seen_beside_the_rows():
+def test_fields_beside_the_rows_are_seen_outermost_first():
     payload = {"data": {"report": {"columns": ["id", 7], "rows": [], "total": 12}, "total_count": 40, "count": "no"}}
-    shape = shape_of(payload, list_leads(1, "a").read)
-    assert shape.columns == ("id", "7")
-    assert shape.fields["data", "total_count"] == shape.fields["data", "report", "total"] == "number"
-    assert shape.fields["data", "count"] == "text"
-    assert [at[-1] for at in shape.fields if at[:-1] == ("data", "report")] == ["columns", "rows", "total"]
+    answer = read_answer(payload, list_leads(1, "a").read, NOW)
+    assert [at[-1] for at in answer.fields] == ["data", "report", "total_count", "count", "columns", "rows", "total"]
+    assert answer.fields["data", "total_count"] == 40
 
 
-def test_of_an_answer_that_is_no_listing_names_types_known_words_and_zones_are_kept_only():
+def test_of_an_answer_that_is_no_listing_names_types_known_words_and_zones_are_written_only():
     payload = {"message": "for Anna", "data": {"llm_api_key": "sk-1", "status": "RUNNING", "tz": "Asia/Tokyo"}}
-    shape = shape_of(payload, get_crawl_status(1, "a").read)
-    assert [at for at in shape.fields if len(at) == 1] == [("message",), ("data",)]
-    assert shape.fields["data",] == "object"
-    assert shape.names == ("llm_api_key", "status", "tz")
-    assert shape.status == "running"
-    assert shape.zones == ("Asia/Tokyo",)
-    assert "sk-1" not in repr(shape)
-    assert "Anna" not in repr(shape)
+    answer = read_answer(payload, get_crawl_status(1, "a").read, NOW)
+    found = about_endpoint("get_crawl_status", answer, Names())
+    assert found.value["envelope"] == ["message", "data"]
+    assert found.value["content"] == "object"
+    assert found.value["fields"] == ["llm_api_key", "status", "tz"]
+    assert found.value["status"] == "running"
+    assert zones_of(answer) == {"Asia/Tokyo"}
+    for shown in (repr(answer), repr(found)):
+        assert "sk-1" not in shown
+        assert "Anna" not in shown
 
 
 @pytest.mark.parametrize(
     ("payload", "content", "rows", "names"),
     [
-        ([{"id": 1}, {}], "array", 2, ("id",)),
-        ({"data": []}, "array", 0, ()),
-        ({"data": None}, "null", None, ()),
-        ("text", "text", None, ()),
-        ({"status": "Anna is here", "timezone": "not a zone"}, "object", None, ("status", "timezone")),
+        ([{"id": 1}, {}], "array", 2, ["id"]),
+        ({"data": []}, "array", 0, []),
+        ({"data": None}, "null", None, []),
+        ("text", "text", None, []),
+        ({"status": "Anna is here", "timezone": "not a zone"}, "object", None, ["status", "timezone"]),
     ],
 )
 def test_anything_has_a_shape(payload, content, rows, names):
-    shape = shape_of(payload, list_agents(1).read)
-    assert shape.fields.get(("data",), shape.kind) == content
-    assert (None if shape.rows is None else len(shape.rows.items)) == rows
-    assert shape.names == names
-    assert not shape.status
-    assert shape.zones == ()
+    answer = read_answer(payload, list_agents(1).read, NOW)
+    found = about_endpoint("list_agents", answer, Names())
+    assert found.value["content"] == content
+    assert (None if answer.rows is None else len(answer.rows.items)) == rows
+    assert found.value["fields"] == names
+    assert found.value["status"] is None
+    assert zones_of(answer) == set()
 
 
 @pytest.mark.parametrize(
@@ -86,4 +93,8 @@ def test_anything_has_a_shape(payload, content, rows, names):
     ],
 )
 def test_error_shapes(payload, said):
-    assert error_shape(payload) == said
+    assert error_shape(dump_line(payload)) == said
+
+
+def test_an_error_that_is_no_json_is_named():
+    assert error_shape(b"<html>") == "no JSON"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_robofy.probe.times import ZoneEvidence, form_of, is_naive, offset_of, said_offset, said_span
+from airflow_provider_robofy.probe.times import ZoneEvidence, form_of, is_naive, offset_of, offset_text, span_text
 
 NOW = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -100,6 +100,6 @@ def test_the_zones_without_a_place_have_the_offset_that_is_meant(hours):
 
 
 def test_offsets_and_spans_read_well():
-    assert said_offset(19800) == "UTC+05:30"
-    assert said_offset(-18000) == "UTC-05:00"
-    assert [said_span(seconds) for seconds in (0, 119, 7500, 90000)] == ["0 s", "119 s", "2 h 5 min", "1 d 1 h"]
+    assert offset_text(19800) == "UTC+05:30"
+    assert offset_text(-18000) == "UTC-05:00"
+    assert [span_text(seconds) for seconds in (0, 119, 7500, 90000)] == ["0 s", "119 s", "2 h 5 min", "1 d 1 h"]

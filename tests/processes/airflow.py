@@ -1,4 +1,4 @@
-"""An Airflow as it runs in earnest: api-server, scheduler, dag-processor and triggerer, each a process of its own."""
+"""An Airflow as it runs in earnest: each component a process of its own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import os
 import secrets
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pytest
 import requests
+from sqlalchemy import create_engine, inspect, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +38,7 @@ _TIED_TO_US = (
 
 
 class RunningAirflow:
-    """Start the four components, talk to them, and end any of them.
+    """Start the components, talk to them, and end any of them.
 
     Usage::
 
@@ -49,10 +51,12 @@ class RunningAirflow:
     Everything goes through the REST API, since each ``airflow`` command would take seconds to start.
 
     :param folder: Home of this Airflow; must be empty.
+    :param components: Name of each process to its ``airflow`` command. Default one of each kind, for LocalExecutor.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, components: dict[str, list[str]] = COMPONENTS) -> None:
         self.folder = folder
+        self.components = components
         self.dags = folder / "dags"
         self.landing = folder / "landing"
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -98,6 +102,8 @@ class RunningAirflow:
     # ------------------------------------------------------------------------------------------------- processes
     def up(self) -> None:
         """Make the database, start all components, and return when every one of them reports that it is healthy."""
+        # What a component has started would outlive it.
+        self._on_sigterm = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by a signal", 143))
         self.dags.mkdir(parents=True)
         done = subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
@@ -109,19 +115,21 @@ class RunningAirflow:
         )
         if done.returncode:
             raise RuntimeError(f"airflow db migrate failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        for name in COMPONENTS:
+        for name in self.components:
             self.start(name)
         self.until(self.healthy, "Airflow is up", timeout=150)
+        # The first request of a task makes the API stand still for seconds, in which others would time out.
+        self._http.get(f"{self.url}/execution/health", timeout=120).raise_for_status()
 
     def start(self, name: str) -> None:
         """Start one component.
 
-        :param name: ``api-server``, ``scheduler``, ``dag-processor`` or ``triggerer``.
+        :param name: Its name in ``components``; it is the process's COMPONENT in its environment.
         """
         with self.component_log(name).open("ab") as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-c", _TIED_TO_US, "-m", "airflow", *COMPONENTS[name]],
-                env=self.environment,
+                [sys.executable, "-c", _TIED_TO_US, "-m", "airflow", *self.components[name]],
+                env={**self.environment, "COMPONENT": name},
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -130,10 +138,12 @@ class RunningAirflow:
             )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to a component and all its children, and wait until it is gone."""
+        """Send a signal to a component and all that it has started, tasks too, and wait until it is gone."""
         process = self._processes.pop(name)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+        # By parents: a task runs in a group of its own.
+        for pid in descendants(process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
         process.wait(30)
 
     def restart(self, name: str) -> None:
@@ -145,10 +155,11 @@ class RunningAirflow:
         """End every process that belongs to this Airflow."""
         for name in list(self._processes):
             self.kill(name)
-        # A task runs in a group of its own; whatever bears our home in its environment is ours.
+        # A task may have outlived what started it; whatever bears our home in its environment is ours.
         for pid in processes_with(f"AIRFLOW_HOME={self.folder}"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def healthy(self) -> bool:
         """Tell whether every component has reported in."""
@@ -170,13 +181,12 @@ class RunningAirflow:
     def connect(self, conn_id: str, connection: dict[str, Any]) -> None:
         """Store a connection, replacing the one of that id.
 
-        :param connection: As in ``AIRFLOW_CONN_...``: conn_type, host, password, extra.
+        :param connection: As in ``AIRFLOW_CONN_...``: conn_type, host, login, password, schema, extra.
         """
         body = {
             "connection_id": conn_id,
             "conn_type": connection["conn_type"],
-            "host": connection.get("host"),
-            "password": connection.get("password"),
+            **{name: connection.get(name) for name in ("host", "login", "password", "schema")},
             "extra": json.dumps(connection.get("extra") or {}),
         }
         if self._ask("PATCH", f"connections/{conn_id}", missing_ok=True, json=body) is None:
@@ -201,10 +211,6 @@ class RunningAirflow:
     def pause(self, dag_id: str) -> None:
         """Pause a DAG."""
         self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": True})
-
-    def unpause(self, dag_id: str) -> None:
-        """Unpause a DAG. DAGs start out unpaused here."""
-        self._ask("PATCH", f"dags/{dag_id}", json={"is_paused": False})
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
         """Trigger a run and return its id."""
@@ -231,6 +237,12 @@ class RunningAirflow:
         found: dict[str, Any] = self._ask("GET", f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances/{task_id}")
         return found
 
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Return all task instances of a run, mapped ones too, as the REST API shows them."""
+        path = f"dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances?limit=100"
+        found: list[dict[str, Any]] = self._ask("GET", path)["task_instances"]
+        return found
+
     def wait_for_task(self, dag_id: str, run_id: str, task_id: str, *states: str, timeout: float = 120) -> None:
         """Wait until a task is in one of the states."""
         self.until(
@@ -252,8 +264,12 @@ class RunningAirflow:
 
     def stored(self) -> str:
         """Return everything that Airflow keeps in its database, as text."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.folder}/airflow.db?mode=ro", uri=True)) as database:
-            return "\n".join(database.iterdump())
+        engine = create_engine(self.environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+        with contextlib.closing(engine.connect()) as database:
+            tables = inspect(database).get_table_names()
+            rows = [row for table in tables for row in database.execute(text(f'SELECT * FROM "{table}"'))]
+        engine.dispose()
+        return "\n".join(str([bytes(v) if isinstance(v, memoryview) else v for v in row]) for row in rows)
 
     def everything_written(self) -> str:
         """Return all logs, what the components printed, and the database."""
@@ -267,8 +283,8 @@ class RunningAirflow:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
-                tails = "\n".join(f"--- {name}\n{self.component_log(name).read_text()[-1500:]}" for name in COMPONENTS)
-                raise TimeoutError(f"after {timeout:g} s it is not so that {what}\n{tails}")
+                tails = [f"--- {name}\n{self.component_log(name).read_text()[-1500:]}" for name in self.components]
+                raise TimeoutError("\n".join([f"after {timeout:g} s it is not so that {what}", *tails]))
             time.sleep(0.5)
 
     def _ask(self, method: str, path: str, *, missing_ok: bool = False, **options: Any) -> Any:
@@ -290,6 +306,20 @@ def _quoted(run_id: str) -> str:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
+
+
+def descendants(pid: int) -> list[int]:
+    """Return a process and all that descend from it."""
+    children = defaultdict(list)
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # The process's name, in parentheses, may contain anything.
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children[parent].append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found += children[one]
+    return found
 
 
 def processes_with(setting: str) -> Iterator[int]:

@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 
 from airflow_provider_robofy.api.client import RobofyClient
-from airflow_provider_robofy.triggers import polling, polls
+from airflow_provider_robofy.triggers import base, polls
 from tests.sensors.legs import Rescheduled
 
 MODES = ["poke", "reschedule", "deferred"]
@@ -30,7 +30,7 @@ def connect(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 0.1)
     monkeypatch.setattr(polls, "SPACING", 0.0)
     monkeypatch.setattr(RobofyClient, "_sleep", lambda self, seconds: time.sleep(min(seconds, 0.02)))
 

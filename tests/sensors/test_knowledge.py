@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_robofy.api.errors import RobofyCrawlError, RobofyError
 from airflow_provider_robofy.sensors.knowledge import RobofyCrawlSensor
-from airflow_provider_robofy.triggers import polling
+from airflow_provider_robofy.triggers import base
 from tests.waiting import finish, payloads, rebuilt, start_crawl
 
 MODES = ["poke", "deferred"]
@@ -30,7 +30,7 @@ def robofy(robofy_emulator_factory, connect):
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 0.1)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 0.1)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_an_unknown_word_is_warned_of_once(robofy, crawl, caplog):
 
 
 def test_an_interval_too_short_for_leaving_the_worker_is_raised_to_the_shortest(robofy, crawl, monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 10.0)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 10.0)
     robofy.configure(crawl_seconds=60)
     crawl()
     one = sensor("deferred", poke_interval=1)
@@ -153,7 +153,7 @@ def test_an_interval_too_short_for_leaving_the_worker_is_raised_to_the_shortest(
 
 
 def test_rescheduling_asks_the_same_question_and_keeps_the_floor(robofy, crawl, monkeypatch):
-    monkeypatch.setattr(polling, "SHORTEST_POLL", 10.0)
+    monkeypatch.setattr(base, "SHORTEST_POLL", 10.0)
 
     class Instance:
         dag_id, task_id, run_id, map_index, try_number, max_tries = "d", "crawled", "r", -1, 1, 0

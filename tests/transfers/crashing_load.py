@@ -16,7 +16,7 @@ from typing import Any
 from airflow_provider_robofy.extract.landed import hold, open_uri
 from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load
-from airflow_provider_robofy.warehouse.target import TableName
+from airflow_provider_robofy.warehouse.table import TableName
 
 STEPS = ("table_made", "second_chunk", "before_commit")
 

@@ -28,7 +28,7 @@ from airflow_provider_robofy.extract.window import Window
 from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load
-from airflow_provider_robofy.warehouse.target import TableName
+from airflow_provider_robofy.warehouse.table import TableName
 from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run, make_pages
 from tests.transfers.crashing_load import connect
 

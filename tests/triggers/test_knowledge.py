@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.triggers import polls
-from airflow_provider_robofy.triggers.knowledge import CrawlPoll, RobofyCrawlTrigger
+from airflow_provider_robofy.triggers.knowledge import AgentPoll, RobofyCrawlTrigger
 from tests.waiting import payloads, rebuilt, start_crawl
 
 
@@ -130,7 +130,7 @@ def test_a_fault_of_our_own_is_an_event_too_and_its_text_stays_in_the_log(robofy
     def poll(self, client, questions):
         raise ZeroDivisionError("planted secret words")
 
-    monkeypatch.setattr(CrawlPoll, "__call__", poll)
+    monkeypatch.setattr(AgentPoll, "__call__", poll)
     [event] = payloads(trigger(robofy))
     assert (event["status"], event["permanent"]) == ("error", False)
     assert "ZeroDivisionError" in event["message"]

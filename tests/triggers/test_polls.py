@@ -240,14 +240,15 @@ def test_a_process_ends_while_a_call_hangs(robofy_emulator):
     code = f"""
 import asyncio
 from airflow_provider_robofy.api.settings import Settings
-from airflow_provider_robofy.triggers.knowledge import CrawlPoll
+from airflow_provider_robofy.knowledge.crawl import crawl_status
+from airflow_provider_robofy.triggers.knowledge import AgentPoll
 from airflow_provider_robofy.triggers.polls import shared_polls
 
 settings = Settings(api_key={robofy_emulator.api_key!r}, base_url={robofy_emulator.url!r})
 
 async def main():
     async with shared_polls() as polls:
-        await polls.ask(CrawlPoll("1", "a"), None, settings=settings, interval=60, timeout=0.5)
+        await polls.ask(AgentPoll(crawl_status, "1", "a"), None, settings=settings, interval=60, timeout=0.5)
 
 try:
     asyncio.run(main())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import signal
 import tempfile
 from contextlib import suppress
 from importlib.metadata import version
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
 from airflow_provider_robofy.emulator.inprocess import Emulator
 from tests.processes.airflow import RunningAirflow
@@ -98,12 +96,8 @@ def airflow(chromium: str, robofy: Emulator) -> Iterator[Any]:
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
     }
-    # Whoever ends pytest ends all of it: what Airflow has forked would live on.
-    before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("ended by a signal", 143))
     try:
         running.up()
-        # The first request of a task makes the API stand still for seconds, in which a page would not load.
-        requests.get(f"{running.url}/execution/health", timeout=120).raise_for_status()
         source = (EXAMPLES / f"{DAG_ID}.py").read_text()
         # Daily and not hourly, lest the turn of an hour bring a run between those that are counted.
         assert source.count('"@hourly"') == 1
@@ -112,7 +106,6 @@ def airflow(chromium: str, robofy: Emulator) -> Iterator[Any]:
     finally:
         running.down()
         shutil.rmtree(home, ignore_errors=True)
-        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture(scope="session")

@@ -159,7 +159,7 @@ def test_a_connection_is_made_tested_and_changed_without_its_key_ever_showing(sc
     assert connection.settings.total_timeout == float(typed["total_timeout"])
 
     # A wrong key, then the right one.
-    refused = screens.test_connection("robofy_default", picture="connection-refused")
+    refused = screens.test_connection("robofy_default")
     assert refused.startswith("Test Connection Failed")
     assert "Robofy refused the API key, HTTP 401" in refused
     assert "Check the API key in the connection's password field" in refused

@@ -18,7 +18,6 @@ def test_a_dag_is_switched_on_and_triggered_and_its_manifests_are_seen(screens, 
     screens.task("fetch_leads")
     log = screens.log()
     assert "Landed 250 leads" in log
-    window.picture("task-log", height=460)
     first = screens.xcom()
     window.picture("xcom-manifest", height=800)
     assert (first["mode"], first["rows"], first["received"]) == ("full", 250, 250)

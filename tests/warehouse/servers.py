@@ -7,10 +7,11 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,13 +54,33 @@ def mariadb() -> Iterator[Path]:
     if server is None or install is None:
         raise NoServerError("MariaDB is not installed")
     with _folder("mysql") as (folder, user):
-        data, socket = folder / "data", folder / "socket"
+        data, address = folder / "data", folder / "socket"
         common = ["--no-defaults", f"--datadir={data}"]
         _prepare([install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"], folder, user)
         quick = ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=64M", "--skip-log-bin"]
-        command = [server, *common, f"--socket={socket}", "--skip-networking", f"--pid-file={folder}/pid", *quick]
-        with _running(command, folder, user, signal.SIGKILL, socket.exists):
-            yield socket
+        command = [server, *common, f"--socket={address}", "--skip-networking", f"--pid-file={folder}/pid", *quick]
+        with _running(command, folder, user, signal.SIGKILL, address.exists):
+            yield address
+
+
+@contextmanager
+def redis() -> Iterator[str]:
+    """Run Redis on a free port; yield its URL."""
+    server = shutil.which("redis-server", path=_PATH)
+    if server is None:
+        raise NoServerError("Redis is not installed")
+    with _folder("redis") as (folder, user):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+        command = [server, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--save", ""]
+
+        def is_up() -> bool:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return True
+            return False
+
+        with _running(command, folder, user, signal.SIGKILL, is_up):
+            yield f"redis://127.0.0.1:{port}/0"
 
 
 def _version(folder: Path) -> int:

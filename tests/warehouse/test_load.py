@@ -16,8 +16,7 @@ from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.fields import field_key
 from airflow_provider_robofy.warehouse.database import open_database
 from airflow_provider_robofy.warehouse.load import Load, answers_of
-from airflow_provider_robofy.warehouse.table import lead_columns
-from airflow_provider_robofy.warehouse.target import TableName
+from airflow_provider_robofy.warehouse.table import TableName, lead_columns
 from tests.extract.conftest import spellings
 
 IDS = st.sampled_from(["a", "A", "b", "c", "d"])

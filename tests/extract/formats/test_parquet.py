@@ -88,7 +88,8 @@ def test_the_same_rows_give_the_same_bytes_however_they_arrive() -> None:
 def test_the_file_says_who_made_it_and_neither_when_nor_for_whom() -> None:
     metadata = parquet.ParquetFile(io.BytesIO(written([lead("a")]))).metadata
     assert metadata.metadata is None
-    assert metadata.created_by == f"parquet-cpp-arrow version {pa.__version__}"
+    # 18.0.0 calls itself 18.0.0-SNAPSHOT here.
+    assert metadata.created_by.startswith(f"parquet-cpp-arrow version {pa.__version__}")
 
 
 def groups(content: bytes) -> list[tuple[int, int]]:
