@@ -234,12 +234,19 @@ class Source:
         folder = self._folder().rstrip("/")
         leads_out = _links_out_of(folder)
         for path, info in infos.items():
-            if path.endswith("/") or (Path(path).is_dir() if self.is_local else info["type"] == "directory"):
+            if self._is_folder(path, info):
                 continue
             name = path.removeprefix(folder).lstrip("/")
             fault = _hidden(name) or (LEADS_OUT if self.is_local and leads_out(path) else None)
             yield self._document(path, name, info, fault)
         yield from self._closed_folders(folder)
+
+    def _is_folder(self, path: str, info: dict[str, Any]) -> bool:
+        if self.is_local:
+            return Path(path).is_dir()
+        # A folder that was made in S3's console is an empty object. s3fs before 2026.2 drops the slash at its end.
+        is_marker = info.get("size") == 0 and not kind_of(path)
+        return path.endswith("/") or info["type"] == "directory" or is_marker
 
     def _closed_folders(self, folder: str) -> Iterator[Document]:
         """Yield the folders that cannot be read, which fsspec leaves out: what is in them would count as removed."""
