@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_robofy.api.errors import RobofyError
-from airflow_provider_robofy.extract import messages as messages_module
 from airflow_provider_robofy.extract.cursor import Cursor
 from airflow_provider_robofy.extract.cursor_store import FileCursorStore
 from airflow_provider_robofy.extract.privacy import PrivacyPolicy, check_rules
@@ -21,7 +19,6 @@ from tests.extract.conftest import land_sessions, make_extraction
 from tests.extract.runs import IDENTITY, NOW, lead, make_cursor_run
 
 if TYPE_CHECKING:
-    from airflow_provider_robofy.api.client import RobofyClient
     from airflow_provider_robofy.extract.cursor import CursorRun
 
 EARLIEST, LATEST = (moment.replace(tzinfo=UTC) for moment in (datetime.min, datetime.max))  # noqa: DTZ901 (the ends)
@@ -163,14 +160,14 @@ def test_a_window_with_any_lag_is_read():
 # ------------------------------------------------------------------------------------------------- nothing left over
 @pytest.mark.parametrize("folder", ["new", "new/er/est"])
 def test_a_messages_run_that_fails_leaves_no_folder(tmp_path, monkeypatch, folder):
-    def refuse(*_: Any) -> RobofyClient:
-        raise RobofyError("no client today")
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("nothing can be read today")
 
     manifest = land_sessions(tmp_path / "sessions.jsonl", [{"session_id": "s"}])
-    monkeypatch.setattr(messages_module, "RobofyClient", refuse)
     extraction = make_extraction(manifest, tmp_path / folder / "messages.jsonl")
+    monkeypatch.setattr(extraction.client, "pages", refuse)
 
-    with pytest.raises(RobofyError, match="no client today"):
+    with pytest.raises(RuntimeError, match="nothing can be read today"):
         extraction.run()
 
     assert [path.name for path in tmp_path.iterdir()] == ["sessions.jsonl"]

@@ -184,6 +184,9 @@ def spool_of(path: Path) -> Spool:
 def test_a_full_disk_is_told_of_and_nothing_complains_afterwards(
     small_disk: Path, recwarn: pytest.WarningsRecorder, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    gc.collect()
+    recwarn.clear()  # what earlier tests have left unclosed
+
     def write() -> None:
         with spool_of(small_disk / "x") as spool:
             for _ in range(100):
