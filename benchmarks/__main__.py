@@ -30,7 +30,8 @@ def main() -> bool:
     with redirect_stdout(_Both()) as printed:
         kept = [lead_sync.compare(), lead_sync.side_by_side(), lead_sync.short_listing(), lead_sync.memory()]
         kept += [conversations.fan_out(), conversations.throughput(), conversations.memory()]
-        kept += [formats.compare(), warehouse.compare(), waiting.stalls(), waiting.pages_read(), importing.compare()]
+        kept += [formats.compare(), warehouse.compare(), warehouse.few_into_many()]
+        kept += [waiting.stalls(), waiting.pages_read(), importing.compare()]
     machine = f"{os.cpu_count()} cores ({platform.machine()}), {platform.system()}, Python {platform.python_version()}"
     PAGE.write_text(
         f"""# Benchmarks

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import importlib.util
 import statistics
 import subprocess
 import sys
+
+from benchmarks.common import ROOT
 
 OURS, THEIRS = "airflow_provider_robofy.operators.leads", "airflow.providers.http.operators.http"
 _CODE = "import sys, time, importlib, airflow; t = time.process_time(); importlib.import_module(sys.argv[1]); "
 _CODE += "print(time.process_time() - t)"
 
 
-def seconds(module: str) -> float:
+#: Where ``make bench`` installs HttpOperator, with the same Airflow.
+_WITH_HTTP = ROOT / ".venv-bench-http" / "bin" / "python"
+
+
+def seconds(module: str, python: str = sys.executable) -> float:
     """Import a module in a fresh interpreter; return the processor seconds of it."""
-    done = subprocess.run([sys.executable, "-c", _CODE, module], capture_output=True, text=True, check=True)
+    done = subprocess.run([python, "-c", _CODE, module], capture_output=True, text=True, check=True)
     return float(done.stdout.splitlines()[-1])
 
 
 def compare(rounds: int = 7) -> bool:
     """Compare the two; return whether ours costs no more."""
-    try:
-        found = importlib.util.find_spec("airflow.providers.http") is not None
-    except ModuleNotFoundError:
-        found = False
-    if not found:
-        print(f"importing {OURS}: {seconds(OURS):.2f} s (apache-airflow-providers-http is not here to compare with)")
+    if not _WITH_HTTP.exists():
+        print(f"importing {OURS}: {seconds(OURS):.2f} s (HttpOperator is not here to compare with)")
         return True
-    pairs = [(seconds(OURS), seconds(THEIRS)) for _ in range(rounds)]
+    pairs = [(seconds(OURS), seconds(THEIRS, str(_WITH_HTTP))) for _ in range(rounds)]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     kept = ours <= theirs
     print(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 1 << 20
 #: A row group is written when it contains so much. It is what waits in memory.
-GROUP_ROWS: Final = 50_000
+GROUP_ROWS: Final = 20_000
 GROUP_BYTES: Final = 8 << 20
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
