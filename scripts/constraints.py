@@ -30,6 +30,7 @@ TOO_NEW = {
     "lowest": {"universal-pathlib<0.3": "the bound that 2.11.2 has; ObjectStoragePath of 2.11.0 opens nothing with it"},
     "3.0": {
         "fastapi<0.118": "the bound that 3.1 has; newer ones refuse what 3.0's tasks send to the execution API",
+        "pyjwt<2.11": "newer ones refuse the issuer of 3.0's tokens, and the API server does not start",
         "universal-pathlib<0.3": "the bound that 3.1 has; ObjectStoragePath opens nothing with it",
     },
     "3.2": {
