@@ -7,24 +7,21 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import available_timezones
 
 from airflow_provider_robofy.api.answers import http_date
 from airflow_provider_robofy.api.endpoints import ENDPOINTS
 from airflow_provider_robofy.api.tokens import foresee
 from airflow_provider_robofy.extract.rows import MIXED, NEWEST_FIRST, OLDEST_FIRST
-from airflow_provider_robofy.probe.ask import NO_ROWS, UNKNOWN_TOKEN, Answer, Failure
-from airflow_provider_robofy.probe.seen import ENDPOINT_OF, id_of, objects
+from airflow_provider_robofy.probe.answer import NO_ROWS, UNKNOWN_TOKEN, Answer
+from airflow_provider_robofy.probe.seen import ENDPOINT_OF, objects
 from airflow_provider_robofy.probe.times import FUTURE, SLACK, is_naive, offset_of, offset_text, span_text
 from airflow_provider_robofy.probe.words import (
     FIELD_TYPES,
-    ID_NAMES,
     MESSAGE_IDS,
     MESSAGE_TEXTS,
     MOST_SHOWN,
     ROLES,
     SPEAKERS,
-    STATUSES,
     TOTALS,
     counted,
     kind_of,
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.probe.ask import Head
     from airflow_provider_robofy.probe.seen import Listing
     from airflow_provider_robofy.probe.times import ZoneEvidence
-    from airflow_provider_robofy.probe.words import Names
 
 #: Every topic, in the order of the report.
 TOPICS: Final = {
@@ -55,13 +51,11 @@ _ENOUGH_ROWS: Final = 20
 _ENOUGH_PAGES: Final = 2
 _HALF_A_DAY: Final = 12 * 3600
 _ORDERS: Final = {NEWEST_FIRST: "newest first", OLDEST_FIRST: "oldest first", MIXED: "mixed"}
-_SET_PATH: Final = "Set it in the extra endpoints."
-_SECRET: Final = "llm_api_key"  # noqa: S105 (the name of a field)
+SET_PATH: Final = "Set it in the extra endpoints."
 #: An object that is keyed by people can have any number of names.
 _MOST_NAMES: Final = 300
 _ID_LIKE: Final = re.compile(r"^_?(?:id|uuid|guid)$|_(?:id|uuid)$|[a-z](?:Id|ID|Uuid)$")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_ZONE_NAME: Final = re.compile(r"(?:\w+_)?(?:time_?zone|tz)(?:_name)?", re.IGNORECASE)
 _LIMIT_HEADER: Final = re.compile(
     r"retry-after|(?:x-)?rate-?limit"
     r"(?:-(?:limit|remaining|reset|used|policy|burst|capacity|second|minute|hour|day|daily|requests|tokens))*"
@@ -142,7 +136,7 @@ def _path(listing: Listing) -> Finding:
     if (template := listing.answers[0].template) is None:
         return Finding("answers", "answers", assumed=usual)
     settings = {"endpoints": {endpoint: template}}
-    return Finding(f"not there, but under {template}", template, _SET_PATH, settings, assumed=usual)
+    return Finding(f"not there, but under {template}", template, SET_PATH, settings, assumed=usual)
 
 
 def _envelope(listing: Listing) -> Finding:
@@ -450,79 +444,6 @@ def _message_id(messages: Listing) -> Finding:
 def _text(messages: Listing) -> Finding:
     names = [name for name in MESSAGE_TEXTS if name in messages.fields]
     return Finding(f"under {', '.join(names)}" if names else "not under a name that is known", names)
-
-
-# ----------------------------------------------------------------------------------------------- other endpoints
-def about_endpoint(endpoint: str, answer: Answer | Failure, names: Names) -> Finding:
-    """Return the finding about an endpoint of which only shape and names matter.
-
-    :param endpoint: Endpoint name.
-    :param answer: Its answer, or why there is none.
-    :param names: Which names may be written.
-    """
-    found = _no_answer(endpoint, answer) if isinstance(answer, Failure) else _outside(endpoint, answer, names)
-    return replace(found, topic="other", name=endpoint, assumed=ENDPOINTS[endpoint][1])
-
-
-def no_id(name: str, endpoint: str, why: str) -> Finding:
-    """Return the finding that no project or agent is set, and that none could be found out.
-
-    :param name: ``project_id`` or ``chatbot_id``.
-    :param endpoint: Endpoint that should have given it.
-    :param why: Why it did not.
-    """
-    found, assumed = f"none is set, and {endpoint} gave none: {why}", f"the connection's extra {name}"
-    advice = f"Give --{name.replace('_', '-')}, or set the extra {name}. It stands in Robofy's dashboard."
-    return Finding(found, None, advice, open=True, assumed=assumed, topic="other", name=name)
-
-
-def zones_of(answer: Answer) -> set[str]:
-    """Return the IANA names of zones that an answer gives under a name such as ``timezone``.
-
-    :param answer: The answer.
-    """
-    named = {one for at, one in answer.fields.items() if isinstance(one, str) and _ZONE_NAME.fullmatch(at[-1])}
-    return named & available_timezones() if named else set()
-
-
-def _no_answer(endpoint: str, failure: Failure) -> Finding:
-    crawl = failure.missing and endpoint == "get_crawl_status"
-    advice = f"There may be no crawl yet, so probe again after one. {failure.advice}" if crawl else failure.advice
-    return Finding(failure.what, {"answers": False}, advice, open=not failure.missing)
-
-
-def _outside(endpoint: str, answer: Answer, names: Names) -> Finding:
-    inner, rows, template = answer.fields.get(("data",), answer.payload), answer.items, answer.template
-    content = kind_of(inner)
-    wraps = names.many(at[0] for at in answer.fields if len(at) == 1 and ("data",) in answer.fields)
-    first: dict[str, Any] = next(iter(objects([*rows, *(inner if isinstance(inner, list) else [inner])])), {})
-    kind, fields = {"object": "an object", "array": "an array"}.get(content, content), names.many(first)
-    parts = [f"answers under {template}" if template else "answers"]
-    parts.append(f"{kind} inside {', '.join(wraps)}" if wraps else f"{kind}, bare")
-    if answer.rows is not None:
-        parts.append(f"{counted(len(rows), 'row')} on the first page")
-    parts.append(f"fields: {', '.join(fields)}" if fields else "no fields")
-    if endpoint == "list_linked_assets" and rows:
-        # What the wait for uploads and pruning rest on.
-        statuses = Counter(word(row.get("status"), STATUSES) or "another word" for row in objects(rows))
-        parts.append(f"statuses: {with_counts(statuses)}")
-    if _SECRET in first:
-        parts.append(f"the value of {_SECRET} was dropped on receipt")
-    status = first.get("status", first.get("state")) if answer.rows is None else None
-    if status is not None:
-        status = word(status, STATUSES)
-        parts.append(f"status: {status or 'a word that the probe does not know'}")
-    advice, settings = "", {}
-    id_names = ID_NAMES.get(endpoint, ())
-    if answer.trouble:
-        advice = "The provider does not understand this answer. Report it to the provider with this finding."
-    elif template:
-        advice, settings = _SET_PATH, {"endpoints": {endpoint: template}}
-    elif id_names and any(not isinstance(row, dict) or id_of(row, id_names) is None for row in rows):
-        advice = f"The provider looks for an id under {', '.join(id_names)}. Report this finding."
-    value = {"answers": True, "understood": not answer.trouble, "envelope": wraps, "content": content}
-    value |= {"fields": fields, "status": status}
-    return Finding("; ".join(parts), value, advice, settings, answers=1, rows=len(rows))
 
 
 # ------------------------------------------------------------------------------------------------ answers in general

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.extract.rows import UNKNOWN, RowOrder
-from airflow_provider_robofy.probe.ask import Answer, Failure
+from airflow_provider_robofy.probe.answer import Answer, Failure
 from airflow_provider_robofy.probe.times import form_of, moment
 from airflow_provider_robofy.probe.words import MESSAGE_IDS, MESSAGE_TIMES, kind_of
 

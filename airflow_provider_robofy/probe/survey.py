@@ -7,15 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_robofy.api import endpoints
-from airflow_provider_robofy.probe.ask import NO_ROWS, Answer, Asker, Bounds, Failure
-from airflow_provider_robofy.probe.questions import (
-    Finding,
-    about_answers,
-    about_endpoint,
-    about_listing,
-    no_id,
-    zones_of,
-)
+from airflow_provider_robofy.probe.answer import NO_ROWS, Answer, Failure
+from airflow_provider_robofy.probe.ask import Asker, Bounds
+from airflow_provider_robofy.probe.others import about_endpoint, no_id, zones_of
+from airflow_provider_robofy.probe.questions import Finding, about_answers, about_listing
 from airflow_provider_robofy.probe.seen import Listing, id_of, objects
 from airflow_provider_robofy.probe.times import ZoneEvidence, moment
 from airflow_provider_robofy.probe.words import ID_NAMES, Names

@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from airflow_provider_robofy.api.endpoints import list_linked_assets
-from airflow_provider_robofy.probe.ask import read_answer
-from airflow_provider_robofy.probe.questions import about_endpoint
+from airflow_provider_robofy.probe.answer import read_answer
+from airflow_provider_robofy.probe.others import about_endpoint
 from airflow_provider_robofy.probe.words import Names
 
 TEXT = "/v1/ai-agent/link_content/24017"

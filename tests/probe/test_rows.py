@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow_provider_robofy.api.envelopes import Rows
 from airflow_provider_robofy.hooks.connection import read_connection
-from airflow_provider_robofy.probe.ask import Answer
+from airflow_provider_robofy.probe.answer import Answer
 from airflow_provider_robofy.probe.questions import about_listing
 from airflow_provider_robofy.probe.seen import Listing
 from airflow_provider_robofy.probe.times import ZoneEvidence

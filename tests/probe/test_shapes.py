@@ -8,8 +8,8 @@ import pytest
 
 from airflow_provider_robofy.api.codec import dump_line
 from airflow_provider_robofy.api.endpoints import get_crawl_status, list_agents, list_leads, list_sessions
-from airflow_provider_robofy.probe.ask import error_shape, read_answer
-from airflow_provider_robofy.probe.questions import about_endpoint, zones_of
+from airflow_provider_robofy.probe.answer import error_shape, read_answer
+from airflow_provider_robofy.probe.others import about_endpoint, zones_of
 from airflow_provider_robofy.probe.words import Names
 
 NOW = datetime(2025, 1, 15, 10, 30, tzinfo=UTC)
