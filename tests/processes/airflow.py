@@ -75,6 +75,7 @@ class RunningAirflow:
             "no_proxy": "127.0.0.1,localhost",
             "AIRFLOW_HOME": str(self.folder),
             "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__ENABLE_XCOM_DESERIALIZE_SUPPORT": "True",  # Airflow 3.0 refuses it by default
             "AIRFLOW__API__HOST": "127.0.0.1",
             "AIRFLOW__API__PORT": self.url.rpartition(":")[2],
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(16),
