@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from airflow_provider_robofy.api.settings import Settings
     from airflow_provider_robofy.extract.files import Store
     from airflow_provider_robofy.extract.landed import LandedSessions, Shard
-    from airflow_provider_robofy.extract.privacy import PrivacyPolicy, Pseudonyms
+    from airflow_provider_robofy.extract.privacy import PrivacyPolicy
+    from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
     from airflow_provider_robofy.extract.spool import Spool
     from airflow_provider_robofy.extract.transcript import SessionRows
 

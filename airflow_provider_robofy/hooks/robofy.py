@@ -22,7 +22,7 @@ from airflow_provider_robofy.api.errors import (
 )
 from airflow_provider_robofy.api.models import Agent, InboxSession, Lead, Message, Project, parse
 from airflow_provider_robofy.api.settings import user_agent
-from airflow_provider_robofy.extract.privacy import check_pseudonym_secret
+from airflow_provider_robofy.extract.pseudonyms import check_pseudonym_secret
 from airflow_provider_robofy.get_provider_info import get_provider_info
 from airflow_provider_robofy.hooks.connection import RobofyConnection, check_extra, read_connection
 from airflow_provider_robofy.resources import LEADS, RESOURCES, SESSIONS

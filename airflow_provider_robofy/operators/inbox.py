@@ -10,7 +10,8 @@ from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataErro
 from airflow_provider_robofy.api.times import read_duration
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, shards
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import Pseudonyms, check_rules
+from airflow_provider_robofy.extract.privacy import check_rules
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from airflow_provider_robofy.extract.transcript import Conversation, Transcript
 from airflow_provider_robofy.hooks.locations import Location
 from airflow_provider_robofy.hooks.metrics import count_fetch, tags_of

@@ -56,7 +56,7 @@ class AirflowHome:
             pytest.fail(f"airflow {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
         return done
 
-    def test_dag(self, dag_id: str, day: str, *arguments: str, check: bool = True, **environment: str) -> str:
+    def run_dag(self, dag_id: str, day: str, *arguments: str, check: bool = True, **environment: str) -> str:
         """Run a DAG as ``airflow dags test`` does, and return what it printed."""
         done = self.airflow("dags", "test", dag_id, day, *arguments, check=check, **environment)
         return done.stdout + done.stderr

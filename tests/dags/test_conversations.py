@@ -18,8 +18,8 @@ def test_the_shards_land_every_message_once_and_what_failed_by_the_next_run_and_
     environment = {"AIRFLOW_CONN_ROBOFY_DEFAULT": plant(robofy)}
     phone = PLANTED["phone"]
     robofy.fault("status", status=400, endpoint="list_session_messages", session=phone, times=1)
-    written = airflow_home.test_dag("robofy_conversations", "2025-02-01", **environment)
-    written += airflow_home.test_dag("robofy_conversations", "2025-02-02", **environment)
+    written = airflow_home.run_dag("robofy_conversations", "2025-02-01", **environment)
+    written += airflow_home.run_dag("robofy_conversations", "2025-02-02", **environment)
 
     landed = airflow_home.landed()
     [(first, rows), (_, again)] = [one for one in landed if one[0]["resource"] == "sessions"]

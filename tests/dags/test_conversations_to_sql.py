@@ -26,7 +26,7 @@ def test_leads_sessions_and_messages_can_be_joined_and_no_log_names_a_session(ai
     robofy.add_session("in which somebody still writes", messages=1)
     robofy.add_leads(session_id=AWKWARD, id="awkward")
     warehouse = airflow_home.folder / "conversations.db"
-    written = airflow_home.test_dag(
+    written = airflow_home.run_dag(
         "robofy_conversations_to_sql",
         "2025-06-01",
         AIRFLOW_CONN_ROBOFY_DEFAULT=robofy.connection_json(),

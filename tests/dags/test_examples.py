@@ -29,7 +29,7 @@ def robofy(robofy_emulator_factory):
 
 def test_the_lead_sync_lands_what_the_api_shows_then_only_what_is_new_and_leaks_nothing(airflow_home, robofy):
     environment = {"AIRFLOW_CONN_ROBOFY_DEFAULT": plant(robofy)}
-    written = airflow_home.test_dag("robofy_lead_sync", "2025-02-01", **environment)
+    written = airflow_home.run_dag("robofy_lead_sync", "2025-02-01", **environment)
 
     [(manifest, rows)] = airflow_home.landed()
     shown = [{name: value for name, value in row.items() if not name.startswith("_")} for row in rows]
@@ -38,7 +38,7 @@ def test_the_lead_sync_lands_what_the_api_shows_then_only_what_is_new_and_leaks_
     assert any(row["ip_address"] == PLANTED["address"] for row in rows)
 
     robofy.add_leads(4)
-    written += airflow_home.test_dag("robofy_lead_sync", "2025-02-02", **environment)
+    written += airflow_home.run_dag("robofy_lead_sync", "2025-02-02", **environment)
     _, (second, rows) = airflow_home.landed()
     assert (second["mode"], second["rows"]) == ("cursor", 4)
     assert [row["id"] for row in rows] == [row["id"] for row in robofy.leads()[:4]]
@@ -55,7 +55,7 @@ def test_the_event_example_keeps_its_cursor_in_the_assets_state(airflow_home, ro
     environment = {"ROBOFY_PROJECT_ID": "24017", "ROBOFY_CHATBOT_ID": agent}
     for day in ("2025-04-01", "2025-04-02"):
         connection = robofy.connection_json()
-        airflow_home.test_dag("robofy_lead_events", day, AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **environment)
+        airflow_home.run_dag("robofy_lead_events", day, AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **environment)
         robofy.add_leads(2, chatbot_id=agent)
     assert [(one["mode"], one["rows"]) for one, _ in airflow_home.landed()] == [("full", 230), ("cursor", 2)]
     assert "robofy:lead_events:leads:24017:" in airflow_home.stored()
@@ -66,7 +66,7 @@ def test_the_waiting_example_finds_the_recent_leads_that_make_airflow_adds(airfl
     airflow_ui.add_recent_leads(RunningEmulator(robofy.url, robofy.api_key, "24017", agents))
     assert [len(robofy.leads(agent)) for agent in agents] == [230 + airflow_ui.RECENT_LEADS] * 3
     connection = robofy.connection_json()
-    airflow_home.test_dag("robofy_wait_for_leads", "2025-05-02", AIRFLOW_CONN_ROBOFY_DEFAULT=connection)
+    airflow_home.run_dag("robofy_wait_for_leads", "2025-05-02", AIRFLOW_CONN_ROBOFY_DEFAULT=connection)
     [(manifest, _)] = airflow_home.landed()
     assert (manifest["mode"], manifest["rows"]) == ("window", airflow_ui.RECENT_LEADS)
 
@@ -81,7 +81,7 @@ def test_the_waiting_example_reads_from_the_moment_in_its_params():
 
 def test_the_mapped_example_lands_one_file_an_agent(airflow_home, robofy):
     connection = robofy.connection_json()
-    airflow_home.test_dag("robofy_all_agents", "2025-02-02", AIRFLOW_CONN_ROBOFY_DEFAULT=connection)
+    airflow_home.run_dag("robofy_all_agents", "2025-02-02", AIRFLOW_CONN_ROBOFY_DEFAULT=connection)
     results = airflow_home.landed()
     assert {manifest["chatbot_id"] for manifest, _ in results} == set(robofy.chatbot_ids)
     assert len({manifest["uri"] for manifest, _ in results}) == 3
@@ -91,7 +91,7 @@ def test_the_mapped_example_lands_one_file_an_agent(airflow_home, robofy):
 
 def test_a_wrong_key_fails_the_task_at_once_and_says_what_to_fix(airflow_home, robofy):
     wrong = json.dumps({**json.loads(robofy.connection_json()), "password": "rk_wrong_planted_4410"})
-    written = airflow_home.test_dag("robofy_lead_sync", "2025-02-03", check=False, AIRFLOW_CONN_ROBOFY_DEFAULT=wrong)
+    written = airflow_home.run_dag("robofy_lead_sync", "2025-02-03", check=False, AIRFLOW_CONN_ROBOFY_DEFAULT=wrong)
     written += airflow_home.everything_written()
     assert "password field" in written
     assert "rk_wrong_planted_4410" not in written

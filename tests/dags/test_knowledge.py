@@ -34,7 +34,7 @@ def run(airflow_home, robofy, folder):
     def run(dag_id: str, date: str, **options):
         conf = json.dumps({"docs": str(folder), "site": "https://example.com"})
         connection = robofy.connection_json()
-        return airflow_home.test_dag(dag_id, date, "--conf", conf, AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **options)
+        return airflow_home.run_dag(dag_id, date, "--conf", conf, AIRFLOW_CONN_ROBOFY_DEFAULT=connection, **options)
 
     return run
 
@@ -132,7 +132,7 @@ def test_the_example_runs_as_it_comes_with_a_connection_in_airflows_database(air
     airflow_ui.write_documents(documents)
     airflow_home.airflow("connections", "add", "robofy_default", "--conn-json", robofy.connection_json())
     try:
-        airflow_home.test_dag("robofy_knowledge", "2025-03-03")
+        airflow_home.run_dag("robofy_knowledge", "2025-03-03")
     finally:
         airflow_home.airflow("connections", "delete", "robofy_default")
     assert sorted(asset["name"] for asset in robofy.assets()) == sorted(path.name for path in documents.iterdir())

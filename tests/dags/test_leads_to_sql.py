@@ -24,7 +24,7 @@ def test_a_load_that_fails_for_good_is_made_good_by_the_next_run_and_nothing_lea
     warehouse = airflow_home.folder / "warehouse.db"
     written = ""
     for day, folder in enumerate(("nowhere", airflow_home.folder, airflow_home.folder), 1):
-        written += airflow_home.test_dag(
+        written += airflow_home.run_dag(
             "robofy_leads_to_sql",
             f"2025-05-0{day}",
             check=folder != "nowhere",

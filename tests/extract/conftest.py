@@ -21,7 +21,7 @@ from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.extract.landed import LandedSessions, Shard, open_uri
 from airflow_provider_robofy.extract.messages import MessagesExtraction
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from tests.extract.runs import make_listing_run, make_pages
 
 if TYPE_CHECKING:

@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.fields import field_key
-from airflow_provider_robofy.extract.privacy import (
-    PrivacyPolicy,
-    Pseudonyms,
-    applied_rules,
-    check_pseudonym_secret,
-    check_rules,
-    own_rules,
-)
+from airflow_provider_robofy.extract.privacy import PrivacyPolicy, applied_rules, check_rules, own_rules
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms, check_pseudonym_secret
 from airflow_provider_robofy.resources import RESOURCES
 from tests.extract.conftest import spellings
 

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_robofy.api.errors import RobofyDataError
 from airflow_provider_robofy.extract.overlap import fingerprint
-from airflow_provider_robofy.extract.privacy import Pseudonyms
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.operators.leads import RobofyFetchLeadsOperator
 from tests.operators.conftest import fetch_leads, fetch_messages, fetch_sessions, lines

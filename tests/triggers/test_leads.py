@@ -20,7 +20,8 @@ from airflow_provider_robofy.extract.arrivals import Head, ahead_of, as_landed
 from airflow_provider_robofy.extract.cursor import Cursor, CursorRun
 from airflow_provider_robofy.extract.cursor_store import cursor_key
 from airflow_provider_robofy.extract.overlap import RowVersion
-from airflow_provider_robofy.extract.privacy import Pseudonyms, applied_rules, check_rules
+from airflow_provider_robofy.extract.privacy import applied_rules, check_rules
+from airflow_provider_robofy.extract.pseudonyms import Pseudonyms
 from airflow_provider_robofy.hooks.robofy import RobofyHook
 from airflow_provider_robofy.resources import LEADS
 from airflow_provider_robofy.triggers import listing as module

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from airflow_provider_robofy.api.errors import RobofyConfigError
 from airflow_provider_robofy.extract.fields import field_key
 from airflow_provider_robofy.warehouse.database import open_database
-from airflow_provider_robofy.warehouse.load import Load, answers_of
+from airflow_provider_robofy.warehouse.load import Load
+from airflow_provider_robofy.warehouse.projection import answers_of
 from airflow_provider_robofy.warehouse.table import TableName, lead_columns
 from tests.extract.conftest import spellings
 
