@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import Stats
 from airflow_provider_robofy.hooks.lineage import harmless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -21,27 +21,26 @@ _NOT_SENT: Final = "Metrics could not be sent"
 _FETCHED: Final = ("rows", "duplicates", "outside_window", "rejected", "requests")
 
 
-def count_fetch(manifest: Mapping[str, Any] | None, clients: Iterable[RobofyClient], tags: Mapping[str, str]) -> None:
+def count_fetch(manifest: Mapping[str, Any] | None, client: RobofyClient, tags: Mapping[str, str]) -> None:
     """Send the counts of a fetch, also of one that landed nothing or failed for rejected rows.
 
     Counters ``robofy.<resource>.rows``, ``.duplicates``, ``.outside_window``, ``.rejected``, ``.requests`` and
     ``.retries``; timings ``.duration`` and ``.rate_limited``; with a cursor the gauge ``.watermark_lag``, in seconds.
 
     :param manifest: The manifest, as plain JSON; None where there is none.
-    :param clients: The clients that read, which know of retries and of waits for the request budget.
+    :param client: The client that read, which knows of retries and of waits for the request budget.
     :param tags: Tags of each metric: ``dag_id`` and ``task_id``.
     """
     if manifest is None:
         return
-    used = list(clients)
     prefix = f"robofy.{manifest['resource']}"
     with harmless(_NOT_SENT):
         for name in _FETCHED:
             Stats.incr(f"{prefix}.{name}", manifest[name], tags=dict(tags))
-        Stats.incr(f"{prefix}.retries", sum(one.retries for one in used), tags=dict(tags))
+        Stats.incr(f"{prefix}.retries", client.retries, tags=dict(tags))
         begin, end = (datetime.fromisoformat(manifest[name]) for name in ("started_at", "finished_at"))
         Stats.timing(f"{prefix}.duration", max(end - begin, timedelta()), tags=dict(tags))
-        waited = timedelta(seconds=sum(one.rate_limited_seconds for one in used))
+        waited = timedelta(seconds=client.rate_limited_seconds)
         Stats.timing(f"{prefix}.rate_limited", waited, tags=dict(tags))
         if manifest["watermark_after"] is not None:
             lag = datetime.now(UTC) - datetime.fromisoformat(manifest["watermark_after"])

@@ -9,7 +9,6 @@ from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_robofy.api import codec
@@ -119,12 +118,11 @@ class Asking:
         self.per_minute = min(PER_MINUTE, self.settings.requests_per_minute or PER_MINUTE)
         # Clients of one account and one budget share a rate limiter, so all tasks of this process do.
         settings = replace(self.settings, requests_per_minute=self.per_minute)
-        self.clients = [RobofyClient(settings) for _ in range(AT_A_TIME)]
+        self.client = RobofyClient(settings)
 
     def cancel(self) -> None:
         """End the requests under way, and send no more. Nothing is published. Safe in a signal handler."""
-        for client in self.clients:
-            client.cancel()
+        self.client.cancel()
 
     def land(self) -> AskedManifest:
         """Ask all questions, publish the answers and return the manifest.
@@ -171,7 +169,7 @@ class Asking:
                     **common,
                     **landing.facts(data, rejected),
                     received=count,
-                    requests=sum(client.requests for client in self.clients),
+                    requests=self.client.requests,
                     started_at=started,
                     finished_at=datetime.now(UTC).isoformat(),
                     questions_uri=self.questions_uri,
@@ -188,9 +186,6 @@ class Asking:
     def _rows(self) -> Generator[dict[str, Any]]:
         """Yield the row of each question, in their order."""
         workers = Workers(AT_A_TIME, "robofy-ask")
-        idle: SimpleQueue[RobofyClient] = SimpleQueue()
-        for client in self.clients:
-            idle.put(client)
         waiting: deque[Future[tuple[dict[str, Any], RobofyCallError | None]]] = deque()
         in_a_row, began, pause = 0, 0.0, 0.0
         try:
@@ -198,13 +193,13 @@ class Asking:
                 if first and self.stopped is None:
                     pause = max(began + DAY - time.monotonic(), 0.0)
                     _log.info("%s questions have been asked. The next one is asked in %.0f s.", first, pause)
-                    self.clients[0].hold(pause)
+                    self.client.hold(pause)
                 began = time.monotonic() + pause
                 of_the_day = self.questions[first : first + PER_DAY]
-                waiting.extend(workers.submit(self._ask, idle, *one) for one in enumerate(of_the_day, first))
+                waiting.extend(workers.submit(self._ask, *one) for one in enumerate(of_the_day, first))
                 while waiting:
                     while not wait([waiting[0]], timeout=_SLICE).done:
-                        self.clients[0].check_cancelled()  # a name look-up that hangs would not end with a killed task
+                        self.client.check_cancelled()  # a name look-up that hangs would not end with a killed task
                     row, error = waiting.popleft().result()
                     in_a_row = 0 if error is None else in_a_row + 1
                     if in_a_row >= GIVE_UP and self.stopped is None:
@@ -214,12 +209,9 @@ class Asking:
             workers.stop()
             self.cancel()  # else the threads would go on when this one raises
             wait(waiting, timeout=_PATIENCE)
-            for client in self.clients:
-                client.close()
+            self.client.close()
 
-    def _ask(
-        self, idle: SimpleQueue[RobofyClient], number: int, question: Question
-    ) -> tuple[dict[str, Any], RobofyCallError | None]:
+    def _ask(self, number: int, question: Question) -> tuple[dict[str, Any], RobofyCallError | None]:
         """Return the row of a question, and the error that it has instead of an answer."""
         row = {
             POSITION: number,
@@ -241,16 +233,13 @@ class Asking:
             "user_context": {"platform": "web"},  # no session_id: a new session
         }
         call = send_message(body)
-        client = idle.get()
         try:
-            answered = client.exchange(call)
+            answered = self.client.exchange(call)
         except RobofyCallError as error:
             if error.permanent and not isinstance(error, RobofyBadRequestError):
                 self.stopped = error  # for the other threads; the one that takes the rows raises it
                 raise
             return row | {"reasons": [str(error)]}, error
-        finally:
-            idle.put(client)
         session_id, answer = answered.value.get("session_id"), answered.value.get("answer")
         row["session_id"] = None if session_id is None else str(session_id)
         row["seconds"] = round((datetime.now(UTC) - answered.requested_at).total_seconds(), 3)

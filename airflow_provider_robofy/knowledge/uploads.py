@@ -67,7 +67,7 @@ class Uploader:
 
     Usage::
 
-        uploader = Uploader(ledger=ledger, clients=[RobofyClient(settings) for _ in range(AT_A_TIME)], ...)
+        uploader = Uploader(ledger=ledger, client=client, ...)
         uploader.run(documents)
         uploader.uploaded  # [{"name": "faq.md", "asset_id": 5782, ...}]
 
@@ -75,7 +75,7 @@ class Uploader:
     :param chatbot_id: The agent.
     :param metadata: Text that goes with every file of Add File, or None. Add Text Content has no field for it.
     :param ledger: The loaded ledger. The caller closes it.
-    :param clients: One for each upload at a time. They are closed when the run ends.
+    :param client: Sends the uploads, four at a time. It is closed when the run ends.
     :param run_key: Identifier of the task and its run, the same for a retry.
     :param resend: True uploads again what may or may not have arrived; False reports it.
     """
@@ -84,7 +84,7 @@ class Uploader:
     chatbot_id: str
     metadata: str | None
     ledger: Ledger
-    clients: Sequence[RobofyClient]
+    client: RobofyClient
     run_key: str
     resend: bool
     # What became of each document: plain JSON, and safe to append to from several threads.
@@ -107,8 +107,7 @@ class Uploader:
 
     def cancel(self) -> None:
         """End the requests under way; what they sent stays ``intended`` in the ledger. Safe in a signal handler."""
-        for client in self.clients:
-            client.cancel()
+        self.client.cancel()
 
     def lists(self) -> dict[str, list[dict[str, Any]]]:
         """Return every list, sorted by name."""
@@ -137,7 +136,7 @@ class Uploader:
         manifest: dict[str, Any] = {
             "schema_version": SCHEMA_VERSION,
             **about,
-            "requests": sum(client.requests for client in self.clients),
+            "requests": self.client.requests,
             "counts": {"found": found, **counts, "not_tried": found - accounted},
             "bytes_uploaded": sum(item["size"] for item in self.uploaded),
         }
@@ -175,9 +174,9 @@ class Uploader:
         for document in refused:
             self._fail(document, document.fault or "")
         waiting = iter(documents)
-        with ThreadPoolExecutor(len(self.clients), thread_name_prefix="robofy-upload") as pool:
+        with self.client, ThreadPoolExecutor(AT_A_TIME, thread_name_prefix="robofy-upload") as pool:
             try:
-                running = [pool.submit(self._work, client, waiting) for client in self.clients]
+                running = [pool.submit(self._work, waiting) for _ in range(AT_A_TIME)]
                 for one in running:
                     one.result()
             except BaseException:
@@ -185,22 +184,21 @@ class Uploader:
                 raise
         self._report_earlier_versions(documents)
 
-    def _work(self, client: RobofyClient, waiting: Iterator[Document]) -> None:
-        with client:
-            while self.stopped is None:
-                with self._lock:
-                    document = next(waiting, None)
-                if document is None:
-                    return
-                try:
-                    self._upload(document, client)
-                except RobofyCancelledError:
-                    raise
-                except RobofyError as error:
-                    # Wrong key, wrong ids, wrong path, a ledger that cannot be written: the same for all documents.
-                    self.stopped = error
+    def _work(self, waiting: Iterator[Document]) -> None:
+        while self.stopped is None:
+            with self._lock:
+                document = next(waiting, None)
+            if document is None:
+                return
+            try:
+                self._upload(document)
+            except RobofyCancelledError:
+                raise
+            except RobofyError as error:
+                # Wrong key, wrong ids, wrong path, a ledger that cannot be written: the same for all documents.
+                self.stopped = error
 
-    def _upload(self, document: Document, client: RobofyClient) -> None:
+    def _upload(self, document: Document) -> None:
         """Upload one document, unless the ledger knows its content or is uncertain about it."""
         entry = before = known = self.ledger.entries.get(document.name)
         if entry is not None and entry["state"] == INTENDED:
@@ -238,7 +236,7 @@ class Uploader:
         except RobofyError:
             self.ledger.amend(document.name, entry)  # nothing was sent
             raise
-        self._send(document, call, client, intended)
+        self._send(document, call, intended)
 
     def _call(self, document: Document, content: bytes) -> Call[dict[str, Any]]:
         if document.kind not in TEXTS:
@@ -254,10 +252,10 @@ class Uploader:
         except UnicodeDecodeError:
             raise UnusableError(NOT_UTF8) from None
 
-    def _send(self, document: Document, call: Call[dict[str, Any]], client: RobofyClient, intended: Entry) -> None:
+    def _send(self, document: Document, call: Call[dict[str, Any]], intended: Entry) -> None:
         before = intended["before"]
         try:
-            link = parse(KnowledgeLink, client.call(call), call, TimeReader())
+            link = parse(KnowledgeLink, self.client.call(call), call, TimeReader())
         except RobofyCancelledError:
             if call.body is not None and not call.body.whole:
                 self.ledger.record(document.name, before)

@@ -289,10 +289,10 @@ def land_of_sessions(
     try:
         manifest = task.ending_when_killed(extraction).run().as_dict()
     except RobofyDataError as error:
-        count_fetch(error.manifest, [extraction.client], tags_of(task))
+        count_fetch(error.manifest, extraction.client, tags_of(task))
         task.lineage.landed(error.manifest)
         context["ti"].xcom_push(key="manifest", value=error.manifest)
         raise
-    count_fetch(manifest, [extraction.client], tags_of(task))
+    count_fetch(manifest, extraction.client, tags_of(task))
     task.report_landed(context, manifest)
     return manifest

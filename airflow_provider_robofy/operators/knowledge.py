@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_robofy.api import codec
-from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.endpoints import ASSET_IDS, ENDPOINTS
 from airflow_provider_robofy.api.errors import RobofyConfigError, RobofyDataError, RobofyError
 from airflow_provider_robofy.api.overrides import placeholders
@@ -27,7 +26,7 @@ from airflow_provider_robofy.knowledge.ledger import JOURNAL_SUFFIX, Ledger
 from airflow_provider_robofy.knowledge.lock import LOCK_SUFFIX, LedgerLock
 from airflow_provider_robofy.knowledge.prune import Pruner
 from airflow_provider_robofy.knowledge.ready import ReadyWatch, documents_of, linked_assets
-from airflow_provider_robofy.knowledge.uploads import AT_A_TIME, Uploader, with_lists
+from airflow_provider_robofy.knowledge.uploads import Uploader, with_lists
 from airflow_provider_robofy.operators.base import (
     RobofyBaseOperator,
     failing_at_once,
@@ -224,7 +223,7 @@ class RobofyUploadKnowledgeOperator(RobofyBaseOperator):
                 **self.ids(),
                 metadata=self._metadata(),
                 ledger=ledger,
-                clients=[RobofyClient(self.hook.connection.settings) for _ in range(AT_A_TIME)],
+                client=self.client,
                 run_key=run_key(context),
                 resend=self.on_uncertain == "resend",
             )

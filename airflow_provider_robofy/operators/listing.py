@@ -140,11 +140,11 @@ class RobofyListingOperator(RobofyBaseOperator):
                 pages = client.pages(call, row_id=resource.id if run.reads_to_the_end else None)
                 manifest = run.land(pages, lambda: client.requests, lambda: client.requests_unused)
         except RobofyDataError as error:
-            count_fetch(error.manifest, [client], tags_of(self))
+            count_fetch(error.manifest, client, tags_of(self))
             self.lineage.landed(error.manifest)
             context["ti"].xcom_push(key="manifest", value=error.manifest)
             raise
-        count_fetch(manifest.as_dict(), [client], tags_of(self))
+        count_fetch(manifest.as_dict(), client, tags_of(self))
         if cursor and self.skip_if_empty and not manifest.rows:
             context["ti"].xcom_push(key="manifest", value=manifest.as_dict())
             raise AirflowSkipException(f"No {resource.name} since the watermark {manifest.watermark_before}.")

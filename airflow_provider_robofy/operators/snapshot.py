@@ -97,7 +97,7 @@ class RobofySnapshotOperator(RobofyBaseOperator):
             if self.missing == "skip":
                 raise AirflowSkipException(f"{self.resource}: {error}") from None
             raise
-        count_fetch(manifest, [client], tags_of(self))
+        count_fetch(manifest, client, tags_of(self))
         if manifest["rejected"]:
             self.lineage.landed(manifest)
             context["ti"].xcom_push(key="manifest", value=manifest)

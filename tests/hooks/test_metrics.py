@@ -44,7 +44,7 @@ else:
 from airflow_provider_robofy.hooks import metrics
 class Client:
     retries, rate_limited_seconds = 1, 2.5
-metrics.count_fetch({MANIFEST!r}, [Client], {TAGS!r})
+metrics.count_fetch({MANIFEST!r}, Client, {TAGS!r})
 metrics.count("robofy.leads.load", {{"inserted": 5, "updated": 2}}, {TAGS!r})
 metrics.count("robofy.knowledge", {{"uploaded": 3, "failed": 1}}, {TAGS!r})
 """
@@ -125,7 +125,7 @@ def test_opentelemetry_receives_them_too(tmp_path):
 
 def test_a_backend_that_fails_does_not_fail_the_task(mocker, caplog):
     mocker.patch.object(Stats, "incr", create=True, side_effect=OSError("secret.host"))
-    metrics.count_fetch(MANIFEST, [], TAGS)
+    metrics.count_fetch(MANIFEST, mocker.Mock(), TAGS)
     metrics.count("robofy.leads.load", {"inserted": 1}, TAGS)
     assert "Metrics could not be sent (OSError)." in caplog.text
     assert "secret.host" not in caplog.text

@@ -14,7 +14,6 @@ from fsspec.implementations.local import LocalFileSystem
 from airflow_provider_robofy.api.client import RobofyClient
 from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
-from airflow_provider_robofy.knowledge import uploads
 from airflow_provider_robofy.knowledge.documents import Found, Source, find
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.uploads import Uploader
@@ -63,7 +62,7 @@ class Desk:
             chatbot_id=self.emulator.chatbot_ids[0],
             metadata=metadata,
             ledger=ledger,
-            clients=[RobofyClient(settings) for _ in range(uploads.AT_A_TIME)],
+            client=RobofyClient(settings),
             run_key=run_key,
             resend=resend,
         )

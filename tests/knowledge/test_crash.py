@@ -42,9 +42,10 @@ class Mortal(Ledger):
 ledger = Mortal(Store(fs, task["ledger"], task["ledger"]), task["identity"])
 ledger.load()
 settings = Settings(api_key=task["key"], base_url=task["url"])
+uploads.AT_A_TIME = task["at_a_time"]
 uploads.Uploader(
     project_id="24017", chatbot_id=task["identity"]["chatbot_id"], metadata=None, ledger=ledger,
-    clients=[RobofyClient(settings) for _ in range(task["at_a_time"])], run_key="dag/run/task", resend=False,
+    client=RobofyClient(settings), run_key="dag/run/task", resend=False,
 ).run(find([Source(fs, task["folder"], task["folder"])]).documents)
 ledger.close()
 """

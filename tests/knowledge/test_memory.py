@@ -19,7 +19,7 @@ from airflow_provider_robofy.api.settings import Settings
 from airflow_provider_robofy.extract.files import Store
 from airflow_provider_robofy.knowledge.ledger import Ledger
 from airflow_provider_robofy.knowledge.documents import Source, find
-from airflow_provider_robofy.knowledge.uploads import AT_A_TIME, Uploader
+from airflow_provider_robofy.knowledge.uploads import Uploader
 
 task = json.loads(sys.argv[1])
 fs = LocalFileSystem()
@@ -29,7 +29,7 @@ def upload(folder):
     ledger = Ledger(Store(fs, folder + ".json", folder + ".json"), {})
     uploader = Uploader(
         project_id="24017", chatbot_id=task["agent"], metadata=None, ledger=ledger,
-        clients=[RobofyClient(settings) for _ in range(AT_A_TIME)], run_key="r", resend=False,
+        client=RobofyClient(settings), run_key="r", resend=False,
     )
     documents = find([Source(fs, folder, folder)]).documents
     uploader.run(documents)
