@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS
+from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_0_PLUS, AIRFLOW_V_3_1_PLUS
 
 from tests.lineage.conftest import PLANTED, plant
 
@@ -76,6 +76,10 @@ def robofy(robofy_emulator_factory):
     return robofy_emulator_factory(api_key=PLANTED["key"], leads=40, sessions=12, page_size=15)
 
 
+@pytest.mark.skipif(
+    AIRFLOW_V_3_0_PLUS and not AIRFLOW_V_3_1_PLUS,
+    reason="`airflow dags test` of 3.0 fails each task with an outlet, since no scheduler has activated its asset",
+)
 def test_the_events_name_where_rows_came_from_and_went_to_with_their_number_and_nobody(airflow_home, robofy, tmp_path):
     host, agent = robofy.url.removeprefix("http://"), robofy.chatbot_ids[0]
     for folder, text in {
